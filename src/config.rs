@@ -1,0 +1,156 @@
+//! Every limit and default, read once from flags and environment, validated before anything starts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
+///
+/// It is started by an MCP client, which talks JSON-RPC on standard input and output. Each option can also be set by the
+/// environment variable named beside it.
+#[derive(Clone, Debug, Parser)]
+#[command(version, name = "background-command-mcp")]
+pub struct Config {
+    /// Command line that receives the command as its last argument
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_SHELL", default_value = "/bin/sh -c", value_parser = Shell::parse)]
+    pub shell: Shell,
+
+    /// Working directory of jobs that name none [default: the server's own]
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_CWD", value_parser = directory)]
+    pub cwd: Option<PathBuf>,
+
+    /// Jobs that may have a live process at the same time
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_RUNNING", default_value_t = 100, value_parser = at_least_one)]
+    pub max_running: usize,
+
+    /// Finished jobs whose results are kept
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_FINISHED", default_value_t = 1000, value_parser = at_least_one)]
+    pub max_finished: usize,
+
+    /// How long a result is kept after its job has finished
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_RETENTION_SECONDS", default_value = "3600", value_parser = seconds)]
+    pub retention_seconds: Duration,
+
+    /// Directory for captured output [default: background-command-mcp in the user's cache directory]
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_OUTPUT_DIR")]
+    pub output_dir: Option<PathBuf>,
+
+    /// Output kept for each stream of a job: its start and its newest part
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_OUTPUT_BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
+    pub max_output_bytes: u64,
+
+    /// Output kept in all; beyond it the oldest finished jobs go first
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_TOTAL_BYTES", default_value_t = 2 << 30, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
+    pub max_total_bytes: u64,
+
+    /// Characters of output in a reply when the call names no number
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_CHARS", default_value_t = 8000, value_parser = characters)]
+    pub max_chars: usize,
+
+    /// Longest wait of one call [default: 45; 600 for clients known to allow it]
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_WAIT_SECONDS", value_parser = seconds)]
+    pub max_wait_seconds: Option<Duration>,
+
+    /// Time between TERM and KILL when a job is stopped
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_STOP_GRACE_SECONDS", default_value = "3", value_parser = seconds)]
+    pub stop_grace_seconds: Duration,
+
+    /// What is logged to standard error: a level, or a filter like `background_command_mcp=debug,rmcp=warn`
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_LOG", default_value = "info,rmcp=warn")]
+    pub log: String,
+
+    /// Append logs to this file instead of standard error
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
+
+    /// Format of log lines
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Below this the store could not keep a head and a tail worth reading.
+const MIN_OUTPUT_BYTES: u64 = 64 << 10;
+
+/// The most characters of output that one reply may carry.
+pub(crate) const MAX_CHARS_LIMIT: usize = 100_000;
+
+/// The longest duration a flag takes: ten years, far from where `Instant` arithmetic overflows.
+const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The command line that receives each job's command as its last argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shell {
+    pub(crate) program: String,
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Shell {
+    fn parse(line: &str) -> Result<Self, String> {
+        let mut words =
+            shlex::split(line).ok_or_else(|| "has an unclosed quote or a trailing backslash".to_owned())?.into_iter();
+        let program = words.next().ok_or_else(|| "is empty: name a program, like `/bin/sh -c`".to_owned())?;
+        Ok(Self { program, arguments: words.collect() })
+    }
+}
+
+impl std::fmt::Display for Shell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = std::iter::once(&self.program).chain(&self.arguments).map(String::as_str);
+        f.write_str(&shlex::try_join(words).unwrap_or_else(|_| self.program.clone()))
+    }
+}
+
+impl Config {
+    /// The longest wait that a call by this client gets.
+    pub(crate) fn wait_cap(&self, client_name: Option<&str>) -> Duration {
+        self.max_wait_seconds.unwrap_or_else(|| match client_name {
+            Some(name) if PATIENT_CLIENTS.contains(&name) => Duration::from_secs(600),
+            _ => Duration::from_secs(45),
+        })
+    }
+}
+
+/// `clientInfo.name` of clients whose own limit on a tool call is ten minutes or more by default. The others' is
+/// often 60 s, and some do not say.
+const PATIENT_CLIENTS: &[&str] =
+    &["claude-code", "gemini-cli-mcp-client", "Visual Studio Code", "Visual Studio Code - Insiders"];
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("must be a whole number".to_owned()),
+    }
+}
+
+fn characters(text: &str) -> Result<usize, String> {
+    match at_least_one(text)? {
+        number if number <= MAX_CHARS_LIMIT => Ok(number),
+        _ => Err(format!("must be at most {MAX_CHARS_LIMIT}")),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=LONGEST_SECONDS).contains(&number) => Ok(Duration::from_secs_f64(number)),
+        Ok(_) => Err(format!("must be from 0 to {LONGEST_SECONDS} seconds")),
+        Err(_) => Err("must be a number of seconds".to_owned()),
+    }
+}
+
+fn directory(text: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => Ok(path),
+        Ok(_) => Err("is not a directory".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,76 @@
+//! Which replies arrived, as far as a server can know: a call that its client has cancelled was not heard.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use rmcp::model::RequestId;
+use uuid::Uuid;
+
+use crate::job::Job;
+use crate::registry::ProcessRegistry;
+
+/// A cancellation may cross its reply on the way, so this many replies are remembered.
+const REMEMBERED: usize = 256;
+
+/// What was told in which reply.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    recent: VecDeque<(RequestId, News)>,
+    /// Jobs whose id no reply has delivered.
+    undelivered: Vec<Uuid>,
+}
+
+/// What one reply told for the first time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct News {
+    /// The ids of jobs that were started.
+    pub(crate) started: Vec<Uuid>,
+    /// Jobs whose end was reported.
+    pub(crate) ended: Vec<Job>,
+}
+
+impl Deliveries {
+    /// The ids that a reply to come must name.
+    pub(crate) fn undelivered(&self) -> Vec<Uuid> {
+        self.lock().undelivered.clone()
+    }
+
+    /// A reply with this news is on its way.
+    pub(crate) fn sent(&self, request: RequestId, news: News) {
+        for job in &news.ended {
+            job.set_end_reported(true);
+        }
+        let mut state = self.lock();
+        state.undelivered.retain(|id| !news.started.contains(id));
+        if state.recent.len() == REMEMBERED {
+            state.recent.pop_front();
+        }
+        state.recent.push_back((request, news));
+    }
+
+    /// A reply with this news was never sent, or nobody listened any more.
+    pub(crate) fn lost(&self, news: News, registry: &ProcessRegistry) {
+        registry.set_unreported(&news.ended);
+        self.lock().undelivered.extend(news.started);
+    }
+
+    /// The client has cancelled this request.
+    pub(crate) fn cancelled(&self, request: &RequestId, registry: &ProcessRegistry) {
+        let news = {
+            let mut state = self.lock();
+            let found = state.recent.iter().rposition(|(id, _)| id == request);
+            found.and_then(|index| state.recent.remove(index))
+        };
+        if let Some((_, news)) = news {
+            self.lost(news, registry);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // Valid after a panic anywhere: nothing panics while it is being changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,140 @@
+//! What to do next: one imperative sentence, only where there is one.
+
+use std::time::Duration;
+
+use crate::arguments::cut;
+use crate::job::{Cause, Exit, Snapshot};
+use crate::output::cursor::Cursor;
+use crate::output::view::Cut;
+use crate::texts::{span, thousands};
+
+/// How long a job must be silent before that is worth a word.
+const LONG_SILENCE: Duration = Duration::from_secs(60);
+
+/// What the wait of a call came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wait {
+    pub(crate) asked: Duration,
+    /// The most that this client's calls may wait.
+    pub(crate) cap: Duration,
+}
+
+/// What a hint is made from.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) shown: (&'a str, &'a str),
+    pub(crate) cut: Option<&'a Cut>,
+    /// Where the next page starts, if there is one.
+    pub(crate) more: Option<&'a Cursor>,
+    pub(crate) matched: bool,
+    pub(crate) wait: Wait,
+    /// The job was waited for and used no CPU in that time.
+    pub(crate) idle_cpu: bool,
+    pub(crate) output_path: Option<&'a str>,
+}
+
+/// The hint in a reply about one job: the most urgent one.
+pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
+    let id = facts.snapshot.job.id();
+    let get = format!("call get_background_command_result with ref_id=\"{id}\"");
+    let still_running = facts.snapshot.is_running() && !facts.matched;
+    if let Some(error) = storage_error(facts.snapshot) {
+        return Some(format!(
+            "Some output could not be stored ({error}): free space or pass --output-dir, and run it again if that part matters"
+        ));
+    }
+    if still_running && let Some(question) = question(facts.shown) {
+        return Some(format!(
+            "The last line asks {question:?}: clean up and rerun with stdin=\"y\\n\" or a --yes flag"
+        ));
+    }
+    if still_running && facts.wait.asked > facts.wait.cap {
+        return Some(format!(
+            "wait_seconds={} was cut to {} (the unit is seconds): {get} and wait_seconds={}",
+            facts.wait.asked.as_secs_f64(),
+            cap(facts),
+            cap(facts)
+        ));
+    }
+    if facts.snapshot.is_running() && facts.idle_cpu && facts.snapshot.silent() >= LONG_SILENCE {
+        return Some(format!(
+            "No output for {} and no CPU used: call cleanup_background_process with ref_id=\"{id}\" if that is unexpected",
+            span(facts.snapshot.silent())
+        ));
+    }
+    if let Some(more) = facts.more {
+        return Some(format!("There is more: {get} and cursor=\"{more}\""));
+    }
+    if let Some(gap) = facts.cut {
+        let grep = match facts.output_path {
+            Some(path) if !path.is_empty() => format!(", or grep {path}*"),
+            _ => String::new(),
+        };
+        return Some(format!("{} bytes left out: {get} and cursor=\"{}\"{grep}", thousands(gap.bytes), gap.cursor));
+    }
+    if still_running {
+        return Some(format!(
+            "Still running after {}: {get} and wait_seconds={}",
+            span(facts.snapshot.elapsed()),
+            cap(facts)
+        ));
+    }
+    let leftovers = &facts.snapshot.record.leftovers;
+    if !facts.snapshot.is_running() && !leftovers.is_empty() {
+        let pids = leftovers.iter().take(5).map(u32::to_string).collect::<Vec<_>>().join(", ");
+        return Some(format!(
+            "The command ended but left processes running (pid {pids}): call cleanup_background_process with ref_id=\"{id}\" when they are no longer needed"
+        ));
+    }
+    about_exit(facts)
+}
+
+/// `wait_seconds` for the next call.
+fn cap(facts: &Facts<'_>) -> f64 {
+    facts.wait.cap.as_secs_f64()
+}
+
+fn about_exit(facts: &Facts<'_>) -> Option<String> {
+    let finished = facts.snapshot.finished()?;
+    if finished.cause != Cause::Itself {
+        return None;
+    }
+    match finished.exit {
+        Exit::Code(0) => None,
+        Exit::Code(_) if let Some(question) = question(facts.shown) => {
+            Some(format!("The last line asks {question:?}: rerun with stdin=\"y\\n\" or a --yes flag"))
+        }
+        Exit::Code(127) => Some("Exit 127 means command not found: use an absolute path or set PATH in the command".to_owned()),
+        Exit::Code(126) => Some("Exit 126 means found but not executable: check the file's mode or run it with its interpreter".to_owned()),
+        Exit::Code(137) => Some("Exit 137 means that something was killed by SIGKILL, often for want of memory: try again with less parallelism".to_owned()),
+        Exit::Signal(9) => Some("It was killed by SIGKILL from outside, often for want of memory: try again with less parallelism".to_owned()),
+        _ => None,
+    }
+}
+
+fn storage_error(snapshot: &Snapshot) -> Option<&str> {
+    let record = &snapshot.record;
+    record.stdout.storage_error.as_deref().or(record.stderr.storage_error.as_deref())
+}
+
+/// The last line, if it looks like a question to a person.
+fn question((output, error): (&str, &str)) -> Option<String> {
+    const MARKS: &[&str] = &[
+        "[y/n]",
+        "(y/n)",
+        "(yes/no",
+        "[yes/no",
+        "password:",
+        "password for",
+        "passphrase",
+        "continue?",
+        "proceed?",
+        "overwrite?",
+    ];
+    [output, error].into_iter().find_map(|text| {
+        let last = text.trim_end().lines().next_back()?.trim();
+        let lower = last.to_lowercase();
+        MARKS.iter().any(|mark| lower.contains(mark)).then(|| cut(last, 120))
+    })
+}

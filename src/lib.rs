@@ -1,0 +1,89 @@
+//! Shell jobs for AI agents: an MCP server on standard input and output.
+//!
+//! An agent starts a command, goes on working, and comes back for the result. What makes that hard is not the protocol
+//! but the truth: when has a command ended, what did it write, what is still alive, and what remains when the server
+//! itself is killed.
+//!
+//! # The map, in reading order
+//!
+//! - [`job`]: what a job is; no I/O, imports nothing of the crate
+//! - [`watcher`]: the one task that owns a process, from spawn to its last byte
+//! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down
+//! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
+//!   of all that belongs to a job
+//! - [`output`]: the bytes: a bounded `log` on disk in a `store`, and the `view` of them that an agent reads
+//! - [`wait`]: waiting for an end, a pattern, any job
+//! - [`sweeper`]: evicts on an interval
+//! - [`server`]: the four tools; [`wire`] what crosses the wire; [`arguments`] how calls are read; [`schema`] what is said
+//!   of both; [`report`] how a job becomes a reply; [`texts`] what a model reads; [`deliveries`] which replies arrived
+//! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
+//! - [`config`]: every limit, read once
+//!
+//! Imports point one way: `main → server → wait, wire → registry → watcher → process, output → job`.
+//!
+//! # Invariants
+//!
+//! Each is held by a type or by a test that carries its number.
+//!
+//! 1. Only a job's watcher writes its record; everyone else reads it.
+//! 2. Only the watcher holds the child; everyone else asks it to stop.
+//! 3. `running` is false from the moment the kernel reports the end of the command's own process, whoever still holds
+//!    its pipes; what is in the pipes then is read before anyone is woken. The exit never changes afterwards; output
+//!    goes on being captured while a leftover process of the job writes it.
+//! 4. A leftover process is not killed for being left over. It ends with cleanup, with the server, or by itself; until
+//!    then its job keeps its slot and is not evicted.
+//! 5. No signal is ever sent to a process that is not the job's: the leader stays unreaped, so that its pid cannot be
+//!    recycled, while its group has another live member; a process outside the group is signalled through a pidfd whose
+//!    identity was checked.
+//! 6. Every byte is retained or counted as dropped. Memory per job does not depend on how much it writes.
+//! 7. No lock is held across an await, a spawn, a signal, a file operation or a log line.
+//! 8. Standard output carries JSON-RPC and nothing else. A child inherits none of our descriptors, no terminal, no
+//!    ignored signal, no mask.
+//! 9. Every request that carries an id gets exactly one answer; nothing a client sends ends the server except the end of
+//!    its input.
+//! 10. No process of a job outlives the server by more than a moment, however the server ends, except one that changed
+//!     its user, or that both left the group and dropped its marker when the server was SIGKILLed, or when server and
+//!     watchdog are killed in the same instant.
+//! 11. A finished job's result is there until `retention` has passed since it *finished*, or `--max-finished` newer ones
+//!     exist.
+//!
+//! # The life of a job
+//!
+//! ```text
+//! tools/call → server → registry.start: slot (permit) → spawn → watcher task → insert → reply
+//! watcher:  until exit: read both pipes into OutputLog · end of the process · stop request or time limit
+//!                       → TERM tree → grace → KILL tree
+//!           exit: drain what is there, record = finished, waiters woken
+//!           then: go on reading until both pipes end and the tree is empty: reap the leader, free the slot
+//! tools/call → registry.get → snapshot → view → reply          (waits are on the record's watch channel)
+//! sweeper   → registry.evict(now)
+//! cleanup   → remove from the map, then stop, then files away
+//! EOF / SIGTERM / SIGINT / SIGHUP → calls under way answered → all trees TERM, short grace, KILL → files away → exit 0
+//! ```
+
+#[cfg(not(unix))]
+compile_error!("this platform is not supported yet");
+
+mod arguments;
+pub mod config;
+mod deliveries;
+mod hints;
+mod hygiene;
+mod job;
+mod logs;
+mod output;
+mod process;
+mod readiness;
+mod registry;
+mod report;
+mod run;
+mod schema;
+mod server;
+mod sweeper;
+mod texts;
+mod transport;
+mod wait;
+mod watcher;
+mod wire;
+
+pub use run::run;

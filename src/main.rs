@@ -1,0 +1,17 @@
+//! The binary: read the configuration, serve.
+
+use std::process::ExitCode;
+
+use background_command_mcp::config::Config;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    match background_command_mcp::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

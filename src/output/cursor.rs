@@ -1,0 +1,153 @@
+//! How a reader says where it stands: a raw byte offset in each stream, as one short word.
+
+use std::{
+    fmt::{self, Display, Formatter},
+    str::FromStr,
+};
+
+/// Where a reader stands in both streams; the default is the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) stdout: Position,
+    pub(crate) stderr: Position,
+}
+
+/// A raw byte offset at a line start, and how many rendered characters of that line were already shown
+/// (only where one line is longer than a page).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) offset: u64,
+    pub(crate) skip: u32,
+}
+
+impl Position {
+    /// A place where nothing of the line was shown yet.
+    pub(super) fn at(offset: u64) -> Self {
+        Self { offset, skip: 0 }
+    }
+}
+
+/// `o120e45`, or `o120+30e45` where 30 characters of the line at 120 were shown.
+impl Display for Cursor {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "o{}e{}", self.stdout, self.stderr)
+    }
+}
+
+impl Display for Position {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.skip {
+            0 => write!(f, "{}", self.offset),
+            skip => write!(f, "{}+{skip}", self.offset),
+        }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(given: &str) -> Result<Self, CursorError> {
+        let word = given.trim().to_ascii_lowercase();
+        if word == "start" {
+            return Ok(Self::default());
+        }
+        parse(&word).ok_or_else(|| CursorError { given: given.chars().take(60).collect() })
+    }
+}
+
+fn parse(word: &str) -> Option<Cursor> {
+    let (stdout, stderr) = word.strip_prefix('o')?.split_once('e')?;
+    Some(Cursor { stdout: position(stdout)?, stderr: position(stderr)? })
+}
+
+fn position(text: &str) -> Option<Position> {
+    let (offset, skip) = text.split_once('+').unwrap_or((text, "0"));
+    // The integer parsers accept a sign of their own.
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(offset) || !digits(skip) {
+        return None;
+    }
+    Some(Position { offset: offset.parse().ok()?, skip: skip.parse().ok()? })
+}
+
+/// What was given is no cursor; the message is for the model that made it up.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CursorError {
+    /// Its first 60 characters.
+    given: String,
+}
+
+impl Display for CursorError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is not a cursor: pass \"start\", or the cursor of an earlier reply unchanged (it looks like o120e45).",
+            self.given
+        )
+    }
+}
+
+impl std::error::Error for CursorError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_start_has_two_names() {
+        assert_eq!("start".parse(), Ok(Cursor::default()));
+        assert_eq!(" Start\n".parse(), Ok(Cursor::default()));
+        assert_eq!(Cursor::default().to_string().parse(), Ok(Cursor::default()));
+        assert_eq!(Cursor::default().to_string(), "o0e0");
+    }
+
+    #[test]
+    fn shown_characters_follow_a_plus() {
+        let stdout = Position { offset: 120, skip: 30 };
+        let cursor = Cursor { stdout, stderr: Position::at(45) };
+        assert_eq!(cursor.to_string(), "o120+30e45");
+        assert_eq!("O120+30E45".parse(), Ok(cursor));
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused_with_an_example() {
+        for wrong in [
+            "",
+            "o",
+            "o1",
+            "o1e",
+            "oe1",
+            "1e2",
+            "o-1e2",
+            "o1e2x",
+            "o1++2e3",
+            "o+1e2",
+            "o1+e2",
+            "o99999999999999999999e0",
+            "o1+4294967296e0",
+            "o١e٢",
+        ] {
+            assert!(wrong.parse::<Cursor>().is_err(), "{wrong:?} was accepted");
+        }
+        let message = "x".repeat(1000).parse::<Cursor>().unwrap_err().to_string();
+        assert!(message.contains("o120e45") && message.contains("start"), "{message}");
+        assert!(message.contains(&"x".repeat(60)) && !message.contains(&"x".repeat(61)), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_cursor_survives_its_text(offsets: (u64, u64), skips: (u32, u32)) {
+            let cursor = Cursor {
+                stdout: Position { offset: offsets.0, skip: skips.0 },
+                stderr: Position { offset: offsets.1, skip: skips.1 },
+            };
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+
+        #[test]
+        fn no_text_breaks_the_parser(text in ".{0,80}") {
+            let _ = text.parse::<Cursor>();
+        }
+    }
+}

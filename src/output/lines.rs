@@ -1,0 +1,188 @@
+//! From the retained bytes of one stream to its lines and its holes.
+
+use super::render;
+use std::{
+    io::{Read, Seek, SeekFrom},
+    ops::Range,
+};
+
+/// Where a line without a newline is cut.
+pub(super) const LINE_LIMIT: usize = 64 * 1024;
+
+/// How much is read at once.
+const CHUNK: u64 = 64 * 1024;
+
+/// How far before the cut the start of an escape sequence is looked for.
+const SEQUENCE: usize = 256;
+
+/// What is left of one stream.
+#[derive(Debug)]
+pub(crate) struct Stream<R> {
+    /// Positioned by absolute offset.
+    pub(crate) reader: R,
+    /// What can still be read: absolute, ascending, disjoint. What lies between, before, or behind them was dropped.
+    pub(crate) regions: Vec<Range<u64>>,
+    /// How many bytes were written to it so far.
+    pub(crate) end: u64,
+    /// Whether no more will come.
+    pub(crate) ended: bool,
+}
+
+/// What a stream consists of, in order and without gaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    Line {
+        start: u64,
+        end: u64,
+        /// As a terminal shows it, without the newline.
+        text: String,
+        /// False only for the last line of an open stream that may still grow.
+        finished: bool,
+        /// Whether what follows starts on a new line: not where a long line was cut, nor at the end.
+        breaks: bool,
+    },
+    /// Bytes that were dropped, or cannot be read any more.
+    Hole { start: u64, bytes: u64 },
+}
+
+impl<R: Read + Seek> Stream<R> {
+    /// The items from a line start on. The split depends on nothing else, so that readers who arrive by different
+    /// ways, or while the stream grows, see the same lines:
+    ///
+    /// - a line is everything through its newline;
+    /// - a line with none in its first 64 KiB is cut there, but neither within a character nor an escape sequence;
+    /// - what is left at the end is finished when the stream has ended or a hole follows.
+    pub(crate) fn lines(&mut self, from: u64) -> Lines<'_, R> {
+        self.lines_cut_at(LINE_LIMIT, from)
+    }
+
+    fn lines_cut_at(&mut self, limit: usize, from: u64) -> Lines<'_, R> {
+        let end = self.end;
+        let clipped = self.regions.iter().map(|region| region.start..region.end.min(end));
+        Lines {
+            regions: clipped.collect(),
+            reader: &mut self.reader,
+            end,
+            ended: self.ended,
+            limit,
+            at: from,
+            buffer: Vec::new(),
+            taken: 0,
+        }
+    }
+}
+
+/// Reads a stream forwards. Its memory is one chunk and one line, however long the stream is.
+pub(crate) struct Lines<'a, R> {
+    reader: &'a mut R,
+    /// Cut short where reading fails: files may vanish under a reader.
+    regions: Vec<Range<u64>>,
+    end: u64,
+    ended: bool,
+    limit: usize,
+    /// Where the next item starts; `buffer[taken..]` holds the bytes from there on.
+    at: u64,
+    buffer: Vec<u8>,
+    taken: usize,
+}
+
+impl<R: Read + Seek> Iterator for Lines<'_, R> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        loop {
+            let pending = &self.buffer[self.taken..];
+            let window = &pending[..pending.len().min(self.limit)];
+            if let Some(newline) = window.iter().position(|&byte| byte == b'\n') {
+                return Some(self.line(newline + 1, true, true));
+            }
+            // One byte more than the limit, to know at the cut whether a hole follows.
+            if pending.len() > self.limit {
+                let len = cut(window);
+                return Some(self.line(len, true, false));
+            }
+            if !self.fill() {
+                break;
+            }
+        }
+        let pending = &self.buffer[self.taken..];
+        let hole_follows = self.frontier() < self.end;
+        if pending.is_empty() {
+            return hole_follows.then(|| self.hole());
+        }
+        let len = if pending.len() == self.limit { cut(pending) } else { pending.len() };
+        let is_rest = len == pending.len();
+        let finished = self.ended || hole_follows || pending.len() == self.limit;
+        Some(self.line(len, finished, is_rest && hole_follows))
+    }
+}
+
+impl<R: Read + Seek> Lines<'_, R> {
+    /// The first offset that is not in the buffer.
+    fn frontier(&self) -> u64 {
+        self.at + (self.buffer.len() - self.taken) as u64
+    }
+
+    /// Reads one chunk more; false at a hole and at the end.
+    fn fill(&mut self) -> bool {
+        let frontier = self.frontier();
+        let Some(region) = self.regions.iter_mut().find(|region| region.contains(&frontier)) else {
+            return false;
+        };
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        let before = self.buffer.len();
+        let wanted = (region.end - frontier).min(CHUNK);
+        if self.reader.seek(SeekFrom::Start(frontier)).is_ok() {
+            // A failure shows as less than what was wanted, like an early end.
+            let _ = self.reader.by_ref().take(wanted).read_to_end(&mut self.buffer);
+        }
+        let read = (self.buffer.len() - before) as u64;
+        if read < wanted {
+            region.end = frontier + read;
+        }
+        read > 0
+    }
+
+    fn line(&mut self, len: usize, finished: bool, breaks: bool) -> Item {
+        let start = self.at;
+        let text = render::line(&self.buffer[self.taken..self.taken + len]);
+        self.taken += len;
+        self.at += len as u64;
+        Item::Line { start, end: self.at, text, finished, breaks }
+    }
+
+    /// From here to the next byte that can be read.
+    fn hole(&mut self) -> Item {
+        let start = self.at;
+        while self.at < self.end {
+            let starts = self.regions.iter().filter(|region| !region.is_empty()).map(|region| region.start);
+            self.at = starts.filter(|&next| next > self.at).min().unwrap_or(self.end);
+            if self.fill() {
+                break;
+            }
+        }
+        Item::Hole { start, bytes: self.at - start }
+    }
+}
+
+/// How much of a line that is too long to take: all of it, but for a character or an escape sequence at its end
+/// that may continue.
+fn cut(raw: &[u8]) -> usize {
+    let reach = raw.len().saturating_sub(SEQUENCE);
+    let sequence = raw[reach..]
+        .iter()
+        .rposition(|&byte| byte == b'\x1b')
+        .map(|escape| reach + escape)
+        .filter(|&escape| render::is_within_sequence(&raw[escape..]));
+    let end = sequence.unwrap_or_else(|| {
+        let tail = &raw[raw.len().saturating_sub(4)..];
+        let partial = tail.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len());
+        raw.len() - partial
+    });
+    // A line that is nothing but an unfinished sequence is cut in it: every piece must take something.
+    if end == 0 { raw.len() } else { end }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! The bounded bytes of one stream on disk, addressed by absolute offset.
+//!
+//! A stream is a sequence of segment files, each named after the offset of its first byte. The first segment and the
+//! newest ones stay; whole segments in between are unlinked once the stream has outgrown its bound. Bytes that could
+//! not be stored leave a hole between two segments. So every byte is either in a segment or counted as dropped.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::store::{Directory, Store};
+use crate::job::Captured;
+
+/// A stream is kept in at most this many segments.
+const MAX_SEGMENTS: u64 = 8;
+
+/// Under pressure of the store's bound, a segment of this size may already be closed to be dropped.
+const SMALLEST_SEGMENT: u64 = 64 << 10;
+
+/// How long to leave a failing disk alone.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// Which stream of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamKind {
+    Stdout,
+    Stderr,
+}
+
+/// The writer's side of a stream: owned by the job's watcher.
+#[derive(Debug)]
+pub(crate) struct OutputLog {
+    store: Arc<Store>,
+    name: String,
+    max_bytes: u64,
+    current: Option<Current>,
+    captured: Captured,
+    retry_at: Option<Instant>,
+}
+
+/// The segment being written: the last one in `captured.segments`, once it holds a byte.
+#[derive(Debug)]
+struct Current {
+    file: File,
+    start: u64,
+}
+
+impl OutputLog {
+    pub(crate) fn new(store: Arc<Store>, id: Uuid, stream: StreamKind, max_bytes: u64) -> Self {
+        Self {
+            store,
+            name: base_name(id, stream),
+            max_bytes,
+            current: None,
+            captured: Captured::default(),
+            retry_at: None,
+        }
+    }
+
+    pub(crate) fn captured(&self) -> &Captured {
+        &self.captured
+    }
+
+    /// No more will come: closes the file.
+    pub(crate) fn finish(&mut self) {
+        self.captured.ended = true;
+        self.current = None;
+    }
+
+    /// Stores what fits the open segment and returns the rest, for which `append` has to open the next one.
+    /// A write to the page cache is too short to be worth a thread's hand-over.
+    pub(crate) fn append_inline<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(room) = self.room() else { return rest };
+            let (now, later) = rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            match self.write(now) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) => {
+                    self.fail(&error);
+                    self.drop_bytes(now.len());
+                    rest = later;
+                }
+            }
+        }
+        rest
+    }
+
+    /// Stores the bytes, or counts them as dropped.
+    pub(crate) async fn append(&mut self, bytes: &[u8]) {
+        let mut rest = self.append_inline(bytes);
+        while !rest.is_empty() {
+            if let Err(error) = self.open_segment().await {
+                self.fail(&error);
+            }
+            if self.current.is_none() {
+                self.drop_bytes(rest.len());
+                return;
+            }
+            rest = self.append_inline(rest);
+        }
+    }
+
+    /// Bytes that the open segment may still take; none when there is no segment to write to.
+    fn room(&mut self) -> Option<u64> {
+        let start = self.current.as_ref()?.start;
+        let length = self.captured.end - start;
+        let full = length >= self.segment_bytes() || (self.store.is_full() && length >= SMALLEST_SEGMENT);
+        if full {
+            self.current = None;
+            return None;
+        }
+        Some(self.segment_bytes() - length)
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        (self.max_bytes / MAX_SEGMENTS).max(1)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let current = self.current.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        if current.file.metadata()?.nlink() == 0 {
+            return Err(io::Error::other("its file was deleted"));
+        }
+        let written = current.file.write(bytes)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        let before = self.captured.end;
+        let after = before + written as u64;
+        match self.captured.segments.last_mut() {
+            Some(segment) if segment.start == current.start => segment.end = after,
+            _ => self.captured.segments.push(before..after),
+        }
+        self.captured.end = after;
+        self.store.add(written as u64);
+        Ok(written)
+    }
+
+    /// The open segment is of no use any more. What it holds stays readable unless its file is gone.
+    fn fail(&mut self, error: &io::Error) {
+        tracing::warn!(stream = self.name, %error, "output is not stored");
+        self.captured.storage_error.get_or_insert_with(|| error.to_string().into());
+        self.retry_at = Some(Instant::now() + RETRY_AFTER);
+        let Some(Current { file, start }) = self.current.take() else { return };
+        let holds_bytes = self.captured.segments.last().is_some_and(|segment| segment.start == start);
+        let deleted = file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        if holds_bytes && deleted {
+            let lost = self.captured.segments.pop().map_or(0, |segment| segment.end - segment.start);
+            self.store.subtract(lost);
+        } else if !holds_bytes {
+            self.unlink(start);
+        }
+    }
+
+    fn drop_bytes(&mut self, count: usize) {
+        self.captured.end += count as u64;
+    }
+
+    /// Opens the segment for the next byte, unless the disk just failed or the store is full.
+    async fn open_segment(&mut self) -> io::Result<()> {
+        self.make_room();
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        if self.store.is_full() {
+            return Err(io::Error::other("--max-total-bytes is reached"));
+        }
+        let directory = self.store.directory().await?;
+        let start = self.captured.end;
+        let name = segment_name(&self.name, start);
+        let file = spawn_blocking(move || directory.create_file(&name)).await.map_err(io::Error::other)??;
+        self.current = Some(Current { file, start });
+        Ok(())
+    }
+
+    /// Unlinks segments after the first, oldest first, until one more fits both bounds.
+    fn make_room(&mut self) {
+        let too_many = |log: &Self| log.captured.segments.len() as u64 >= MAX_SEGMENTS;
+        while self.captured.segments.len() > 1 && (too_many(self) || self.store.is_full()) {
+            let segment = self.captured.segments.remove(1);
+            self.store.subtract(segment.end - segment.start);
+            self.unlink(segment.start);
+        }
+    }
+
+    fn unlink(&self, start: u64) {
+        let Some(directory) = self.store.existing() else { return };
+        let path = directory.file(&segment_name(&self.name, start));
+        spawn_blocking(move || std::fs::remove_file(path));
+    }
+}
+
+fn base_name(id: Uuid, stream: StreamKind) -> String {
+    match stream {
+        StreamKind::Stdout => format!("{id}.stdout"),
+        StreamKind::Stderr => format!("{id}.stderr"),
+    }
+}
+
+/// The first segment has the plain name, so that `cat NAME*` gives the stream in order.
+fn segment_name(base: &str, start: u64) -> String {
+    match start {
+        0 => base.to_owned(),
+        _ => format!("{base}.{start:020}"),
+    }
+}
+
+/// What is left of a stream, as one readable, seekable thing. Positions are absolute offsets.
+///
+/// A read at an offset that is not retained, or whose file is gone, is an error.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    directory: Option<Arc<Directory>>,
+    base: String,
+    segments: Vec<Range<u64>>,
+    position: u64,
+    open: Option<(Range<u64>, File)>,
+}
+
+impl Reader {
+    pub(crate) fn new(directory: Option<Arc<Directory>>, id: Uuid, stream: StreamKind, captured: &Captured) -> Self {
+        Self { directory, base: base_name(id, stream), segments: captured.segments.clone(), position: 0, open: None }
+    }
+
+    fn segment_at(&mut self, position: u64) -> io::Result<&mut (Range<u64>, File)> {
+        let open = match self.open.take() {
+            Some((range, file)) if range.contains(&position) => (range, file),
+            _ => {
+                let range =
+                    self.segments.iter().find(|range| range.contains(&position)).ok_or(io::ErrorKind::NotFound)?;
+                let directory = self.directory.as_ref().ok_or(io::ErrorKind::NotFound)?;
+                (range.clone(), File::open(directory.file(&segment_name(&self.base, range.start)))?)
+            }
+        };
+        Ok(self.open.insert(open))
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let position = self.position;
+        let (range, file) = self.segment_at(position)?;
+        let room = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(buffer.len());
+        let start = range.start;
+        let read = rustix::io::pread(&*file, &mut buffer[..room], position - start)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.position = match to {
+            SeekFrom::Start(offset) => offset,
+            SeekFrom::Current(by) => self.position.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput)?,
+            SeekFrom::End(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok(self.position)
+    }
+}
+
+/// The path of a stream's first segment, if anything of the stream is stored.
+pub(crate) fn first_path(directory: &Directory, id: Uuid, stream: StreamKind, captured: &Captured) -> Option<PathBuf> {
+    let first = captured.segments.first()?;
+    Some(directory.file(&segment_name(&base_name(id, stream), first.start)))
+}
+
+/// Removes the stream's files and gives their bytes back to the store. Blocks.
+pub(crate) fn remove(store: &Store, directory: &Directory, id: Uuid, stream: StreamKind, captured: &Captured) {
+    let base = base_name(id, stream);
+    for segment in &captured.segments {
+        drop(std::fs::remove_file(directory.file(&segment_name(&base, segment.start))));
+        store.subtract(segment.end - segment.start);
+    }
+}

@@ -1,0 +1,191 @@
+//! One raw line as a terminal would show it.
+
+use std::borrow::Cow;
+use vte::{Params, Parser, Perform};
+
+/// The width of the imagined terminal. It bounds what a short escape sequence can ask for, not the length of a line.
+const COLUMNS: usize = 512;
+
+/// A cell nothing stands in. At the end of a line it is not shown, before that it is a space.
+const BLANK: char = '\0';
+
+/// Renders one raw line, with or without its newline: text without control characters other than the tab.
+///
+/// Bytes that are no UTF-8 become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the
+/// line or erases part of it acts; what would leave the line is ignored.
+pub(crate) fn line(raw: &[u8]) -> String {
+    let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
+    // A carriage return with nothing behind it changes nothing, and `\r\n` is the commonest one.
+    let end = raw.iter().rposition(|&byte| byte != b'\r').map_or(0, |last| last + 1);
+    let raw = &raw[..end];
+    // Decoded before it is parsed: the parser by itself takes a stray byte from 0x80 to 0x9F for a control character
+    // and drops it, where Windows-1252 has letters.
+    let text = match str::from_utf8(raw) {
+        Ok(text) if is_plain(raw) => return text.to_owned(),
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(raw),
+    };
+    let mut grid = Grid { cells: Vec::with_capacity(text.len()), column: 0 };
+    Parser::new().advance(&mut grid, text.as_bytes());
+    grid.text()
+}
+
+/// Whether `raw` ends within an escape sequence.
+pub(super) fn is_within_sequence(raw: &[u8]) -> bool {
+    /// Whether the last byte was shown.
+    struct Shown(bool);
+
+    impl Perform for Shown {
+        fn print(&mut self, _: char) {
+            self.0 = true;
+        }
+    }
+
+    // The parser does not tell its state, but it shows a letter only where no sequence is open.
+    let mut shown = Shown(false);
+    let mut parser = Parser::new();
+    parser.advance(&mut shown, raw);
+    shown.0 = false;
+    parser.advance(&mut shown, b"x");
+    !shown.0
+}
+
+/// Whether no control character can be in there. Chunks without an early exit are what the compiler vectorises.
+fn is_plain(raw: &[u8]) -> bool {
+    // 0xC2 leads U+0080 to U+009F, the control characters beyond ASCII.
+    let control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7F || byte == 0xC2;
+    raw.chunks(64).all(|chunk| !chunk.iter().fold(false, |found, &byte| found | control(byte)))
+}
+
+/// The one row of the imagined terminal.
+#[derive(Default)]
+struct Grid {
+    cells: Vec<Cell>,
+    column: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Cell {
+    base: char,
+    /// What has no width of its own and sits on `base`; a second one takes the next cell, which shows the same.
+    mark: Option<char>,
+}
+
+impl Cell {
+    fn new(base: char) -> Self {
+        Self { base, mark: None }
+    }
+}
+
+impl Grid {
+    fn text(self) -> String {
+        let shown = self.cells.iter().rposition(|cell| cell.base != BLANK).map_or(0, |last| last + 1);
+        let mut text = String::with_capacity(shown);
+        for cell in &self.cells[..shown] {
+            text.push(if cell.base == BLANK { ' ' } else { cell.base });
+            if let Some(mark) = cell.mark {
+                text.push(mark);
+            }
+        }
+        text
+    }
+
+    fn put(&mut self, base: char) {
+        match self.cells.get_mut(self.column) {
+            // A space over old text is how programs erase without escape sequences.
+            Some(cell) => *cell = Cell::new(if base == ' ' { BLANK } else { base }),
+            None => {
+                self.cells.resize(self.column, Cell::new(BLANK));
+                self.cells.push(Cell::new(base));
+            }
+        }
+        self.column += 1;
+    }
+
+    fn go(&mut self, column: usize) {
+        self.column = column.min(self.cells.len().max(COLUMNS));
+    }
+
+    fn erase(&mut self, from: usize, to: usize) {
+        let to = to.min(self.cells.len());
+        if let Some(cells) = self.cells.get_mut(from..to) {
+            cells.fill(Cell::new(BLANK));
+        }
+    }
+
+    fn delete(&mut self, count: usize) {
+        let to = (self.column + count).min(self.cells.len());
+        if self.shifts() && self.column < to {
+            self.cells.drain(self.column..to);
+        }
+    }
+
+    fn insert(&mut self, count: usize) {
+        if self.shifts() && self.column < self.cells.len() {
+            let count = count.min(COLUMNS - self.cells.len());
+            let blanks = std::iter::repeat_n(Cell::new(BLANK), count);
+            self.cells.splice(self.column..self.column, blanks);
+        }
+    }
+
+    /// Longer lines are not shifted: thousands of sequences in one of 64 KiB would take seconds.
+    fn shifts(&self) -> bool {
+        self.cells.len() <= COLUMNS
+    }
+}
+
+impl Perform for Grid {
+    fn print(&mut self, char: char) {
+        match char {
+            '\x7F' => {}
+            mark if is_mark(mark) => match self.column.checked_sub(1).and_then(|before| self.cells.get_mut(before)) {
+                Some(cell) if cell.mark.is_none() && cell.base != BLANK => cell.mark = Some(mark),
+                _ => self.put(mark),
+            },
+            base => self.put(base),
+        }
+    }
+
+    fn execute(&mut self, byte: u8) {
+        match byte {
+            b'\r' => self.column = 0,
+            b'\x08' => self.column = self.column.saturating_sub(1),
+            b'\t' => self.put('\t'),
+            _ => {}
+        }
+    }
+
+    fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], ignore: bool, action: char) {
+        // With a prefix (`?`, `>`) or an intermediate the same letter means something else.
+        if ignore || !intermediates.is_empty() {
+            return;
+        }
+        let given = params.iter().next().map_or(0, |param| usize::from(param[0]));
+        let count = given.max(1);
+        match (action, given) {
+            ('C', _) => self.go(self.column + count),
+            ('D', _) => self.column = self.column.saturating_sub(count),
+            ('G' | '`', _) => self.go(count - 1),
+            // Erasing the screen from the cursor on includes the rest of this line.
+            ('K' | 'J', 0) => self.cells.truncate(self.column),
+            ('K', 1) => self.erase(0, self.column + 1),
+            ('K', 2) => self.cells.clear(),
+            ('X', _) => self.erase(self.column, self.column + count),
+            ('P', _) => self.delete(count),
+            ('@', _) => self.insert(count),
+            _ => {}
+        }
+    }
+}
+
+/// Characters without a width: accents, joiners, variation selectors. Not all of them, but those that programs print.
+fn is_mark(char: char) -> bool {
+    // Nearly every character is below them, and every one passes here.
+    char >= '\u{300}'
+        && matches!(char,
+        '\u{300}'..='\u{36F}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}' | '\u{200B}'..='\u{200D}'
+        | '\u{20D0}'..='\u{20FF}' | '\u{FE00}'..='\u{FE0F}' | '\u{FE20}'..='\u{FE2F}' | '\u{E0100}'..='\u{E01EF}')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! The directory of this server's output files, and how many bytes are in it.
+//!
+//! Each server has a directory of its own under the root, with a lock file that it holds as long as it lives. A
+//! directory whose lock can be taken therefore belongs to a dead server, and is swept by whichever server comes next.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Notify, OnceCell};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+const DIRECTORY_PREFIX: &str = "server-";
+const LOCK_FILE: &str = "lock";
+
+/// Where output goes and what bounds it in all.
+#[derive(Debug)]
+pub(crate) struct Store {
+    roots: Vec<PathBuf>,
+    directory: OnceCell<Arc<Directory>>,
+    retained: AtomicU64,
+    max_total: u64,
+    pressure: Notify,
+}
+
+impl Store {
+    /// Creates nothing: the directory comes with the first job.
+    pub(crate) fn new(output_dir: Option<&Path>, max_total: u64) -> Self {
+        Self {
+            roots: output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()]),
+            directory: OnceCell::new(),
+            retained: AtomicU64::new(0),
+            max_total,
+            pressure: Notify::new(),
+        }
+    }
+
+    /// The directory where this server's output goes, or would go.
+    pub(crate) fn root(&self) -> &Path {
+        &self.roots[0]
+    }
+
+    /// This server's own directory, made when it is first asked for; that also sweeps the directories of dead servers.
+    pub(crate) async fn directory(&self) -> io::Result<Arc<Directory>> {
+        let create = || async {
+            let roots = self.roots.clone();
+            let directory =
+                spawn_blocking(move || Directory::create_in_first(&roots)).await.map_err(io::Error::other)??;
+            let root = directory.path.parent().map(Path::to_owned);
+            spawn_blocking(move || root.map(|root| sweep_dead(&root)));
+            Ok(Arc::new(directory))
+        };
+        self.directory.get_or_try_init(create).await.cloned()
+    }
+
+    /// This server's directory, if anything was ever stored.
+    pub(crate) fn existing(&self) -> Option<Arc<Directory>> {
+        self.directory.get().cloned()
+    }
+
+    /// Counts bytes written. Near the bound the sweeper is woken to evict finished jobs.
+    pub(crate) fn add(&self, bytes: u64) {
+        let retained = self.retained.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if retained > self.soft_limit() {
+            self.pressure.notify_one();
+        }
+    }
+
+    pub(crate) fn subtract(&self, bytes: u64) {
+        self.retained.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn retained(&self) -> u64 {
+        self.retained.load(Ordering::Relaxed)
+    }
+
+    /// Whether not one more byte may be stored.
+    pub(crate) fn is_full(&self) -> bool {
+        self.retained() >= self.max_total
+    }
+
+    /// Where eviction of finished jobs starts: a little below the bound, so that there is room while it is under way.
+    pub(crate) fn soft_limit(&self) -> u64 {
+        self.max_total - self.max_total / 16
+    }
+
+    /// Resolves when the store has grown beyond its soft limit.
+    pub(crate) async fn under_pressure(&self) {
+        self.pressure.notified().await;
+    }
+
+    /// Removes the directory and everything in it. Runs to its end before the server exits, so it may block.
+    pub(crate) fn remove(&self) {
+        if let Some(directory) = self.existing() {
+            remove_directory(&directory.path);
+        }
+    }
+}
+
+/// One server's directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// Held, never read: the lock on it says that this server lives.
+    lock: Mutex<File>,
+}
+
+impl Directory {
+    fn create_in_first(roots: &[PathBuf]) -> io::Result<Self> {
+        let mut first_error = None;
+        for root in roots {
+            match Self::create_in(root) {
+                Ok(directory) => return Ok(directory),
+                Err(error) => {
+                    tracing::warn!(root = %root.display(), %error, "cannot store output here");
+                    first_error.get_or_insert_with(|| in_context(&error, root));
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    }
+
+    fn create_in(root: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(root)?.join(format!("{DIRECTORY_PREFIX}{}", Uuid::new_v4()));
+        let lock = make_and_lock(&path)?;
+        Ok(Self { path, lock: Mutex::new(lock) })
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Opens a new file for writing; makes the directory again if somebody removed it.
+    pub(crate) fn create_file(&self, name: &str) -> io::Result<File> {
+        let path = self.file(name);
+        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let created = match create() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let lock = make_and_lock(&self.path)?;
+                // A poisoned lock only means that another thread panicked while swapping a file handle.
+                *self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = lock;
+                create()
+            }
+            other => other,
+        };
+        created.map_err(|error| in_context(&error, &path))
+    }
+}
+
+fn in_context(error: &io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Makes the directory with its lock file. A sweeping server may take the fresh lock in the instant before we do and
+/// remove both: then the file has no name any more, and we start again.
+fn make_and_lock(path: &Path) -> io::Result<File> {
+    loop {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let lock =
+            match OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK_FILE)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
+        match lock.try_lock() {
+            // A file system without locks: nobody can take ours for a dead server's either.
+            Ok(()) | Err(fs::TryLockError::Error(_)) => {}
+            Err(fs::TryLockError::WouldBlock) => continue,
+        }
+        if lock.metadata()?.nlink() > 0 {
+            return Ok(lock);
+        }
+    }
+}
+
+/// Removes what servers that are gone have left under `root`. Only directories that carry our name and a lock file that
+/// nobody holds are touched.
+fn sweep_dead(root: &Path) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(DIRECTORY_PREFIX) {
+            continue;
+        }
+        let path = entry.path();
+        match OpenOptions::new().write(true).open(path.join(LOCK_FILE)) {
+            Ok(lock) if lock.try_lock().is_ok() => {
+                tracing::info!(path = %path.display(), "removing the output of a server that is gone");
+                remove_directory(&path);
+            }
+            Ok(_) => {}
+            // Left by a server killed between making the directory and its lock. Not empty, it stays.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(fs::remove_dir(&path)),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Removes a server's directory: its lock file last, so that a half-removed one can still be recognised and swept.
+pub(crate) fn remove_directory(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_name() != LOCK_FILE {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+    drop(fs::remove_file(path.join(LOCK_FILE)));
+    if let Err(error) = fs::remove_dir(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "could not remove the output directory");
+    }
+}
+
+/// The user's cache directory, and for users without one the directory for temporary files.
+fn default_roots() -> Vec<PathBuf> {
+    let uid = rustix::process::getuid().as_raw();
+    let temporary = std::env::temp_dir().join(format!("background-command-mcp-{uid}"));
+    dirs::cache_dir().map(|cache| cache.join("background-command-mcp")).into_iter().chain([temporary]).collect()
+}

@@ -1,0 +1,161 @@
+//! What an agent reads of a job's two streams: a summary that fits a reply, or the next page.
+
+use super::{
+    cursor::{Cursor, Position},
+    pieces::{Head, Run, WINDOW},
+};
+use std::io::{Read, Seek};
+
+pub(crate) use super::lines::Stream;
+
+/// How much a summary may show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// Both streams together.
+    pub(crate) max_chars: usize,
+    /// Leave out the start where not everything fits.
+    pub(crate) tail_only: bool,
+}
+
+/// Both streams, whole if they fit, else the start and the end of what is too long.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) output: String,
+    pub(crate) error: String,
+    pub(crate) cut: Option<Cut>,
+    /// Where a reader of this goes on: behind the last line, or before it if it may still grow.
+    pub(crate) next: Cursor,
+}
+
+/// What a summary leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Of both streams, dropped ones included. Within a line that was not shown as written it is an estimate.
+    pub(crate) bytes: u64,
+    /// Pages from here on show it, and everything after it.
+    pub(crate) cursor: Cursor,
+}
+
+/// A part of both streams that continues where the one before it ended.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) output: String,
+    pub(crate) error: String,
+    pub(crate) next: Cursor,
+    /// Whether the next page would show something right now.
+    pub(crate) more: bool,
+}
+
+/// Everything if it fits the budget; else per stream the first fifth and the last four fifths of its share, with a line
+/// between them: `marker`, given how many bytes are missing there and the cursor that shows them.
+///
+/// Cuts are at line breaks where lines are short. The budget holds for markers too, from some 600 characters on. A
+/// stream of more than 4 MiB counts as one that does not fit.
+pub(crate) fn summary<R: Read + Seek>(
+    stdout: &mut Stream<R>,
+    stderr: &mut Stream<R>,
+    budget: Budget,
+    marker: &dyn Fn(u64, &Cursor) -> String,
+) -> Summary {
+    let max = budget.max_chars;
+    let out = Run::forwards(stdout, Position::default(), max, WINDOW);
+    let err = Run::forwards(stderr, Position::default(), max, WINDOW);
+    let (out_room, err_room) = share(max, out.needs(), err.needs());
+    let (out_head, err_head) = (start(&out, out_room, budget), start(&err, err_room, budget));
+    let cursor = Cursor { stdout: out_head.next, stderr: err_head.next };
+    let marker = |bytes| marker(bytes, &cursor);
+    let output = complete(stdout, out_head, out_room, &marker);
+    let error = complete(stderr, err_head, err_room, &marker);
+    let bytes = output.left_out + error.left_out;
+    Summary {
+        cut: (bytes > 0).then_some(Cut { bytes, cursor }),
+        next: Cursor { stdout: output.next, stderr: error.next },
+        output: output.text,
+        error: error.text,
+    }
+}
+
+/// The finished lines from a cursor on, oldest first; at most `max_chars` characters, and at least one if there is one.
+///
+/// Pages from the start show everything that is retained exactly once, however long they are, and whether or not the
+/// stream grows meanwhile. A cursor beyond the end stands for the end.
+pub(crate) fn page<R: Read + Seek>(
+    stdout: &mut Stream<R>,
+    stderr: &mut Stream<R>,
+    from: Cursor,
+    max_chars: usize,
+) -> Page {
+    let max = max_chars.max(1);
+    let out = Run::forwards(stdout, within(stdout, from.stdout), max, u64::MAX).finished();
+    let err = Run::forwards(stderr, within(stderr, from.stderr), max, u64::MAX).finished();
+    let (out_room, err_room) = share(max, out.needs(), err.needs());
+    let (output, error) = (out.head(out_room), err.head(err_room));
+    Page {
+        next: Cursor { stdout: output.next, stderr: error.next },
+        more: !(output.complete && error.complete),
+        output: output.text,
+        error: error.text,
+    }
+}
+
+/// Half of the room for each; what one does not need, the other gets.
+fn share(max: usize, out: usize, err: usize) -> (usize, usize) {
+    let out = out.min(max - err.min(max / 2));
+    (out, max - out)
+}
+
+fn within<R>(stream: &Stream<R>, position: Position) -> Position {
+    if position.offset > stream.end { Position::at(stream.end) } else { position }
+}
+
+/// All of it if it fits, else the part before the marker.
+fn start(run: &Run, room: usize, budget: Budget) -> Head {
+    let is_whole = run.needs() <= room;
+    run.head(match (is_whole, budget.tail_only) {
+        (true, _) => room,
+        (false, true) => 0,
+        (false, false) => room / 5,
+    })
+}
+
+/// One stream of a summary.
+struct Shown {
+    text: String,
+    left_out: u64,
+    next: Position,
+}
+
+/// Puts the marker and the end of the stream behind its start.
+fn complete<R: Read + Seek>(stream: &mut Stream<R>, head: Head, room: usize, marker: &dyn Fn(u64) -> String) -> Shown {
+    let mut text = head.text;
+    if head.complete {
+        return Shown { text, left_out: 0, next: head.next };
+    }
+    let mut room = room - text.chars().count();
+    let rest = Run::backwards(stream, head.next, room);
+    let next = rest.next();
+    // The start was not read to the end for its many bytes, and now they turn out to have few characters.
+    if rest.is_all_from(head.next, room) {
+        text.push_str(&rest.tail(room).text);
+        return Shown { text, left_out: 0, next };
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+        room = room.saturating_sub(1);
+    }
+    // How long the marker is depends on what is left out, which depends on the room the marker leaves. Its room only
+    // grows here, so this ends: at the latest when there is no tail any more.
+    let mut note = marker(stream.end.saturating_sub(head.raw_end));
+    loop {
+        let note_room = note.chars().count();
+        let tail = rest.tail(room.saturating_sub(note_room + 1));
+        let left_out = tail.raw_start.saturating_sub(head.raw_end).max(1);
+        note = marker(left_out);
+        if note.chars().count() <= note_room {
+            return Shown { text: text + &note + "\n" + &tail.text, left_out, next };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! The operating system's side of a job: start a command, see its end, know its processes, end all of them.
+
+pub(crate) mod leader;
+pub(crate) mod orphans;
+pub(crate) mod proc_fs;
+pub(crate) mod signals;
+pub(crate) mod spawn;
+pub(crate) mod tree;
+
+pub(crate) use rustix::process::Pid;

@@ -1,0 +1,106 @@
+//! What `/proc` says about processes. Linux only: elsewhere nothing is known of a process but its group.
+
+use super::Pid;
+
+/// One line of `/proc/<pid>/stat`, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) pid: Pid,
+    pub(crate) group: i32,
+    /// Ended, but not yet reaped.
+    pub(crate) is_zombie: bool,
+    /// CPU time of the process and of its reaped children, in clock ticks.
+    pub(crate) cpu_ticks: u64,
+    /// When it was started, in clock ticks since boot: with the pid this identifies a process for ever.
+    pub(crate) started: u64,
+    pub(crate) resident_pages: u64,
+}
+
+impl Stat {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn read(pid: Pid) -> Option<Self> {
+        Self::parse(pid, &std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn read(_pid: Pid) -> Option<Self> {
+        None
+    }
+
+    /// See proc_pid_stat(5). The second field, the name in parentheses, may itself hold spaces and parentheses.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    fn parse(pid: Pid, line: &str) -> Option<Self> {
+        let after_name = line.rsplit_once(") ")?.1;
+        let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
+        // Field numbers of the manual page, which counts from 1 and has two fields before these.
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        Some(Self {
+            pid,
+            group: fields.get(2)?.parse().ok()?,
+            is_zombie: matches!(*fields.first()?, "Z" | "X"),
+            cpu_ticks: number(14)? + number(15)? + number(16)? + number(17)?,
+            started: number(22)?,
+            resident_pages: number(24)?,
+        })
+    }
+}
+
+/// The living and the unreaped children of a process.
+#[cfg(target_os = "linux")]
+pub(crate) fn children(parent: Pid) -> Vec<Pid> {
+    let tasks = format!("/proc/{}/task", parent.as_raw_nonzero());
+    let Ok(entries) = std::fs::read_dir(tasks) else { return Vec::new() };
+    let lists = entries.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| parse_pids(&list)).collect()
+}
+
+/// Our own children. Processes are started from the main thread alone, and the kernel gives orphans to the first living
+/// thread of a subreaper, so this one list has them all.
+#[cfg(target_os = "linux")]
+pub(crate) fn own_children() -> Vec<Pid> {
+    let own = rustix::process::getpid().as_raw_nonzero();
+    std::fs::read_to_string(format!("/proc/self/task/{own}/children")).map(|list| parse_pids(&list)).unwrap_or_default()
+}
+
+#[cfg(target_os = "linux")]
+fn parse_pids(list: &str) -> Vec<Pid> {
+    list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn children(_parent: Pid) -> Vec<Pid> {
+    Vec::new()
+}
+
+/// The environment a process was started with, as `NAME=value` entries each ended by a NUL.
+#[cfg(target_os = "linux")]
+pub(crate) fn environment(pid: Pid) -> Vec<u8> {
+    std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default()
+}
+
+/// The command line of a process, for people; empty when it is gone or not ours to read.
+#[cfg(target_os = "linux")]
+pub(crate) fn command_line(pid: Pid) -> String {
+    let raw = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    let words = raw.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    words.collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn command_line(_pid: Pid) -> String {
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
+        let line = "77 (a) R (b) S 1 76 70 0 -1 4194304 10 20 0 0 11 12 13 14 20 0 1 0 5000 9000 250 0 0\n";
+        let pid = Pid::from_raw(77).expect("not zero");
+        let expected = Stat { pid, group: 76, is_zombie: false, cpu_ticks: 50, started: 5000, resident_pages: 250 };
+        assert_eq!(Stat::parse(pid, line), Some(expected));
+        assert_eq!(Stat::parse(pid, "77 (cut"), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Starts a shell command in its own process group.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::{Signal, kill_process_group};
+use tokio::net::unix::pipe;
+use tokio::process::{ChildStdin, Command};
+use uuid::Uuid;
+
+use super::Pid;
+use super::leader::Leader;
+use super::orphans::{Orphans, marker};
+use super::tree::Tree;
+use crate::config::Shell;
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) job: Uuid,
+    pub(crate) shell: &'a Shell,
+    pub(crate) command: &'a str,
+    pub(crate) cwd: &'a Path,
+    pub(crate) with_stdin: bool,
+}
+
+/// A started command.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) tree: Tree,
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) stdout: pipe::Receiver,
+    pub(crate) stderr: pipe::Receiver,
+}
+
+/// Starts the command. Nothing is awaited between the spawn and the claim, see `Orphans::claim`, and there is no
+/// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
+pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process> {
+    let mut child = Command::new(&order.shell.program)
+        .args(&order.shell.arguments)
+        .arg(order.command)
+        .current_dir(order.cwd)
+        .env(marker(order.job), "1")
+        .process_group(0)
+        .stdin(if order.with_stdin { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let raw = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
+    let claim = orphans.claim(pid, Some(order.job));
+    let parts = (|| {
+        let stdin = child.stdin.take();
+        let stdout = receiver(child.stdout.take().map(|pipe| pipe.into_owned_fd()))?;
+        let stderr = receiver(child.stderr.take().map(|pipe| pipe.into_owned_fd()))?;
+        Ok((stdin, stdout, stderr, Leader::new(child, pid)?))
+    })();
+    match parts {
+        Ok((stdin, stdout, stderr, leader)) => Ok(Process {
+            pid: pid.as_raw_nonzero().get().unsigned_abs(),
+            tree: Tree::new(leader, claim),
+            stdin,
+            stdout,
+            stderr,
+        }),
+        Err(error) => {
+            // No descriptor is left to watch it with: it must not run. The runtime reaps what was dropped.
+            drop(kill_process_group(pid, Signal::KILL));
+            Err(error)
+        }
+    }
+}
+
+fn receiver(pipe: Option<io::Result<OwnedFd>>) -> io::Result<pipe::Receiver> {
+    let pipe = pipe.ok_or_else(|| io::Error::other("a piped stream has no pipe"))??;
+    pipe::Receiver::from_owned_fd(pipe)
+}

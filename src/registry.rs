@@ -1,0 +1,389 @@
+//! Which jobs exist: start, get, list, remove, evict, shut down.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::job::{Job, JobError, Moment};
+use crate::output::log::{self, OutputLog, StreamKind};
+use crate::output::store::Store;
+use crate::process::orphans::Orphans;
+use crate::process::spawn::{Order, spawn};
+use crate::watcher::{Assignment, watch};
+
+/// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+
+/// How many ids of jobs that are gone are remembered, to tell an expired job from one that never was.
+const DEPARTED_REMEMBERED: usize = 10_000;
+
+/// All jobs of this server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessRegistry {
+    /// A std mutex: each lock holds for a look-up or an insertion and is never held across an await, a spawn, a signal,
+    /// a file operation or a log line.
+    jobs: Arc<Mutex<HashMap<Uuid, Job>>>,
+    chronicle: Arc<Mutex<Chronicle>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Arc<Config>,
+    store: Arc<Store>,
+    slots: Arc<Semaphore>,
+    /// Present from the first job on.
+    orphans: OnceCell<Orphans>,
+    ends: Arc<watch::Sender<u64>>,
+    watchers: TaskTracker,
+    closing: CancellationToken,
+    started: Instant,
+}
+
+/// The jobs in order, beside the map that finds them by id. Also a leaf lock.
+#[derive(Debug, Default)]
+struct Chronicle {
+    /// In order of start: jobs that had a live process when somebody last looked, those being cleaned up included.
+    alive: Vec<Job>,
+    /// In order of start: jobs whose command had not ended when somebody last looked.
+    running: Vec<Job>,
+    /// In order of their ends.
+    finished: VecDeque<Job>,
+    /// Finished jobs whose end no reply has told of.
+    unreported: VecDeque<Job>,
+    departed: VecDeque<Uuid>,
+    fates: HashMap<Uuid, Fate>,
+}
+
+/// Why a job is not there any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Expired,
+    CleanedUp,
+}
+
+impl Chronicle {
+    /// Moves the jobs that have ended since the last look to the finished ones.
+    fn settle(&mut self) {
+        self.alive.retain(Job::is_alive);
+        let mut ended: Vec<(Instant, Job)> = Vec::new();
+        self.running.retain(|job| match job.snapshot().finished() {
+            Some(finished) => {
+                ended.push((finished.at.monotonic, job.clone()));
+                false
+            }
+            None => true,
+        });
+        ended.sort_by_key(|(at, _)| *at);
+        for (_, job) in ended {
+            self.unreported.push_back(job.clone());
+            self.finished.push_back(job);
+        }
+    }
+
+    /// Takes jobs out of the lists and remembers why they are gone.
+    fn forget(&mut self, jobs: &[Job], fate: Fate) {
+        let gone: HashSet<Uuid> = jobs.iter().map(Job::id).collect();
+        self.running.retain(|job| !gone.contains(&job.id()));
+        self.finished.retain(|job| !gone.contains(&job.id()));
+        self.unreported.retain(|job| !gone.contains(&job.id()));
+        for id in gone {
+            self.departed.push_back(id);
+            self.fates.insert(id, fate);
+        }
+        while self.departed.len() > DEPARTED_REMEMBERED
+            && let Some(oldest) = self.departed.pop_front()
+        {
+            self.fates.remove(&oldest);
+        }
+    }
+
+    /// A job is in the map again.
+    fn reinstate(&mut self, job: &Job) {
+        self.fates.remove(&job.id());
+        self.departed.retain(|id| *id != job.id());
+        self.running.push(job.clone());
+        self.settle();
+    }
+}
+
+/// How many jobs a refusal for want of a slot names.
+const OLDEST_NAMED: usize = 5;
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) command: String,
+    pub(crate) cwd: Option<String>,
+    pub(crate) stdin: Option<String>,
+    pub(crate) kill_after: Option<Duration>,
+}
+
+impl ProcessRegistry {
+    /// An empty registry: nothing is created before the first job.
+    pub(crate) fn new(config: Arc<Config>, closing: CancellationToken) -> Self {
+        let shared = Shared {
+            store: Arc::new(Store::new(config.output_dir.as_deref(), config.max_total_bytes)),
+            slots: Arc::new(Semaphore::new(config.max_running.min(Semaphore::MAX_PERMITS))),
+            orphans: OnceCell::new(),
+            ends: Arc::new(watch::Sender::new(0)),
+            watchers: TaskTracker::new(),
+            closing,
+            started: Instant::now(),
+            config,
+        };
+        Self { jobs: Arc::default(), chronicle: Arc::default(), shared: Arc::new(shared) }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.shared.store
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    /// Changes whenever a job's command has ended.
+    pub(crate) fn ends(&self) -> watch::Receiver<u64> {
+        self.shared.ends.subscribe()
+    }
+
+    /// Starts a command; it runs when this returns. Cancelled before that, none is started.
+    pub(crate) async fn start(&self, start: Start, cancelled: &CancellationToken) -> Result<Job, JobError> {
+        if start.command.trim().is_empty() {
+            return Err(JobError::EmptyCommand);
+        }
+        if start.command.contains('\0') {
+            return Err(JobError::NulInCommand);
+        }
+        let config = self.config();
+        let slot = self.shared.slots.clone().try_acquire_owned().map_err(|_| self.busy())?;
+        let cwd = self.directory(start.cwd.as_deref()).await?;
+        let orphans = self.orphans().await.map_err(JobError::Resources)?;
+        if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
+            return Err(JobError::Cancelled);
+        }
+        let id = Uuid::new_v4();
+        let with_stdin = start.stdin.is_some();
+        let order = Order { job: id, shell: &config.shell, command: &start.command, cwd: &cwd, with_stdin };
+        let created = Moment::now();
+        let process = spawn(&order, orphans).map_err(|error| self.spawn_error(error, &order))?;
+        let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
+        let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
+        tracing::info!(parent: &span, "job started");
+        tracing::debug!(parent: &span, command = start.command);
+        let open_log = |stream| OutputLog::new(self.shared.store.clone(), id, stream, config.max_output_bytes);
+        self.shared.watchers.spawn(watch(Assignment {
+            process,
+            side,
+            stdout: open_log(StreamKind::Stdout),
+            stderr: open_log(StreamKind::Stderr),
+            stdin_text: start.stdin,
+            kill_at: start.kill_after.map(|after| created.monotonic + after),
+            stop_grace: config.stop_grace_seconds,
+            slot,
+            ends: self.shared.ends.clone(),
+            span,
+        }));
+        self.lock().insert(id, job.clone());
+        let mut chronicle = self.chronicle();
+        chronicle.alive.push(job.clone());
+        chronicle.running.push(job.clone());
+        Ok(job)
+    }
+
+    /// The job with this id.
+    pub(crate) fn get(&self, id: Uuid) -> Result<Job, JobError> {
+        if let Some(job) = self.lock().get(&id) {
+            return Ok(job.clone());
+        }
+        let fate = self.chronicle().fates.get(&id).copied();
+        Err(match fate {
+            Some(Fate::Expired) => JobError::Expired { id },
+            Some(Fate::CleanedUp) => JobError::CleanedUp { id },
+            None => JobError::Unknown { id, age: self.age(), known: self.known_ids() },
+        })
+    }
+
+    /// Every running job, oldest first, and the newest finished ones, newest first; and how many more there are.
+    pub(crate) fn list(&self, max_finished: usize) -> (Vec<Job>, Vec<Job>, usize) {
+        let mut chronicle = self.chronicle();
+        chronicle.settle();
+        let finished: Vec<Job> = chronicle.finished.iter().rev().take(max_finished).cloned().collect();
+        let omitted = chronicle.finished.len() - finished.len();
+        (chronicle.running.clone(), finished, omitted)
+    }
+
+    /// Up to `max` finished jobs whose end no reply has told of, oldest first.
+    pub(crate) fn unreported(&self, max: usize) -> Vec<Job> {
+        let mut chronicle = self.chronicle();
+        chronicle.settle();
+        while chronicle.unreported.front().is_some_and(Job::end_reported) {
+            chronicle.unreported.pop_front();
+        }
+        chronicle.unreported.iter().filter(|job| !job.end_reported()).take(max).cloned().collect()
+    }
+
+    /// The end of these jobs was told in a reply that nobody received.
+    pub(crate) fn set_unreported(&self, jobs: &[Job]) {
+        let mut chronicle = self.chronicle();
+        for job in jobs {
+            job.set_end_reported(false);
+            if !chronicle.unreported.iter().any(|other| other.id() == job.id()) {
+                chronicle.unreported.push_back(job.clone());
+            }
+        }
+    }
+
+    /// Takes a job out: nobody finds it any more. Its processes and files are the caller's to end and to discard.
+    pub(crate) fn remove(&self, job: &Job) -> bool {
+        let removed = self.lock().remove(&job.id()).is_some();
+        if removed {
+            let mut chronicle = self.chronicle();
+            chronicle.settle();
+            chronicle.forget(std::slice::from_ref(job), Fate::CleanedUp);
+        }
+        removed
+    }
+
+    /// Puts a job back whose processes could not be ended, so that ending them can be tried again.
+    pub(crate) fn restore(&self, job: &Job) {
+        self.chronicle().reinstate(job);
+        self.lock().insert(job.id(), job.clone());
+    }
+
+    /// Removes the output files of a job that was taken out and has ended.
+    pub(crate) async fn discard(&self, job: Job) {
+        let store = self.shared.store.clone();
+        // Only a panic in there could fail it, and the directory goes with the server in any case.
+        drop(spawn_blocking(move || discard(&store, &job)).await);
+    }
+
+    /// Removes the results that have expired or that are more than the bounds allow, oldest first. A job of which
+    /// something is alive stays.
+    pub(crate) async fn evict(&self, now: Instant) {
+        let config = self.config();
+        let mut excess_bytes = self.shared.store.retained().saturating_sub(self.shared.store.soft_limit());
+        let evicted = {
+            let mut chronicle = self.chronicle();
+            chronicle.settle();
+            let mut excess = chronicle.finished.len().saturating_sub(config.max_finished);
+            let mut evicted = Vec::new();
+            for job in &chronicle.finished {
+                let Some(released) = job.released_at() else { continue };
+                let expired = now.saturating_duration_since(released) >= config.retention_seconds;
+                let bytes = job.retained_bytes();
+                if expired || excess > 0 || (excess_bytes > 0 && bytes > 0) {
+                    excess = excess.saturating_sub(1);
+                    excess_bytes = excess_bytes.saturating_sub(bytes);
+                    evicted.push(job.clone());
+                } else if excess == 0 && excess_bytes == 0 {
+                    break;
+                }
+            }
+            chronicle.forget(&evicted, Fate::Expired);
+            evicted
+        };
+        for job in evicted {
+            self.lock().remove(&job.id());
+            tracing::info!(ref_id = %job.id(), pid = job.pid(), "job evicted");
+            self.discard(job).await;
+        }
+    }
+
+    /// Ends every process of every job. Returns when the last watcher has seen the last of them go.
+    pub(crate) async fn shut_down(&self) {
+        self.shared.closing.cancel();
+        self.shared.watchers.close();
+        let alive = self.chronicle().alive.clone();
+        for job in alive {
+            job.request_stop(SHUTDOWN_GRACE);
+        }
+        self.shared.watchers.wait().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Job>> {
+        // The map is valid after a panic anywhere: nothing panics while it is being changed.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chronicle(&self) -> MutexGuard<'_, Chronicle> {
+        self.chronicle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_ids(&self) -> Vec<Uuid> {
+        let (running, finished, _) = self.list(3);
+        running.iter().chain(&finished).take(3).map(Job::id).collect()
+    }
+
+    fn busy(&self) -> JobError {
+        let mut chronicle = self.chronicle();
+        chronicle.settle();
+        JobError::Busy {
+            limit: self.config().max_running,
+            oldest: chronicle.alive.iter().take(OLDEST_NAMED).cloned().collect(),
+        }
+    }
+
+    /// What the first job brings about: orphans are adopted from now on, and dead servers' output is swept.
+    async fn orphans(&self) -> io::Result<&Orphans> {
+        let first_job = || async {
+            let orphans = Orphans::adopt()?;
+            let store = self.shared.store.clone();
+            tokio::spawn(async move { store.directory().await.map(drop) });
+            Ok(orphans)
+        };
+        self.shared.orphans.get_or_try_init(first_job).await
+    }
+
+    /// The directory a job runs in: absolute, existing.
+    async fn directory(&self, asked: Option<&str>) -> Result<PathBuf, JobError> {
+        let default = self.config().cwd.clone().map_or_else(std::env::current_dir, Ok);
+        let Some(asked) = asked else {
+            return default.map_err(|error| JobError::NoDirectory { path: ".".into(), error });
+        };
+        let path = default.unwrap_or_default().join(asked);
+        let found = spawn_blocking(move || {
+            let is_directory = std::fs::metadata(&path).and_then(|metadata| match metadata.is_dir() {
+                true => Ok(()),
+                false => Err(io::ErrorKind::NotADirectory.into()),
+            });
+            is_directory.map_err(|error| JobError::NoDirectory { path: path.clone(), error }).map(|()| path)
+        });
+        found.await.unwrap_or_else(|error| Err(JobError::Resources(io::Error::other(error))))
+    }
+
+    fn spawn_error(&self, error: io::Error, order: &Order<'_>) -> JobError {
+        match error.kind() {
+            io::ErrorKind::ArgumentListTooLong => JobError::CommandTooLong { bytes: order.command.len() },
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if !order.cwd.is_dir() => {
+                JobError::NoDirectory { path: order.cwd.to_owned(), error }
+            }
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                JobError::NoShell { program: order.shell.program.clone(), error }
+            }
+            _ => JobError::Resources(error),
+        }
+    }
+}
+
+fn discard(store: &Store, job: &Job) {
+    let record = job.snapshot().record;
+    let Some(directory) = store.existing() else { return };
+    for (stream, captured) in [(StreamKind::Stdout, &record.stdout), (StreamKind::Stderr, &record.stderr)] {
+        log::remove(store, &directory, job.id(), stream, captured);
+    }
+}

@@ -1,0 +1,230 @@
+//! How a job becomes a reply: what is read of its output, what its processes use, and what to do next.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use tokio::task::spawn_blocking;
+
+use crate::arguments::cut;
+use crate::hints::{self, Facts};
+use crate::job::{Captured, Exit, Finished, Job, Snapshot};
+use crate::output::cursor::Cursor;
+use crate::output::log::{StreamKind, first_path};
+use crate::output::store::Store;
+use crate::output::streams;
+use crate::output::view::{Budget, Cut, page, summary};
+use crate::process::signals;
+use crate::process::tree::{Usage, usage};
+use crate::texts;
+use crate::wire::{GetReply, ListEntry};
+
+/// Most characters of the command in a get reply, and in a list.
+const COMMAND_CHARS: usize = 1000;
+const LISTED_COMMAND_CHARS: usize = 200;
+
+/// Characters of the tail that a look at a running job shows when the call names no number.
+const RUNNING_CHARS: usize = 2000;
+
+/// What of the output a reply shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) cursor: Option<Cursor>,
+    pub(crate) max_chars: Option<usize>,
+    pub(crate) default_chars: usize,
+}
+
+/// What the call knows beyond the job itself.
+#[derive(Debug, Default)]
+pub(crate) struct Circumstances {
+    pub(crate) matched: Option<String>,
+    pub(crate) wait: hints::Wait,
+    /// What the tree had used when the wait began.
+    pub(crate) cpu_before: Option<Duration>,
+    /// The files are about to be removed: their paths are of no use.
+    pub(crate) files_go: bool,
+}
+
+/// The output as the reply shows it.
+struct Shown {
+    output: String,
+    error: String,
+    cut: Option<Cut>,
+    next: Cursor,
+    /// There is more to read right after this page.
+    more: bool,
+}
+
+/// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
+pub(crate) async fn job_reply(job: &Job, store: &Store, reading: Reading, circumstances: Circumstances) -> GetReply {
+    let snapshot = job.snapshot();
+    let (shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
+    let mut reply = described(&snapshot, &usage);
+    let facts = Facts {
+        snapshot: &snapshot,
+        shown: (&shown.output, &shown.error),
+        cut: shown.cut.as_ref(),
+        more: shown.more.then_some(&shown.next),
+        matched: circumstances.matched.is_some(),
+        wait: circumstances.wait,
+        idle_cpu: circumstances.cpu_before.is_some_and(|before| before == usage.cpu),
+        output_path: None,
+    };
+    let record = &snapshot.record;
+    let partial = snapshot.is_running() || shown.cut.is_some() || shown.more;
+    let directory = store.existing().filter(|_| partial && !circumstances.files_go);
+    let path = |kind, captured: &Captured| {
+        let path = first_path(directory.as_ref()?, job.id(), kind, captured)?;
+        Some(path.display().to_string())
+    };
+    if partial {
+        reply.output_bytes = record.stdout.end;
+        reply.error_bytes = record.stderr.end;
+        reply.output_path = path(StreamKind::Stdout, &record.stdout).unwrap_or_default();
+        reply.error_path = path(StreamKind::Stderr, &record.stderr).unwrap_or_default();
+    }
+    reply.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
+    if (partial || reading.cursor.is_some()) && !circumstances.files_go {
+        // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
+        let from_gap = shown.cut.as_ref().filter(|_| !snapshot.is_running()).map(|cut| cut.cursor);
+        reply.cursor = from_gap.unwrap_or(shown.next).to_string();
+    }
+    if !circumstances.files_go {
+        reply.hint = hints::for_job(&Facts { output_path: Some(&reply.output_path), ..facts }).unwrap_or_default();
+    }
+    reply.matched = circumstances.matched;
+    reply.output = shown.output;
+    reply.error = shown.error;
+    reply
+}
+
+/// What the tree has used until now, if it may be worth comparing after a wait.
+pub(crate) async fn cpu_now(job: &Job) -> Option<Duration> {
+    let snapshot = job.snapshot();
+    if snapshot.is_running() { Some(live_usage(&snapshot).await.cpu) } else { None }
+}
+
+async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
+    let is_running = snapshot.is_running();
+    let record = &snapshot.record;
+    if record.stdout.end + record.stderr.end == 0 {
+        let next = reading.cursor.unwrap_or_default();
+        return Shown { output: String::new(), error: String::new(), cut: None, next, more: false };
+    }
+    let directory = store.existing();
+    let id = snapshot.job.id();
+    let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
+    let read = move || match reading.cursor {
+        Some(from) => {
+            let max_chars = reading.max_chars.unwrap_or(reading.default_chars);
+            let page = page(&mut stdout, &mut stderr, from, max_chars);
+            Shown { output: page.output, error: page.error, cut: None, next: page.next, more: page.more }
+        }
+        None => {
+            let tail_only = is_running && reading.max_chars.is_none();
+            let default_chars =
+                if is_running { RUNNING_CHARS.min(reading.default_chars) } else { reading.default_chars };
+            let budget = Budget { max_chars: reading.max_chars.unwrap_or(default_chars), tail_only };
+            let marker = |bytes: u64, cursor: &Cursor| texts::gap(id, bytes, &cursor.to_string());
+            let summary = summary(&mut stdout, &mut stderr, budget, &marker);
+            Shown { output: summary.output, error: summary.error, cut: summary.cut, next: summary.next, more: false }
+        }
+    };
+    spawn_blocking(read).await.unwrap_or_else(|error| Shown {
+        output: String::new(),
+        error: texts::internal_error(&error.to_string()),
+        cut: None,
+        next: reading.cursor.unwrap_or_default(),
+        more: false,
+    })
+}
+
+async fn live_usage(snapshot: &Snapshot) -> Usage {
+    if !snapshot.job.is_alive() {
+        return Usage::default();
+    }
+    let snapshot = snapshot.clone();
+    spawn_blocking(move || measure(&snapshot)).await.unwrap_or_default()
+}
+
+fn measure(snapshot: &Snapshot) -> Usage {
+    match snapshot.job.is_alive() {
+        true => usage(snapshot.job.pid(), &snapshot.record.leftovers),
+        false => Usage::default(),
+    }
+}
+
+/// Everything that is not output.
+fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
+    let job = &snapshot.job;
+    let finished = snapshot.finished();
+    let (returncode, signal) = finished.map(exit_codes).unwrap_or_default();
+    GetReply {
+        running: snapshot.is_running(),
+        state: finished.map_or("running", Finished::name).to_owned(),
+        returncode,
+        signal,
+        cmd: Some(cut(job.command(), COMMAND_CHARS)),
+        created_at: Some(timestamp(job.created().wall)),
+        finished_at: finished.map(|finished| timestamp(finished.at.wall)),
+        ref_id: job.id().to_string(),
+        elapsed_seconds: seconds(snapshot.elapsed()),
+        silent_seconds: if snapshot.is_running() { seconds(snapshot.silent()) } else { 0.0 },
+        processes: usage.processes,
+        cpu_seconds: seconds(usage.cpu),
+        memory_bytes: usage.memory_bytes,
+        leftover_processes: if snapshot.is_running() { Vec::new() } else { snapshot.record.leftovers.clone() },
+        ..GetReply::default()
+    }
+}
+
+/// The entries of these jobs in the list.
+pub(crate) async fn list_entries(jobs: impl Iterator<Item = Job>) -> Vec<ListEntry> {
+    let snapshots: Vec<Snapshot> = jobs.map(|job| job.snapshot()).collect();
+    if !snapshots.iter().any(|snapshot| snapshot.job.is_alive()) {
+        return snapshots.iter().map(|snapshot| list_entry(snapshot, &Usage::default())).collect();
+    }
+    let measured = move || snapshots.iter().map(|snapshot| list_entry(snapshot, &measure(snapshot))).collect();
+    spawn_blocking(measured).await.unwrap_or_default()
+}
+
+fn list_entry(snapshot: &Snapshot, usage: &Usage) -> ListEntry {
+    let job = &snapshot.job;
+    let described = described(snapshot, usage);
+    let running = described.running;
+    ListEntry {
+        ref_id: described.ref_id,
+        running,
+        created_at: described.created_at.unwrap_or_default(),
+        cmd: cut(job.command(), LISTED_COMMAND_CHARS),
+        state: described.state,
+        returncode: described.returncode,
+        signal: described.signal,
+        pid: if running { job.pid() } else { 0 },
+        cwd: if running { job.cwd().display().to_string() } else { String::new() },
+        elapsed_seconds: described.elapsed_seconds,
+        silent_seconds: described.silent_seconds,
+        processes: described.processes,
+        cpu_seconds: described.cpu_seconds,
+        memory_bytes: described.memory_bytes,
+        finished_at: described.finished_at.unwrap_or_default(),
+    }
+}
+
+/// `returncode` and `signal`: killed by a signal, the code is minus its number.
+fn exit_codes(finished: &Finished) -> (Option<i32>, String) {
+    match finished.exit {
+        Exit::Code(code) => (Some(code), String::new()),
+        Exit::Signal(number) => (Some(-number), signals::name(number)),
+        Exit::Lost(_) => (None, String::new()),
+    }
+}
+
+/// RFC 3339 in UTC, whole seconds, with the offset in figures: every ISO parser reads that.
+fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, false)
+}
+
+/// Seconds to the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

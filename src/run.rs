@@ -1,0 +1,86 @@
+//! The server from start to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rmcp::ServiceExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::registry::ProcessRegistry;
+use crate::server::Server;
+use crate::sweeper::sweep;
+use crate::transport::Stdio;
+use crate::{hygiene, logs};
+
+/// How long calls under way have to be answered once the server closes.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
+
+/// How long the jobs' processes then have to end: with the time above, within the two seconds that clients allow.
+const LAST_PROCESSES: Duration = Duration::from_millis(1200);
+
+/// Threads for file work. Searches take four of them at most, and the rest are idle most of the time.
+const FILE_THREADS: usize = 16;
+
+/// Serves one client on standard input and output, until its end of input or a signal.
+///
+/// # Errors
+///
+/// A configuration that cannot be used, or standard streams that cannot be read or written. Nothing a client does is
+/// an error here.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    hygiene::shed_inheritance();
+    logs::init(&config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(FILE_THREADS)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .context("the runtime could not be started")?;
+    let served = runtime.block_on(serve(Arc::new(config)));
+    // A thread may hang in a read of a dead file system: nobody waits for it.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
+    let closing = CancellationToken::new();
+    close_on_signals(&closing).context("signal handlers could not be installed")?;
+    let registry = ProcessRegistry::new(config, closing.clone());
+    let transport = Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
+    tokio::spawn(sweep(registry.clone()));
+    let server = Server::new(registry.clone(), closing.clone());
+    let conversation = async {
+        match server.serve(transport).await {
+            Ok(running) => drop(running.waiting().await),
+            Err(error) => tracing::debug!(%error, "the conversation never began"),
+        }
+    };
+    tokio::select! {
+        () = conversation => {}
+        () = async { closing.cancelled().await; sleep(LAST_ANSWERS).await } => {}
+    }
+    if timeout(LAST_PROCESSES, registry.shut_down()).await.is_err() {
+        tracing::warn!("some processes did not end in time");
+    }
+    registry.store().remove();
+    tracing::info!("server ended");
+    Ok(())
+}
+
+/// The signals that end a server close this one in good order.
+fn close_on_signals(closing: &CancellationToken) -> std::io::Result<()> {
+    for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()] {
+        let mut signals = signal(kind)?;
+        let closing = closing.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            tracing::info!(signal = kind.as_raw_value(), "closing on a signal");
+            closing.cancel();
+        });
+    }
+    Ok(())
+}

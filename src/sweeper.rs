@@ -1,0 +1,27 @@
+//! Evicts on an interval, and at once when the store grows too large.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::registry::ProcessRegistry;
+
+/// How often expired results are looked for, unless they expire faster.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// No sweeper is quicker than this, however short the retention.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs for as long as the server does.
+pub(crate) async fn sweep(registry: ProcessRegistry) {
+    let period = INTERVAL.min(registry.config().retention_seconds / 4).max(SHORTEST_INTERVAL);
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = registry.store().under_pressure() => {}
+        }
+        registry.evict(Instant::now()).await;
+    }
+}

@@ -1,0 +1,245 @@
+//! What a model reads: instructions, descriptions, hints, messages. Nothing here decides anything.
+
+use std::path::Path;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::arguments::cut;
+use crate::config::Config;
+use crate::job::{Job, JobError};
+
+/// Most characters of a failure's message.
+const MAX_MESSAGE_CHARS: usize = 4000;
+
+/// Server instructions. Clients cut them, some at 2,048 characters for all servers together.
+pub(crate) fn instructions(config: &Config, cwd: &Path) -> String {
+    format!(
+        "Shell jobs that outlive one tool call: builds, tests, servers, several at once. Prefer your built-in shell for \
+         quick commands; use this when a command may exceed 10 s or must keep running. Pattern: execute, then ONE get \
+         with wait_seconds (until_pattern for \"server ready\"), then cleanup for servers. Never sleep or poll. Several \
+         jobs: list with wait_seconds returns when any ends. Lost ref_id: list. Shell: {}; directory: {}.",
+        cut(&config.shell.to_string(), 100),
+        cut(&cwd.display().to_string(), 150),
+    )
+}
+
+pub(crate) fn execute_description(config: &Config) -> String {
+    format!(
+        "Start a shell command in the background and return at once with a ref_id; it keeps running while you work. \
+         With wait_seconds a quick command returns its result in this same call. Use it for what may take over 10 s or \
+         must stay up: builds, tests, dev servers, watchers, downloads. Next: get_background_command_result. Do not add \
+         & or nohup. Each call is a fresh {}; cd and variables do not persist, so set cwd. Standard input is empty: use \
+         --yes flags or stdin. kill_after_seconds kills the job; wait_seconds never does. Jobs end with this server; \
+         results are kept {} after the end.",
+        cut(&config.shell.to_string(), 60),
+        span(config.retention_seconds),
+    )
+}
+
+pub(crate) const GET_DESCRIPTION: &str = "Wait for a background command and read its output. Blocks up to wait_seconds and \
+    returns the moment the command ends or until_pattern matches: make one long wait, never sleep or poll. Neither waiting \
+    nor reading changes the job. output is stdout; error is stderr, not a verdict: judge by state and returncode. Long \
+    output keeps its start and end, with a marker at the gap. To wait, omit cursor; pass it to read pages in order, or to \
+    match only newer text. Keys that carry nothing are absent.";
+
+pub(crate) const LIST_DESCRIPTION: &str = "List background commands with state, exit code and age: every running one, then \
+    the newest finished. Use it when a ref_id is lost, before starting a second server, and, with wait_seconds, to wait \
+    until any job ends. Large silent_seconds with idle CPU suggests a stuck job. Not the machine's process list.";
+
+pub(crate) const CLEANUP_DESCRIPTION: &str = "Stop a background command and all its child processes (TERM, then KILL after \
+    grace_seconds), then delete its record and logs. Answers when the processes are gone, with the last output in result. \
+    Use it for servers and watchers when done; finished jobs expire by themselves. keep_result=true stops but keeps the \
+    output readable. Safe to repeat.";
+
+/// The line that stands where output was left out of a reply.
+pub(crate) fn gap(ref_id: Uuid, bytes: u64, cursor: &str) -> String {
+    format!(
+        "[… {} bytes left out: call get_background_command_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\" to read them …]",
+        thousands(bytes)
+    )
+}
+
+/// Why a job could not be started or found, and what to do.
+pub(crate) fn job_error(error: &JobError) -> String {
+    let text = match error {
+        JobError::EmptyCommand => "cmd is empty: pass the shell command to run".to_owned(),
+        JobError::NulInCommand => "cmd contains a NUL character, which no command line can carry: remove it".to_owned(),
+        JobError::CommandTooLong { bytes } => format!(
+            "cmd is too long: {} bytes, and the system takes about 128 KiB (131,072 bytes) for one argument. Write it to a file and \
+             run that, or pass data through stdin",
+            thousands(*bytes as u64)
+        ),
+        JobError::NoDirectory { path, error } => {
+            format!(
+                "cwd {} cannot be used: {}. Pass an existing directory, best as an absolute path",
+                path.display(),
+                plain(error)
+            )
+        }
+        JobError::NoShell { program, error } => format!(
+            "the shell {program} cannot be started: {}. Nothing can run until the server's --shell names an existing program",
+            plain(error)
+        ),
+        JobError::Busy { limit, oldest } => format!(
+            "{limit} jobs have live processes, which is the limit (--max-running). Wait for one with \
+             list_background_processes and wait_seconds, or end one with cleanup_background_process. The oldest: {}",
+            oldest.iter().map(one_line).collect::<Vec<_>>().join("; ")
+        ),
+        JobError::Resources(error) => {
+            format!("the system could not start another process: {}. Clean up running jobs and try again", plain(error))
+        }
+        JobError::Cancelled => "nothing was started: the call was cancelled or the server is shutting down".to_owned(),
+        JobError::Unknown { id, age, known } => unknown(*id, *age, known),
+        JobError::Expired { id } => {
+            format!(
+                "the result of job {id} has expired: results are kept for a limited time and number after the end. Run the command again if it is still needed"
+            )
+        }
+        JobError::CleanedUp { id } => format!(
+            "job {id} was cleaned up: its processes are ended and its output is deleted. Run the command again if it is still needed"
+        ),
+    };
+    cut(&text, MAX_MESSAGE_CHARS)
+}
+
+fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
+    let known = match known {
+        [] => "it has no jobs: run the command again".to_owned(),
+        ids => format!(
+            "jobs it knows: {}; list_background_processes shows all",
+            ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    format!("there is no job {id}. This server started {} ago, and jobs end with their server; {known}", span(age))
+}
+
+/// Why this is not an id of a job.
+pub(crate) fn not_an_id(given: &str) -> String {
+    let given = given.trim();
+    let shown = cut(given, 60);
+    let what = if given.is_empty() {
+        "ref_id is empty".to_owned()
+    } else if given.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("ref_id {shown} looks like a pid")
+    } else {
+        format!("ref_id {shown:?} is not the id of a job")
+    };
+    format!(
+        "{what}: pass the ref_id that execute_command_background returned, like 0b9c3f60-5a3e-4f0e-9a56-3f8a2e1c7d42; \
+         list_background_processes shows all"
+    )
+}
+
+/// The last line of defence: the server goes on, and the agent knows that it was not the command.
+pub(crate) fn internal_error(what: &str) -> String {
+    cut(
+        &format!(
+            "the server failed at this call: {what}. Its jobs are unharmed; try again, and look at the server's log"
+        ),
+        MAX_MESSAGE_CHARS,
+    )
+}
+
+/// What a waiting call says in between.
+pub(crate) fn progress(elapsed: Duration, bytes: u64) -> String {
+    format!("running {}, {} bytes of output", span(elapsed), thousands(bytes))
+}
+
+/// What a call that waits for any job says in between.
+pub(crate) fn waiting_for_any(running: usize) -> String {
+    format!("{running} jobs running, none has ended yet")
+}
+
+/// Nothing ended while a list call waited.
+pub(crate) fn none_ended(asked: Duration, cap: Duration) -> String {
+    let waited = span(asked.min(cap));
+    let unit = if asked > cap { " (the most for one call; the unit is seconds)" } else { "" };
+    format!(
+        "No job ended within {waited}{unit}: call list_background_processes with wait_seconds={}",
+        cap.as_secs_f64()
+    )
+}
+
+/// After a start that did not wait.
+pub(crate) fn next_after_start(id: Uuid, cap: Duration, with_pattern: bool) -> String {
+    let pattern = if with_pattern { ", and until_pattern, which needs wait_seconds" } else { "" };
+    format!(
+        "Call get_background_command_result with ref_id=\"{id}\" and wait_seconds={}{pattern} when you need its result",
+        cap.as_secs_f64()
+    )
+}
+
+/// A time limit that was probably meant in another unit.
+pub(crate) fn long_time_limit(limit: Duration) -> String {
+    format!(
+        "kill_after_seconds={} is {:.1} days: the unit is seconds; clean up and start again if that was not meant",
+        limit.as_secs_f64(),
+        limit.as_secs_f64() / 86_400.0
+    )
+}
+
+pub(crate) fn already_gone() -> &'static str {
+    "there was nothing left to do: the job was cleaned up before or has expired"
+}
+
+/// What a cleanup came to.
+pub(crate) fn cleaned_up(was_running: bool, was_alive: bool, kept: bool, survivors: &[u32]) -> String {
+    if !survivors.is_empty() {
+        let pids = survivors.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        return format!(
+            "these processes could not be ended, even with SIGKILL: {pids}. They may belong to another user or hang in \
+             the kernel; the job is kept: call cleanup_background_process again to try once more"
+        );
+    }
+    let processes = match (was_running, was_alive) {
+        (true, _) => "the command was stopped with all its child processes",
+        (false, true) => "the command had ended; the processes it left were stopped",
+        (false, false) => "the command had ended by itself",
+    };
+    let record = if kept { "its result stays readable" } else { "its record and output are deleted" };
+    format!("{processes}; {record}")
+}
+
+/// A call of a tool that is not there.
+pub(crate) fn no_such_tool(name: &str) -> String {
+    format!(
+        "there is no tool {}; the tools are execute_command_background, get_background_command_result, \
+         list_background_processes and cleanup_background_process",
+        cut(name, 100)
+    )
+}
+
+fn one_line(job: &Job) -> String {
+    let age = job.created().monotonic.elapsed();
+    let state = if job.is_running() { "running" } else { "only leftover processes" };
+    format!("{} ({}, for {}, {state})", job.id(), cut(&first_line(job.command()), 60), span(age))
+}
+
+fn first_line(command: &str) -> String {
+    command.trim().lines().next().unwrap_or_default().to_owned()
+}
+
+/// An error of the operating system without its number.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// A duration for people: `45 s`, `12 min`, `1 h`, `1.5 h`.
+pub(crate) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let rounded = |number: f64| format!("{}", (number * 10.0).round() / 10.0);
+    match duration.as_secs() {
+        0..120 => format!("{} s", if seconds < 10.0 { rounded(seconds) } else { format!("{seconds:.0}") }),
+        120..3600 => format!("{} min", rounded(seconds / 60.0)),
+        _ => format!("{} h", rounded(seconds / 3600.0)),
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,208 @@
+//! Waiting for an end, a pattern, any job: until it happens, time is up, the call is cancelled or the server closes.
+//! A wait only looks at records, so nothing it does or leaves undone touches a job.
+
+use std::time::{Duration, Instant};
+
+use regex::{Regex, RegexBuilder};
+use rmcp::model::{ProgressNotificationParam, ProgressToken};
+use rmcp::{Peer, RoleServer};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::job::{Job, JobState, Snapshot, Tree};
+use crate::output::cursor::{Cursor, Position};
+use crate::output::lines::Item;
+use crate::output::store::Store;
+use crate::output::{Stream, streams};
+use crate::registry::ProcessRegistry;
+
+/// How often a waiting call says that it still waits.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// What is there already is searched for at least this long, even by a call that does not wait.
+const FIRST_SEARCH: Duration = Duration::from_secs(2);
+
+/// Bound on a compiled pattern: searching takes time in proportion to it.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// Searches that may run at the same time, so that they never take all threads that open and read files.
+static SEARCHES: Semaphore = Semaphore::const_new(4);
+
+/// How long and on what terms a call waits.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    pub(crate) deadline: Instant,
+    pub(crate) cancelled: CancellationToken,
+    pub(crate) closing: CancellationToken,
+    pub(crate) progress: Option<Progress>,
+}
+
+/// Where to send word that a call still waits.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) peer: Peer<RoleServer>,
+    pub(crate) token: ProgressToken,
+}
+
+impl Patience {
+    /// The event's value, or none if it did not come in time. An event that is already there is always seen.
+    pub(crate) async fn until<T>(&self, event: impl Future<Output = T>, status: impl Fn() -> String) -> Option<T> {
+        tokio::pin!(event);
+        let started = Instant::now();
+        let mut ticks = interval_at((started + PROGRESS_EVERY).into(), PROGRESS_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                value = &mut event => return Some(value),
+                () = self.cancelled.cancelled() => return None,
+                () = self.closing.cancelled() => return None,
+                () = sleep_until(self.deadline.into()) => return None,
+                _ = ticks.tick(), if self.progress.is_some() => self.tell(started.elapsed(), status()).await,
+            }
+        }
+    }
+
+    async fn tell(&self, waited: Duration, message: String) {
+        let Some(Progress { peer, token }) = &self.progress else { return };
+        let params = ProgressNotificationParam::new(token.clone(), waited.as_secs_f64()).with_message(message);
+        if let Err(error) = peer.notify_progress(params).await {
+            tracing::debug!(%error, "progress was not sent");
+        }
+    }
+}
+
+/// Resolves when the job's command has ended.
+pub(crate) async fn for_end(job: &Job) {
+    let mut record = job.record();
+    // An error means that the watcher is gone, which has then left the record finished.
+    drop(record.wait_for(|record| matches!(record.state, JobState::Finished(_))).await);
+}
+
+/// Resolves when there is a job whose end no reply has told of; never when there is nothing left to end.
+pub(crate) async fn for_any_end(registry: &ProcessRegistry) {
+    let mut ends = registry.ends();
+    loop {
+        ends.borrow_and_update();
+        let nothing_to_wait_for = || registry.list(0).0.is_empty();
+        if !registry.unreported(1).is_empty() || nothing_to_wait_for() || ends.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A regular expression for one rendered line.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern(Regex);
+
+impl Pattern {
+    /// The error is for the agent that wrote the pattern.
+    pub(crate) fn new(pattern: &str) -> Result<Self, String> {
+        let regex = RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build();
+        regex.map(Self).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => {
+                format!("until_pattern is too large: compiled, it may take {MAX_PATTERN_BYTES} bytes. Use a shorter one, like a fixed part of the line")
+            }
+            error => format!(
+                "until_pattern is not a valid regular expression: {}. Escape special characters with \\, and write no look-around or back-references",
+                error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+            ),
+        })
+    }
+}
+
+/// One search through a job's output, which goes on where the last one ended.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) store: &'a Store,
+    pub(crate) pattern: Pattern,
+    pub(crate) from: Cursor,
+}
+
+impl Search<'_> {
+    /// The first line that matches: one that is there, or one that comes in time. None if time is up or the output ends.
+    pub(crate) async fn run(mut self, patience: &Patience, status: impl Fn() -> String) -> Option<String> {
+        let at_least = Patience {
+            deadline: patience.deadline.max(Instant::now() + FIRST_SEARCH),
+            cancelled: patience.cancelled.clone(),
+            closing: patience.closing.clone(),
+            progress: None,
+        };
+        let mut record = self.job.record();
+        record.borrow_and_update();
+        if let Some(line) = at_least.until(self.once(), &status).await? {
+            return Some(line);
+        }
+        let event = async {
+            loop {
+                let is_over = {
+                    let record = record.borrow();
+                    let finished = matches!(record.state, JobState::Finished(_));
+                    finished && (record.tree == Tree::Gone || (record.stdout.ended && record.stderr.ended))
+                };
+                // Ended output was searched whole only if nothing has come since the last search began.
+                if (is_over && !record.has_changed().unwrap_or(false)) || record.changed().await.is_err() {
+                    return self.once().await;
+                }
+                record.borrow_and_update();
+                if let Some(line) = self.once().await {
+                    return Some(line);
+                }
+            }
+        };
+        patience.until(event, &status).await?
+    }
+
+    /// Searches what is there now. Dropping the future stops the search.
+    async fn once(&mut self) -> Option<String> {
+        let Ok(_turn) = SEARCHES.acquire().await else { return None };
+        let snapshot = self.job.snapshot();
+        let directory = self.store.existing();
+        let (pattern, from) = (self.pattern.clone(), self.from);
+        let stop = CancellationToken::new();
+        let _stop_when_dropped = stop.clone().drop_guard();
+        let search = spawn_blocking(move || {
+            let (mut stdout, mut stderr) = streams(&snapshot, directory.as_ref());
+            let mut next = from;
+            let found = search_stream(&mut stdout, &mut next.stdout, &pattern, &stop)
+                .or_else(|| search_stream(&mut stderr, &mut next.stderr, &pattern, &stop));
+            (found, next)
+        });
+        let (found, next) = search.await.ok()?;
+        self.from = next;
+        found
+    }
+}
+
+/// The first line from `position` on that matches. Moves `position` to the first line that was not finished.
+fn search_stream(
+    stream: &mut Stream,
+    position: &mut Position,
+    pattern: &Pattern,
+    stop: &CancellationToken,
+) -> Option<String> {
+    for item in stream.lines(position.offset) {
+        if stop.is_cancelled() {
+            return None;
+        }
+        if let Item::Line { end, text, finished, .. } = item {
+            if pattern.0.is_match(&text) {
+                return Some(text);
+            }
+            if finished {
+                *position = Position { offset: end, skip: 0 };
+            }
+        }
+    }
+    None
+}
+
+/// What a waiting call says in between.
+pub(crate) fn status(snapshot: &Snapshot) -> String {
+    let record = &snapshot.record;
+    let bytes = record.stdout.end + record.stderr.end;
+    crate::texts::progress(snapshot.elapsed(), bytes)
+}

@@ -1,0 +1,392 @@
+//! The one task that owns a process, from spawn to its last byte.
+//!
+//! Until the command ends it reads both pipes, waits for the end, and hears requests to stop and the time limit. At the
+//! end it reads what is in the pipes, and only then writes the exit into the record. After that it goes on reading for
+//! as long as leftover processes write, and reaps the leader last.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::net::unix::pipe;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::sleep_until;
+
+use crate::job::{
+    Captured, Cause, Exit, Finished, JobState, Moment, Record, StopRequest, Tree as TreeState, WatcherSide,
+};
+use crate::output::log::OutputLog;
+use crate::process::spawn::Process;
+use crate::process::tree::{Tree, TreeEvent};
+
+/// How long after KILL a process may still be alive before it is named a survivor. Only one that the kernel cannot
+/// interrupt, or that we may not signal, takes this long.
+const SURVIVOR_AFTER: Duration = Duration::from_secs(2);
+
+/// How often KILL is sent again while something is alive: a process may have forked in between.
+const KILL_AGAIN: Duration = Duration::from_millis(50);
+
+/// Most bytes read from a pipe in one go: what a pipe holds unless somebody has made it larger.
+const CHUNK: usize = 64 << 10;
+
+/// Everything a watcher needs. It knows nothing of the registry.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) process: Process,
+    pub(crate) side: WatcherSide,
+    pub(crate) stdout: OutputLog,
+    pub(crate) stderr: OutputLog,
+    pub(crate) stdin_text: Option<String>,
+    pub(crate) kill_at: Option<Instant>,
+    pub(crate) stop_grace: Duration,
+    /// The job's place among the running ones, given back when nothing of it is alive.
+    pub(crate) slot: OwnedSemaphorePermit,
+    /// Told when the command has ended.
+    pub(crate) ends: Arc<watch::Sender<u64>>,
+    pub(crate) span: tracing::Span,
+}
+
+/// Watches a process to its end.
+pub(crate) async fn watch(assignment: Assignment) {
+    let Assignment { process, side, stdout, stderr, stdin_text, kill_at, stop_grace, slot, ends, span } = assignment;
+    let feeder = process.stdin.zip(stdin_text).map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
+    let mut watcher = Watcher {
+        tree: Some(process.tree),
+        stdout: Capture { pipe: Some(process.stdout), log: stdout },
+        stderr: Capture { pipe: Some(process.stderr), log: stderr },
+        record: side.record,
+        ends,
+        cause: Cause::Itself,
+        ending: Ending::NotAsked,
+        span,
+    };
+    watcher.run(side.stop, kill_at, stop_grace).await;
+    if let Some(feeder) = feeder {
+        feeder.abort();
+    }
+    watcher.release().await;
+    drop(slot);
+}
+
+/// Writes the text to the command's standard input and closes it. A command that does not read it to the end is no error.
+async fn feed(mut stdin: tokio::process::ChildStdin, text: String) {
+    use tokio::io::AsyncWriteExt;
+    if let Err(error) = stdin.write_all(text.as_bytes()).await {
+        tracing::debug!(%error, "the command did not read all of its standard input");
+    }
+}
+
+struct Watcher {
+    /// None once the leader is reaped, which is the last thing that happens.
+    tree: Option<Tree>,
+    stdout: Capture,
+    stderr: Capture,
+    record: watch::Sender<Record>,
+    ends: Arc<watch::Sender<u64>>,
+    cause: Cause,
+    ending: Ending,
+    span: tracing::Span,
+}
+
+/// How far the ending of the tree has come.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    NotAsked,
+    Terminating { kill_at: Instant },
+    Killing { again_at: Instant, give_up_at: Instant },
+    GaveUp,
+}
+
+impl Ending {
+    fn next_step(self) -> Option<Instant> {
+        match self {
+            Self::NotAsked | Self::GaveUp => None,
+            Self::Terminating { kill_at } => Some(kill_at),
+            Self::Killing { again_at, .. } => Some(again_at),
+        }
+    }
+}
+
+impl Watcher {
+    async fn run(
+        &mut self,
+        mut stop: watch::Receiver<Option<StopRequest>>,
+        mut limit: Option<Instant>,
+        grace: Duration,
+    ) {
+        loop {
+            let running = self.is_running();
+            let is_over = !running && self.leftovers().is_empty();
+            if is_over && (self.streams_ended() || self.is_ending()) {
+                return;
+            }
+            let Some(tree) = self.tree.as_mut() else { return };
+            tokio::select! {
+                event = tree.next_event(running) => match event {
+                    TreeEvent::Exited(exit) => self.finish(exit).await,
+                    TreeEvent::LeftoversChanged => self.publish_leftovers(),
+                },
+                Ok(()) = stop.changed() => {
+                    let request = *stop.borrow_and_update();
+                    if let Some(StopRequest { kill_at }) = request {
+                        self.end_tree(Cause::Stopped, kill_at).await;
+                    }
+                }
+                () = at(limit) => {
+                    limit = None;
+                    self.end_tree(Cause::TimeLimit, Instant::now() + grace).await;
+                }
+                () = at(self.ending.next_step()) => self.kill().await,
+                () = self.stdout.readable() => {
+                    self.stdout.take().await;
+                    self.publish_output();
+                }
+                () = self.stderr.readable() => {
+                    self.stderr.take().await;
+                    self.publish_output();
+                }
+            }
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.record.borrow().state, JobState::Running)
+    }
+
+    fn streams_ended(&self) -> bool {
+        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+    }
+
+    fn is_ending(&self) -> bool {
+        !matches!(self.ending, Ending::NotAsked)
+    }
+
+    /// The command's own process has ended: what it wrote is read to the last byte before anyone hears of it.
+    async fn finish(&mut self, exit: Exit) {
+        let at = Moment::now();
+        self.stdout.drain().await;
+        self.stderr.drain().await;
+        if let Some(tree) = &self.tree {
+            tree.look().await;
+        }
+        let leftovers = self.leftovers();
+        let finished = Finished { exit, cause: self.cause, at };
+        tracing::info!(parent: &self.span, state = finished.name(), exit = ?finished.exit, leftovers = leftovers.len(), "job finished");
+        self.record.send_modify(|record| {
+            copy_captured(record, &self.stdout, &self.stderr);
+            record.leftovers = leftovers;
+            record.state = JobState::Finished(finished);
+        });
+        self.ends.send_modify(|count| *count += 1);
+    }
+
+    fn leftovers(&self) -> Vec<u32> {
+        let pids = self.tree.as_ref().map(Tree::leftovers).unwrap_or_default();
+        pids.into_iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect()
+    }
+
+    fn publish_leftovers(&mut self) {
+        let leftovers = self.leftovers();
+        self.record.send_if_modified(|record| {
+            let changed = record.leftovers != leftovers;
+            record.leftovers = leftovers;
+            changed
+        });
+    }
+
+    fn publish_output(&mut self) {
+        self.record.send_modify(|record| {
+            if copy_captured(record, &self.stdout, &self.stderr) {
+                record.last_output = Some(Instant::now());
+            }
+        });
+    }
+
+    /// Asks the whole tree to end with TERM, or brings the KILL forward if it was asked before.
+    async fn end_tree(&mut self, cause: Cause, kill_at: Instant) {
+        match self.ending {
+            Ending::Terminating { kill_at: earlier } => {
+                self.ending = Ending::Terminating { kill_at: kill_at.min(earlier) };
+            }
+            Ending::Killing { .. } => {}
+            Ending::NotAsked | Ending::GaveUp => {
+                self.ending = Ending::Terminating { kill_at };
+                self.record.send_modify(|record| record.survivors.clear());
+                let running = self.is_running();
+                let Some(tree) = self.tree.as_mut() else { return };
+                if running && !tree.has_exited() {
+                    self.cause = cause;
+                }
+                tree.signal(Signal::TERM).await;
+                // A stopped process hears TERM only once it goes on.
+                tree.signal(Signal::CONT).await;
+                tracing::info!(parent: &self.span, ?cause, "ending the job's processes");
+            }
+        }
+    }
+
+    /// Ends what did not heed TERM, again and again until nothing is alive or hope is lost.
+    async fn kill(&mut self) {
+        let Some(tree) = &self.tree else { return };
+        let now = Instant::now();
+        let give_up_at = match self.ending {
+            Ending::Killing { give_up_at, .. } => give_up_at,
+            _ => now + SURVIVOR_AFTER,
+        };
+        if now < give_up_at {
+            self.ending = Ending::Killing { again_at: now + KILL_AGAIN, give_up_at };
+            tree.signal(Signal::KILL).await;
+            return;
+        }
+        let survivors: Vec<u32> =
+            tree.members().await.iter().map(|member| member.pid.as_raw_nonzero().get().unsigned_abs()).collect();
+        if !survivors.is_empty() {
+            tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
+            self.ending = Ending::GaveUp;
+            self.record.send_modify(|record| record.survivors = survivors);
+        }
+    }
+
+    /// Nothing of the job is alive: reads the last bytes, gives the pid back, closes the record.
+    async fn release(&mut self) {
+        for stream in [&mut self.stdout, &mut self.stderr] {
+            // Only a process that is not the job's can still hold this pipe.
+            stream.drain().await;
+            stream.close();
+        }
+        if let Some(tree) = self.tree.take() {
+            tree.reap();
+        }
+        self.record.send_modify(|record| {
+            copy_captured(record, &self.stdout, &self.stderr);
+            record.leftovers.clear();
+            record.survivors.clear();
+            record.tree = TreeState::Gone;
+        });
+    }
+}
+
+impl Drop for Watcher {
+    /// A watcher that goes away before its process has ended has failed. Nobody would watch the process any more, so it
+    /// is killed, and the record says that its end was not seen.
+    fn drop(&mut self) {
+        if let Some(tree) = self.tree.take() {
+            tree.kill_group();
+        }
+        let finished = self.record.send_if_modified(|record| {
+            let lost = matches!(record.state, JobState::Running);
+            if lost {
+                let exit = Exit::Lost("the task that watched it failed; its processes were killed".to_owned());
+                record.state = JobState::Finished(Finished { exit, cause: Cause::Itself, at: Moment::now() });
+            }
+            record.tree = TreeState::Gone;
+            lost
+        });
+        if finished {
+            tracing::error!(parent: &self.span, "the job's watcher failed");
+            self.ends.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// Resolves at this time, or never.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Brings the record up to what the logs hold; whether there was anything new.
+fn copy_captured(record: &mut Record, stdout: &Capture, stderr: &Capture) -> bool {
+    let grew = |known: &Captured, now: &Captured| known.end != now.end;
+    let (stdout, stderr) = (stdout.log.captured(), stderr.log.captured());
+    let any = grew(&record.stdout, stdout) || grew(&record.stderr, stderr);
+    record.stdout.clone_from(stdout);
+    record.stderr.clone_from(stderr);
+    any
+}
+
+/// One stream on its way from its pipe to disk.
+struct Capture {
+    /// None when the stream has ended.
+    pipe: Option<pipe::Receiver>,
+    log: OutputLog,
+}
+
+/// What one read brought.
+enum Taken {
+    Nothing,
+    Stored,
+    /// There was no open segment for these.
+    Homeless(Vec<u8>),
+    End,
+}
+
+impl Capture {
+    async fn readable(&self) {
+        match &self.pipe {
+            // An error shows again, with its reason, in the read that follows.
+            Some(pipe) => drop(pipe.readable().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads once and stores what came.
+    async fn take(&mut self) {
+        let taken = match &self.pipe {
+            Some(pipe) => take(&mut self.log, |chunk| pipe.try_read(chunk)),
+            None => return,
+        };
+        self.store(taken).await;
+    }
+
+    /// Reads what is in the pipe at this moment, no more: a leftover process may go on writing for ever. Asks the
+    /// kernel, since the runtime may not have heard yet that the pipe is readable.
+    async fn drain(&mut self) {
+        let mut there = self.pipe.as_ref().map_or(0, |pipe| rustix::io::ioctl_fionread(pipe).unwrap_or(0));
+        while let Some(pipe) = &self.pipe {
+            // With nothing left there, one more read sees the end of the stream, if that is what comes next.
+            let is_last = there == 0;
+            let before = self.log.captured().end;
+            let taken = take(&mut self.log, |chunk| Ok(rustix::io::read(pipe, chunk)?));
+            self.store(taken).await;
+            there = there.saturating_sub(self.log.captured().end - before);
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn store(&mut self, taken: Taken) {
+        match taken {
+            Taken::Nothing | Taken::Stored => {}
+            Taken::Homeless(bytes) => self.log.append(&bytes).await,
+            Taken::End => self.close(),
+        }
+    }
+
+    fn close(&mut self) {
+        self.pipe = None;
+        self.log.finish();
+    }
+}
+
+/// One read into a buffer on the stack, so that a job costs no buffer while it is silent.
+fn take(log: &mut OutputLog, read: impl FnOnce(&mut [u8]) -> std::io::Result<usize>) -> Taken {
+    let mut chunk = [0; CHUNK];
+    match read(&mut chunk) {
+        Ok(0) => Taken::End,
+        Ok(length) => match log.append_inline(&chunk[..length]) {
+            [] => Taken::Stored,
+            rest => Taken::Homeless(rest.to_vec()),
+        },
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {
+            Taken::Nothing
+        }
+        Err(error) => {
+            tracing::warn!(%error, "reading a job's output failed");
+            Taken::End
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What crosses the wire: the parameters of the four tools and their replies. The order of fields is the order of keys.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::arguments::Arguments;
+
+/// Parameters of `execute_command_background`. The comments are the descriptions that agents read.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ExecuteParams {
+    /// The shell command
+    pub(crate) cmd: String,
+    /// Working directory; must exist
+    pub(crate) cwd: Option<String>,
+    /// Text for standard input, which is then closed
+    pub(crate) stdin: Option<String>,
+    /// Kill the command and its children after this long; default never
+    pub(crate) kill_after_seconds: Option<f64>,
+    /// Wait this long for the end before answering; default 0
+    pub(crate) wait_seconds: Option<f64>,
+    /// With wait_seconds: answer once a line of output matches this regex
+    pub(crate) until_pattern: Option<String>,
+}
+
+/// Parameters of `get_background_command_result`.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct GetParams {
+    /// The id that execute returned
+    pub(crate) ref_id: String,
+    /// Wait up to this long for the end or the pattern; default 0
+    pub(crate) wait_seconds: Option<f64>,
+    /// Regex for one line of output; searched from cursor, else from the start
+    pub(crate) until_pattern: Option<String>,
+    /// \"start\" or the cursor of an earlier reply: only what comes after it, oldest first
+    pub(crate) cursor: Option<String>,
+    /// Characters of output in the reply, at most 100000
+    pub(crate) max_chars: Option<u64>,
+}
+
+/// Parameters of `list_background_processes`.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ListParams {
+    /// Wait up to this long until a command ends that no reply has reported; default 0
+    pub(crate) wait_seconds: Option<f64>,
+}
+
+/// Parameters of `cleanup_background_process`.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct CleanupParams {
+    /// The id that execute returned
+    pub(crate) ref_id: String,
+    /// Time between TERM and KILL; default 3
+    pub(crate) grace_seconds: Option<f64>,
+    /// Stop the command but keep its result readable
+    pub(crate) keep_result: Option<bool>,
+}
+
+impl ExecuteParams {
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
+        let read = Self {
+            cmd: arguments.required("cmd", &["command"])?,
+            cwd: arguments.string("cwd")?,
+            stdin: arguments.string("stdin")?,
+            kill_after_seconds: arguments.seconds("kill_after_seconds")?,
+            wait_seconds: arguments.seconds("wait_seconds")?,
+            until_pattern: arguments.string("until_pattern")?,
+        };
+        arguments.finish(&["cmd", "cwd", "stdin", "kill_after_seconds", "wait_seconds", "until_pattern"])?;
+        Ok(read)
+    }
+}
+
+impl GetParams {
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
+        let read = Self {
+            ref_id: arguments.required("ref_id", &["id"])?,
+            wait_seconds: arguments.seconds("wait_seconds")?,
+            until_pattern: arguments.string("until_pattern")?,
+            cursor: arguments.string("cursor")?,
+            max_chars: arguments.whole_number("max_chars")?,
+        };
+        arguments.finish(&["ref_id", "wait_seconds", "until_pattern", "cursor", "max_chars"])?;
+        Ok(read)
+    }
+}
+
+impl ListParams {
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
+        let read = Self { wait_seconds: arguments.seconds("wait_seconds")? };
+        arguments.finish(&["wait_seconds"])?;
+        Ok(read)
+    }
+}
+
+impl CleanupParams {
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
+        let read = Self {
+            ref_id: arguments.required("ref_id", &["id"])?,
+            grace_seconds: arguments.seconds("grace_seconds")?,
+            keep_result: arguments.boolean("keep_result")?,
+        };
+        arguments.finish(&["ref_id", "grace_seconds", "keep_result"])?;
+        Ok(read)
+    }
+}
+
+/// Leaves a key out when it has nothing to say.
+fn is_nothing<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Reply of `execute_command_background`.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct ExecuteReply {
+    pub(crate) success: bool,
+    pub(crate) ref_id: Option<String>,
+    pub(crate) error: Option<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) pid: u32,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) cwd: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) hint: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) also_ended: Vec<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) also_started: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub(crate) result: Option<GetReply>,
+}
+
+/// Reply of `get_background_command_result`, and `result` in the replies of execute and cleanup.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct GetReply {
+    pub(crate) running: bool,
+    pub(crate) state: String,
+    pub(crate) returncode: Option<i32>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) signal: String,
+    pub(crate) cmd: Option<String>,
+    pub(crate) created_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) ref_id: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) elapsed_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) silent_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) processes: usize,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) cpu_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) memory_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) leftover_processes: Vec<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) matched: Option<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) output_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) error_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) dropped_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) output_path: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) error_path: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) cursor: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) hint: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) also_ended: Vec<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) also_started: Vec<String>,
+    pub(crate) output: String,
+    pub(crate) error: String,
+}
+
+/// Reply of `list_background_processes`.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct ListReply {
+    pub(crate) success: bool,
+    pub(crate) count: usize,
+    pub(crate) processes: Vec<ListEntry>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) omitted: usize,
+    /// Only in a failure.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) error: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) hint: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) also_started: Vec<String>,
+}
+
+/// One job in the list.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct ListEntry {
+    pub(crate) ref_id: String,
+    pub(crate) running: bool,
+    pub(crate) created_at: String,
+    pub(crate) cmd: String,
+    pub(crate) state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) returncode: Option<i32>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) signal: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) pid: u32,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) cwd: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) elapsed_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) silent_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) processes: usize,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) cpu_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) memory_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) finished_at: String,
+}
+
+/// Reply of `cleanup_background_process`.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct CleanupReply {
+    pub(crate) success: bool,
+    pub(crate) ref_id: String,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub(crate) result: Option<GetReply>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) survivors: Vec<u32>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) also_ended: Vec<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub(crate) also_started: Vec<String>,
+}
+
+/// A reply that can also say that the call has failed, in the same shape.
+pub(crate) trait Reply: Serialize {
+    /// The shape of a failure: some clients check errors against the output schema too.
+    fn failure(ref_id: &str, message: String) -> Self;
+
+    /// Whether the call did not do what it was asked.
+    fn is_failure(&self) -> bool {
+        false
+    }
+}
+
+impl Reply for ExecuteReply {
+    fn failure(_ref_id: &str, message: String) -> Self {
+        Self { error: Some(message), ..Self::default() }
+    }
+}
+
+impl Reply for GetReply {
+    fn failure(_ref_id: &str, message: String) -> Self {
+        Self { state: "unknown".to_owned(), error: message, ..Self::default() }
+    }
+}
+
+impl Reply for ListReply {
+    fn failure(_ref_id: &str, message: String) -> Self {
+        Self { error: message, ..Self::default() }
+    }
+}
+
+impl Reply for CleanupReply {
+    fn failure(ref_id: &str, message: String) -> Self {
+        Self { ref_id: ref_id.to_owned(), message, ..Self::default() }
+    }
+
+    fn is_failure(&self) -> bool {
+        !self.success
+    }
+}
