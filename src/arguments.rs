@@ -35,7 +35,10 @@ impl Arguments {
         let [given] = given[..] else {
             return Err(match given[..] {
                 [] => format!("{name} is missing: pass it as a string"),
-                _ => format!("{} were given together: pass only {name}", given.join(" and ")),
+                _ => format!(
+                    "{} were given together: pass only {name}",
+                    given.join(" and ")
+                ),
             });
         };
         for other in [name].iter().chain(aliases) {
@@ -64,11 +67,15 @@ impl Arguments {
 
     /// A duration in seconds; zero means not given.
     pub(crate) fn seconds(&mut self, name: &str) -> Result<Option<f64>, String> {
-        let Some(seconds) = self.number(name)? else { return Ok(None) };
+        let Some(seconds) = self.number(name)? else {
+            return Ok(None);
+        };
         if (0.0..=MOST_SECONDS).contains(&seconds) {
             Ok(Some(seconds))
         } else {
-            Err(format!("{name} must be from 0 to {MOST_SECONDS} seconds, not {seconds}"))
+            Err(format!(
+                "{name} must be from 0 to {MOST_SECONDS} seconds, not {seconds}"
+            ))
         }
     }
 
@@ -76,8 +83,14 @@ impl Arguments {
     pub(crate) fn whole_number(&mut self, name: &str) -> Result<Option<u64>, String> {
         match self.number(name)? {
             None => Ok(None),
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked by the guard")]
-            Some(number) if number >= 0.0 && number.fract() == 0.0 && number < 1e15 => Ok(Some(number as u64)),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked by the guard"
+            )]
+            Some(number) if number >= 0.0 && number.fract() == 0.0 && number < 1e15 => {
+                Ok(Some(number as u64))
+            }
             Some(number) => Err(format!("{name} must be a whole number, not {number}")),
         }
     }
@@ -117,21 +130,34 @@ impl Arguments {
 
     /// Nothing may be left: an unknown parameter is named, and the one that was probably meant.
     pub(crate) fn finish(self, known: &[&str]) -> Result<(), String> {
-        let Some(unknown) = self.0.keys().next() else { return Ok(()) };
+        let Some(unknown) = self.0.keys().next() else {
+            return Ok(());
+        };
         let likeness = |name: &&&str| strsim::jaro_winkler(unknown, name);
-        let likely = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let likely = known
+            .iter()
+            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
         let all = known.join(", ");
         Err(match likely {
             Some(likely) if likeness(&likely) > 0.7 => {
-                format!("there is no parameter {}: did you mean {likely}? The parameters are {all}", cut(unknown, 60))
+                format!(
+                    "there is no parameter {}: did you mean {likely}? The parameters are {all}",
+                    cut(unknown, 60)
+                )
             }
-            _ => format!("there is no parameter {}; the parameters are {all}", cut(unknown, 60)),
+            _ => format!(
+                "there is no parameter {}; the parameters are {all}",
+                cut(unknown, 60)
+            ),
         })
     }
 }
 
 fn wrong_type(name: &str, wanted: &str, value: &Value) -> String {
-    format!("{name} must be {wanted}, not {}", cut(&value.to_string(), 60))
+    format!(
+        "{name} must be {wanted}, not {}",
+        cut(&value.to_string(), 60)
+    )
 }
 
 /// The first characters of a text.
@@ -149,7 +175,9 @@ mod tests {
     use super::*;
 
     fn arguments(value: Value) -> Arguments {
-        let Value::Object(map) = value else { panic!("not an object: {value}") };
+        let Value::Object(map) = value else {
+            panic!("not an object: {value}")
+        };
         Arguments::new(map)
     }
 
@@ -166,7 +194,8 @@ mod tests {
 
     #[test]
     fn numbers_may_be_written_as_text() {
-        let mut sent = arguments(json!({"a": "1.5", "b": 2, "c": " 30 ", "d": 1.5, "e": [1], "f": -1}));
+        let mut sent =
+            arguments(json!({"a": "1.5", "b": 2, "c": " 30 ", "d": 1.5, "e": [1], "f": -1}));
         assert_eq!(sent.seconds("a"), Ok(Some(1.5)));
         assert_eq!(sent.seconds("b"), Ok(Some(2.0)));
         assert_eq!(sent.whole_number("c"), Ok(Some(30)));
@@ -180,6 +209,9 @@ mod tests {
         let mut sent = arguments(json!({"command": "ls", "timeout_seconds": 3}));
         assert_eq!(sent.required("cmd", &["command"]), Ok("ls".to_owned()));
         let message = sent.finish(&["cmd", "wait_seconds"]).unwrap_err();
-        assert!(message.contains("timeout_seconds") && message.contains("wait_seconds"), "{message}");
+        assert!(
+            message.contains("timeout_seconds") && message.contains("wait_seconds"),
+            "{message}"
+        );
     }
 }

@@ -57,7 +57,11 @@ pub struct Config {
     pub stop_grace_seconds: Duration,
 
     /// What is logged to standard error: a level, or a filter like `background_command_mcp=debug,rmcp=warn`
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_LOG", default_value = "info,rmcp=warn")]
+    #[arg(
+        long,
+        env = "BACKGROUND_COMMAND_MCP_LOG",
+        default_value = "info,rmcp=warn"
+    )]
     pub log: String,
 
     /// Append logs to this file instead of standard error
@@ -65,7 +69,11 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
 
     /// Format of log lines
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_LOG_FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        env = "BACKGROUND_COMMAND_MCP_LOG_FORMAT",
+        default_value = "text"
+    )]
     pub log_format: LogFormat,
 }
 
@@ -94,16 +102,24 @@ pub struct Shell {
 
 impl Shell {
     fn parse(line: &str) -> Result<Self, String> {
-        let mut words =
-            shlex::split(line).ok_or_else(|| "has an unclosed quote or a trailing backslash".to_owned())?.into_iter();
-        let program = words.next().ok_or_else(|| "is empty: name a program, like `/bin/sh -c`".to_owned())?;
-        Ok(Self { program, arguments: words.collect() })
+        let mut words = shlex::split(line)
+            .ok_or_else(|| "has an unclosed quote or a trailing backslash".to_owned())?
+            .into_iter();
+        let program = words
+            .next()
+            .ok_or_else(|| "is empty: name a program, like `/bin/sh -c`".to_owned())?;
+        Ok(Self {
+            program,
+            arguments: words.collect(),
+        })
     }
 }
 
 impl std::fmt::Display for Shell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words = std::iter::once(&self.program).chain(&self.arguments).map(String::as_str);
+        let words = std::iter::once(&self.program)
+            .chain(&self.arguments)
+            .map(String::as_str);
         f.write_str(&shlex::try_join(words).unwrap_or_else(|_| self.program.clone()))
     }
 }
@@ -120,8 +136,12 @@ impl Config {
 
 /// `clientInfo.name` of clients whose own limit on a tool call is ten minutes or more by default. The others' is
 /// often 60 s, and some do not say.
-const PATIENT_CLIENTS: &[&str] =
-    &["claude-code", "gemini-cli-mcp-client", "Visual Studio Code", "Visual Studio Code - Insiders"];
+const PATIENT_CLIENTS: &[&str] = &[
+    "claude-code",
+    "gemini-cli-mcp-client",
+    "Visual Studio Code",
+    "Visual Studio Code - Insiders",
+];
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -140,7 +160,9 @@ fn characters(text: &str) -> Result<usize, String> {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
-        Ok(number) if (0.0..=LONGEST_SECONDS).contains(&number) => Ok(Duration::from_secs_f64(number)),
+        Ok(number) if (0.0..=LONGEST_SECONDS).contains(&number) => {
+            Ok(Duration::from_secs_f64(number))
+        }
         Ok(_) => Err(format!("must be from 0 to {LONGEST_SECONDS} seconds")),
         Err(_) => Err("must be a number of seconds".to_owned()),
     }

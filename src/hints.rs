@@ -71,7 +71,11 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
             Some(path) if !path.is_empty() => format!(", or grep {path}*"),
             _ => String::new(),
         };
-        return Some(format!("{} bytes left out: {get} and cursor=\"{}\"{grep}", thousands(gap.bytes), gap.cursor));
+        return Some(format!(
+            "{} bytes left out: {get} and cursor=\"{}\"{grep}",
+            thousands(gap.bytes),
+            gap.cursor
+        ));
     }
     if still_running {
         return Some(format!(
@@ -82,7 +86,12 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
     }
     let leftovers = &facts.snapshot.record.leftovers;
     if !facts.snapshot.is_running() && !leftovers.is_empty() {
-        let pids = leftovers.iter().take(5).map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let pids = leftovers
+            .iter()
+            .take(5)
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         return Some(format!(
             "The command ended but left processes running (pid {pids}): call cleanup_background_process with ref_id=\"{id}\" when they are no longer needed"
         ));
@@ -115,7 +124,11 @@ fn about_exit(facts: &Facts<'_>) -> Option<String> {
 
 fn storage_error(snapshot: &Snapshot) -> Option<&str> {
     let record = &snapshot.record;
-    record.stdout.storage_error.as_deref().or(record.stderr.storage_error.as_deref())
+    record
+        .stdout
+        .storage_error
+        .as_deref()
+        .or(record.stderr.storage_error.as_deref())
 }
 
 /// The last line, if it looks like a question to a person.
@@ -135,6 +148,9 @@ fn question((output, error): (&str, &str)) -> Option<String> {
     [output, error].into_iter().find_map(|text| {
         let last = text.trim_end().lines().next_back()?.trim();
         let lower = last.to_lowercase();
-        MARKS.iter().any(|mark| lower.contains(mark)).then(|| cut(last, 120))
+        MARKS
+            .iter()
+            .any(|mark| lower.contains(mark))
+            .then(|| cut(last, 120))
     })
 }

@@ -20,7 +20,10 @@ pub(crate) struct Moment {
 
 impl Moment {
     pub(crate) fn now() -> Self {
-        Self { wall: Utc::now(), monotonic: Instant::now() }
+        Self {
+            wall: Utc::now(),
+            monotonic: Instant::now(),
+        }
     }
 }
 
@@ -50,7 +53,13 @@ pub(crate) struct WatcherSide {
 
 impl Job {
     /// A job whose process has just been started, and the other side of it for the watcher.
-    pub(crate) fn new(id: Uuid, command: &str, cwd: PathBuf, pid: u32, created: Moment) -> (Self, WatcherSide) {
+    pub(crate) fn new(
+        id: Uuid,
+        command: &str,
+        cwd: PathBuf,
+        pid: u32,
+        created: Moment,
+    ) -> (Self, WatcherSide) {
         let (record, record_seen) = watch::channel(Record::default());
         let (stop, stop_seen) = watch::channel(None);
         let inner = Inner {
@@ -63,7 +72,13 @@ impl Job {
             stop,
             end_reported: AtomicBool::new(false),
         };
-        (Self(Arc::new(inner)), WatcherSide { record, stop: stop_seen })
+        (
+            Self(Arc::new(inner)),
+            WatcherSide {
+                record,
+                stop: stop_seen,
+            },
+        )
     }
 
     pub(crate) fn id(&self) -> Uuid {
@@ -99,7 +114,9 @@ impl Job {
     pub(crate) fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
         match &record.state {
-            JobState::Finished(finished) if record.tree == Tree::Gone => Some(finished.at.monotonic),
+            JobState::Finished(finished) if record.tree == Tree::Gone => {
+                Some(finished.at.monotonic)
+            }
             _ => None,
         }
     }
@@ -116,7 +133,11 @@ impl Job {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot { job: self.clone(), record: self.0.record.borrow().clone(), taken: Instant::now() }
+        Snapshot {
+            job: self.clone(),
+            record: self.0.record.borrow().clone(),
+            taken: Instant::now(),
+        }
     }
 
     /// Asks the watcher to end the whole tree. Asking again can only bring the KILL forward.
@@ -134,8 +155,12 @@ impl Job {
     /// Waits until nothing of the job is alive, or the watcher has given up on some of it: their pids.
     pub(crate) async fn ended(&self) -> Vec<u32> {
         let mut record = self.0.record.clone();
-        let settled = record.wait_for(|record| record.tree != Tree::Alive || !record.survivors.is_empty()).await;
-        settled.map(|record| record.survivors.clone()).unwrap_or_default()
+        let settled = record
+            .wait_for(|record| record.tree != Tree::Alive || !record.survivors.is_empty())
+            .await;
+        settled
+            .map(|record| record.survivors.clone())
+            .unwrap_or_default()
     }
 
     pub(crate) fn end_reported(&self) -> bool {
@@ -236,7 +261,10 @@ pub(crate) struct Captured {
 
 impl Captured {
     pub(crate) fn retained(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.end - segment.start).sum()
+        self.segments
+            .iter()
+            .map(|segment| segment.end - segment.start)
+            .sum()
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -266,13 +294,19 @@ impl Snapshot {
 
     /// From the start to the end of the command, or to now.
     pub(crate) fn elapsed(&self) -> Duration {
-        let end = self.finished().map_or(self.taken, |finished| finished.at.monotonic);
+        let end = self
+            .finished()
+            .map_or(self.taken, |finished| finished.at.monotonic);
         end.saturating_duration_since(self.job.created().monotonic)
     }
 
     /// How long nothing has been written.
     pub(crate) fn silent(&self) -> Duration {
-        self.taken.saturating_duration_since(self.record.last_output.unwrap_or(self.job.created().monotonic))
+        self.taken.saturating_duration_since(
+            self.record
+                .last_output
+                .unwrap_or(self.job.created().monotonic),
+        )
     }
 }
 

@@ -17,7 +17,10 @@ pub(crate) mod view;
 pub(crate) type Stream = lines::Stream<log::Reader>;
 
 /// Standard output and standard error of a job, as far as the snapshot knows them.
-pub(crate) fn streams(snapshot: &Snapshot, directory: Option<&Arc<store::Directory>>) -> (Stream, Stream) {
+pub(crate) fn streams(
+    snapshot: &Snapshot,
+    directory: Option<&Arc<store::Directory>>,
+) -> (Stream, Stream) {
     let id = snapshot.job.id();
     let stream = |kind, captured: &Captured| Stream {
         reader: log::Reader::new(directory.cloned(), id, kind, captured),
@@ -25,7 +28,10 @@ pub(crate) fn streams(snapshot: &Snapshot, directory: Option<&Arc<store::Directo
         end: captured.end,
         ended: captured.ended,
     };
-    (stream(log::StreamKind::Stdout, &snapshot.record.stdout), stream(log::StreamKind::Stderr, &snapshot.record.stderr))
+    (
+        stream(log::StreamKind::Stdout, &snapshot.record.stdout),
+        stream(log::StreamKind::Stderr, &snapshot.record.stderr),
+    )
 }
 
 /// Segments that touch are one region.

@@ -132,8 +132,13 @@ impl ProcessRegistry {
     /// An empty registry: nothing is created before the first job.
     pub(crate) fn new(config: Arc<Config>, closing: CancellationToken) -> Self {
         let shared = Shared {
-            store: Arc::new(Store::new(config.output_dir.as_deref(), config.max_total_bytes)),
-            slots: Arc::new(Semaphore::new(config.max_running.min(Semaphore::MAX_PERMITS))),
+            store: Arc::new(Store::new(
+                config.output_dir.as_deref(),
+                config.max_total_bytes,
+            )),
+            slots: Arc::new(Semaphore::new(
+                config.max_running.min(Semaphore::MAX_PERMITS),
+            )),
             orphans: OnceCell::new(),
             ends: Arc::new(watch::Sender::new(0)),
             watchers: TaskTracker::new(),
@@ -141,7 +146,11 @@ impl ProcessRegistry {
             started: Instant::now(),
             config,
         };
-        Self { jobs: Arc::default(), chronicle: Arc::default(), shared: Arc::new(shared) }
+        Self {
+            jobs: Arc::default(),
+            chronicle: Arc::default(),
+            shared: Arc::new(shared),
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -162,7 +171,11 @@ impl ProcessRegistry {
     }
 
     /// Starts a command; it runs when this returns. Cancelled before that, none is started.
-    pub(crate) async fn start(&self, start: Start, cancelled: &CancellationToken) -> Result<Job, JobError> {
+    pub(crate) async fn start(
+        &self,
+        start: Start,
+        cancelled: &CancellationToken,
+    ) -> Result<Job, JobError> {
         if start.command.trim().is_empty() {
             return Err(JobError::EmptyCommand);
         }
@@ -170,7 +183,12 @@ impl ProcessRegistry {
             return Err(JobError::NulInCommand);
         }
         let config = self.config();
-        let slot = self.shared.slots.clone().try_acquire_owned().map_err(|_| self.busy())?;
+        let slot = self
+            .shared
+            .slots
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| self.busy())?;
         let cwd = self.directory(start.cwd.as_deref()).await?;
         let orphans = self.orphans().await.map_err(JobError::Resources)?;
         if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
@@ -178,14 +196,27 @@ impl ProcessRegistry {
         }
         let id = Uuid::new_v4();
         let with_stdin = start.stdin.is_some();
-        let order = Order { job: id, shell: &config.shell, command: &start.command, cwd: &cwd, with_stdin };
+        let order = Order {
+            job: id,
+            shell: &config.shell,
+            command: &start.command,
+            cwd: &cwd,
+            with_stdin,
+        };
         let created = Moment::now();
         let process = spawn(&order, orphans).map_err(|error| self.spawn_error(error, &order))?;
         let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
         let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
         tracing::info!(parent: &span, "job started");
         tracing::debug!(parent: &span, command = start.command);
-        let open_log = |stream| OutputLog::new(self.shared.store.clone(), id, stream, config.max_output_bytes);
+        let open_log = |stream| {
+            OutputLog::new(
+                self.shared.store.clone(),
+                id,
+                stream,
+                config.max_output_bytes,
+            )
+        };
         self.shared.watchers.spawn(watch(Assignment {
             process,
             side,
@@ -214,7 +245,11 @@ impl ProcessRegistry {
         Err(match fate {
             Some(Fate::Expired) => JobError::Expired { id },
             Some(Fate::CleanedUp) => JobError::CleanedUp { id },
-            None => JobError::Unknown { id, age: self.age(), known: self.known_ids() },
+            None => JobError::Unknown {
+                id,
+                age: self.age(),
+                known: self.known_ids(),
+            },
         })
     }
 
@@ -222,7 +257,13 @@ impl ProcessRegistry {
     pub(crate) fn list(&self, max_finished: usize) -> (Vec<Job>, Vec<Job>, usize) {
         let mut chronicle = self.chronicle();
         chronicle.settle();
-        let finished: Vec<Job> = chronicle.finished.iter().rev().take(max_finished).cloned().collect();
+        let finished: Vec<Job> = chronicle
+            .finished
+            .iter()
+            .rev()
+            .take(max_finished)
+            .cloned()
+            .collect();
         let omitted = chronicle.finished.len() - finished.len();
         (chronicle.running.clone(), finished, omitted)
     }
@@ -234,7 +275,13 @@ impl ProcessRegistry {
         while chronicle.unreported.front().is_some_and(Job::end_reported) {
             chronicle.unreported.pop_front();
         }
-        chronicle.unreported.iter().filter(|job| !job.end_reported()).take(max).cloned().collect()
+        chronicle
+            .unreported
+            .iter()
+            .filter(|job| !job.end_reported())
+            .take(max)
+            .cloned()
+            .collect()
     }
 
     /// The end of these jobs was told in a reply that nobody received.
@@ -242,7 +289,11 @@ impl ProcessRegistry {
         let mut chronicle = self.chronicle();
         for job in jobs {
             job.set_end_reported(false);
-            if !chronicle.unreported.iter().any(|other| other.id() == job.id()) {
+            if !chronicle
+                .unreported
+                .iter()
+                .any(|other| other.id() == job.id())
+            {
                 chronicle.unreported.push_back(job.clone());
             }
         }
@@ -276,14 +327,20 @@ impl ProcessRegistry {
     /// something is alive stays.
     pub(crate) async fn evict(&self, now: Instant) {
         let config = self.config();
-        let mut excess_bytes = self.shared.store.retained().saturating_sub(self.shared.store.soft_limit());
+        let mut excess_bytes = self
+            .shared
+            .store
+            .retained()
+            .saturating_sub(self.shared.store.soft_limit());
         let evicted = {
             let mut chronicle = self.chronicle();
             chronicle.settle();
             let mut excess = chronicle.finished.len().saturating_sub(config.max_finished);
             let mut evicted = Vec::new();
             for job in &chronicle.finished {
-                let Some(released) = job.released_at() else { continue };
+                let Some(released) = job.released_at() else {
+                    continue;
+                };
                 let expired = now.saturating_duration_since(released) >= config.retention_seconds;
                 let bytes = job.retained_bytes();
                 if expired || excess > 0 || (excess_bytes > 0 && bytes > 0) {
@@ -321,12 +378,19 @@ impl ProcessRegistry {
     }
 
     fn chronicle(&self) -> MutexGuard<'_, Chronicle> {
-        self.chronicle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chronicle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known_ids(&self) -> Vec<Uuid> {
         let (running, finished, _) = self.list(3);
-        running.iter().chain(&finished).take(3).map(Job::id).collect()
+        running
+            .iter()
+            .chain(&finished)
+            .take(3)
+            .map(Job::id)
+            .collect()
     }
 
     fn busy(&self) -> JobError {
@@ -351,30 +415,51 @@ impl ProcessRegistry {
 
     /// The directory a job runs in: absolute, existing.
     async fn directory(&self, asked: Option<&str>) -> Result<PathBuf, JobError> {
-        let default = self.config().cwd.clone().map_or_else(std::env::current_dir, Ok);
+        let default = self
+            .config()
+            .cwd
+            .clone()
+            .map_or_else(std::env::current_dir, Ok);
         let Some(asked) = asked else {
-            return default.map_err(|error| JobError::NoDirectory { path: ".".into(), error });
+            return default.map_err(|error| JobError::NoDirectory {
+                path: ".".into(),
+                error,
+            });
         };
         let path = default.unwrap_or_default().join(asked);
         let found = spawn_blocking(move || {
-            let is_directory = std::fs::metadata(&path).and_then(|metadata| match metadata.is_dir() {
-                true => Ok(()),
-                false => Err(io::ErrorKind::NotADirectory.into()),
-            });
-            is_directory.map_err(|error| JobError::NoDirectory { path: path.clone(), error }).map(|()| path)
+            let is_directory =
+                std::fs::metadata(&path).and_then(|metadata| match metadata.is_dir() {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::NotADirectory.into()),
+                });
+            is_directory
+                .map_err(|error| JobError::NoDirectory {
+                    path: path.clone(),
+                    error,
+                })
+                .map(|()| path)
         });
-        found.await.unwrap_or_else(|error| Err(JobError::Resources(io::Error::other(error))))
+        found
+            .await
+            .unwrap_or_else(|error| Err(JobError::Resources(io::Error::other(error))))
     }
 
     fn spawn_error(&self, error: io::Error, order: &Order<'_>) -> JobError {
         match error.kind() {
-            io::ErrorKind::ArgumentListTooLong => JobError::CommandTooLong { bytes: order.command.len() },
+            io::ErrorKind::ArgumentListTooLong => JobError::CommandTooLong {
+                bytes: order.command.len(),
+            },
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if !order.cwd.is_dir() => {
-                JobError::NoDirectory { path: order.cwd.to_owned(), error }
+                JobError::NoDirectory {
+                    path: order.cwd.to_owned(),
+                    error,
+                }
             }
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-                JobError::NoShell { program: order.shell.program.clone(), error }
-            }
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => JobError::NoShell {
+                program: order.shell.program.clone(),
+                error,
+            },
             _ => JobError::Resources(error),
         }
     }
@@ -382,8 +467,13 @@ impl ProcessRegistry {
 
 fn discard(store: &Store, job: &Job) {
     let record = job.snapshot().record;
-    let Some(directory) = store.existing() else { return };
-    for (stream, captured) in [(StreamKind::Stdout, &record.stdout), (StreamKind::Stderr, &record.stderr)] {
+    let Some(directory) = store.existing() else {
+        return;
+    };
+    for (stream, captured) in [
+        (StreamKind::Stdout, &record.stdout),
+        (StreamKind::Stderr, &record.stderr),
+    ] {
         log::remove(store, &directory, job.id(), stream, captured);
     }
 }

@@ -55,7 +55,12 @@ struct Shown {
 }
 
 /// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
-pub(crate) async fn job_reply(job: &Job, store: &Store, reading: Reading, circumstances: Circumstances) -> GetReply {
+pub(crate) async fn job_reply(
+    job: &Job,
+    store: &Store,
+    reading: Reading,
+    circumstances: Circumstances,
+) -> GetReply {
     let snapshot = job.snapshot();
     let (shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
     let mut reply = described(&snapshot, &usage);
@@ -66,12 +71,16 @@ pub(crate) async fn job_reply(job: &Job, store: &Store, reading: Reading, circum
         more: shown.more.then_some(&shown.next),
         matched: circumstances.matched.is_some(),
         wait: circumstances.wait,
-        idle_cpu: circumstances.cpu_before.is_some_and(|before| before == usage.cpu),
+        idle_cpu: circumstances
+            .cpu_before
+            .is_some_and(|before| before == usage.cpu),
         output_path: None,
     };
     let record = &snapshot.record;
     let partial = snapshot.is_running() || shown.cut.is_some() || shown.more;
-    let directory = store.existing().filter(|_| partial && !circumstances.files_go);
+    let directory = store
+        .existing()
+        .filter(|_| partial && !circumstances.files_go);
     let path = |kind, captured: &Captured| {
         let path = first_path(directory.as_ref()?, job.id(), kind, captured)?;
         Some(path.display().to_string())
@@ -85,11 +94,19 @@ pub(crate) async fn job_reply(job: &Job, store: &Store, reading: Reading, circum
     reply.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
     if (partial || reading.cursor.is_some()) && !circumstances.files_go {
         // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
-        let from_gap = shown.cut.as_ref().filter(|_| !snapshot.is_running()).map(|cut| cut.cursor);
+        let from_gap = shown
+            .cut
+            .as_ref()
+            .filter(|_| !snapshot.is_running())
+            .map(|cut| cut.cursor);
         reply.cursor = from_gap.unwrap_or(shown.next).to_string();
     }
     if !circumstances.files_go {
-        reply.hint = hints::for_job(&Facts { output_path: Some(&reply.output_path), ..facts }).unwrap_or_default();
+        reply.hint = hints::for_job(&Facts {
+            output_path: Some(&reply.output_path),
+            ..facts
+        })
+        .unwrap_or_default();
     }
     reply.matched = circumstances.matched;
     reply.output = shown.output;
@@ -100,7 +117,11 @@ pub(crate) async fn job_reply(job: &Job, store: &Store, reading: Reading, circum
 /// What the tree has used until now, if it may be worth comparing after a wait.
 pub(crate) async fn cpu_now(job: &Job) -> Option<Duration> {
     let snapshot = job.snapshot();
-    if snapshot.is_running() { Some(live_usage(&snapshot).await.cpu) } else { None }
+    if snapshot.is_running() {
+        Some(live_usage(&snapshot).await.cpu)
+    } else {
+        None
+    }
 }
 
 async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
@@ -108,7 +129,13 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
     let record = &snapshot.record;
     if record.stdout.end + record.stderr.end == 0 {
         let next = reading.cursor.unwrap_or_default();
-        return Shown { output: String::new(), error: String::new(), cut: None, next, more: false };
+        return Shown {
+            output: String::new(),
+            error: String::new(),
+            cut: None,
+            next,
+            more: false,
+        };
     }
     let directory = store.existing();
     let id = snapshot.job.id();
@@ -117,16 +144,34 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
         Some(from) => {
             let max_chars = reading.max_chars.unwrap_or(reading.default_chars);
             let page = page(&mut stdout, &mut stderr, from, max_chars);
-            Shown { output: page.output, error: page.error, cut: None, next: page.next, more: page.more }
+            Shown {
+                output: page.output,
+                error: page.error,
+                cut: None,
+                next: page.next,
+                more: page.more,
+            }
         }
         None => {
             let tail_only = is_running && reading.max_chars.is_none();
-            let default_chars =
-                if is_running { RUNNING_CHARS.min(reading.default_chars) } else { reading.default_chars };
-            let budget = Budget { max_chars: reading.max_chars.unwrap_or(default_chars), tail_only };
+            let default_chars = if is_running {
+                RUNNING_CHARS.min(reading.default_chars)
+            } else {
+                reading.default_chars
+            };
+            let budget = Budget {
+                max_chars: reading.max_chars.unwrap_or(default_chars),
+                tail_only,
+            };
             let marker = |bytes: u64, cursor: &Cursor| texts::gap(id, bytes, &cursor.to_string());
             let summary = summary(&mut stdout, &mut stderr, budget, &marker);
-            Shown { output: summary.output, error: summary.error, cut: summary.cut, next: summary.next, more: false }
+            Shown {
+                output: summary.output,
+                error: summary.error,
+                cut: summary.cut,
+                next: summary.next,
+                more: false,
+            }
         }
     };
     spawn_blocking(read).await.unwrap_or_else(|error| Shown {
@@ -143,7 +188,9 @@ async fn live_usage(snapshot: &Snapshot) -> Usage {
         return Usage::default();
     }
     let snapshot = snapshot.clone();
-    spawn_blocking(move || measure(&snapshot)).await.unwrap_or_default()
+    spawn_blocking(move || measure(&snapshot))
+        .await
+        .unwrap_or_default()
 }
 
 fn measure(snapshot: &Snapshot) -> Usage {
@@ -168,11 +215,19 @@ fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
         finished_at: finished.map(|finished| timestamp(finished.at.wall)),
         ref_id: job.id().to_string(),
         elapsed_seconds: seconds(snapshot.elapsed()),
-        silent_seconds: if snapshot.is_running() { seconds(snapshot.silent()) } else { 0.0 },
+        silent_seconds: if snapshot.is_running() {
+            seconds(snapshot.silent())
+        } else {
+            0.0
+        },
         processes: usage.processes,
         cpu_seconds: seconds(usage.cpu),
         memory_bytes: usage.memory_bytes,
-        leftover_processes: if snapshot.is_running() { Vec::new() } else { snapshot.record.leftovers.clone() },
+        leftover_processes: if snapshot.is_running() {
+            Vec::new()
+        } else {
+            snapshot.record.leftovers.clone()
+        },
         ..GetReply::default()
     }
 }
@@ -181,9 +236,17 @@ fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
 pub(crate) async fn list_entries(jobs: impl Iterator<Item = Job>) -> Vec<ListEntry> {
     let snapshots: Vec<Snapshot> = jobs.map(|job| job.snapshot()).collect();
     if !snapshots.iter().any(|snapshot| snapshot.job.is_alive()) {
-        return snapshots.iter().map(|snapshot| list_entry(snapshot, &Usage::default())).collect();
+        return snapshots
+            .iter()
+            .map(|snapshot| list_entry(snapshot, &Usage::default()))
+            .collect();
     }
-    let measured = move || snapshots.iter().map(|snapshot| list_entry(snapshot, &measure(snapshot))).collect();
+    let measured = move || {
+        snapshots
+            .iter()
+            .map(|snapshot| list_entry(snapshot, &measure(snapshot)))
+            .collect()
+    };
     spawn_blocking(measured).await.unwrap_or_default()
 }
 
@@ -200,7 +263,11 @@ fn list_entry(snapshot: &Snapshot, usage: &Usage) -> ListEntry {
         returncode: described.returncode,
         signal: described.signal,
         pid: if running { job.pid() } else { 0 },
-        cwd: if running { job.cwd().display().to_string() } else { String::new() },
+        cwd: if running {
+            job.cwd().display().to_string()
+        } else {
+            String::new()
+        },
         elapsed_seconds: described.elapsed_seconds,
         silent_seconds: described.silent_seconds,
         processes: described.processes,

@@ -50,7 +50,8 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
     close_on_signals(&closing).context("signal handlers could not be installed")?;
     let registry = ProcessRegistry::new(config, closing.clone());
-    let transport = Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
+    let transport =
+        Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
     tokio::spawn(sweep(registry.clone()));
     let server = Server::new(registry.clone(), closing.clone());
     let conversation = async {
@@ -73,7 +74,12 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
 
 /// The signals that end a server close this one in good order.
 fn close_on_signals(closing: &CancellationToken) -> std::io::Result<()> {
-    for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()] {
+    for kind in [
+        SignalKind::hangup(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+        SignalKind::terminate(),
+    ] {
         let mut signals = signal(kind)?;
         let closing = closing.clone();
         tokio::spawn(async move {

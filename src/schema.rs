@@ -12,21 +12,30 @@ use serde_json::{Map, Value, json};
 
 /// The schema of a tool's parameters.
 pub(crate) fn of_parameters<T: JsonSchema>() -> Arc<JsonObject> {
-    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    let schema = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<T>();
     Arc::new(simplify(schema.to_value()))
 }
 
 /// The schema of a tool's reply, as it is serialised.
 pub(crate) fn of_reply<T: JsonSchema>() -> Arc<JsonObject> {
-    let schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
+    let schema = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<T>();
     Arc::new(simplify(schema.to_value()))
 }
 
 /// Keywords that say nothing a model needs and that some client stumbles over.
-const DROPPED: &[&str] = &["$schema", "title", "format", "default", "minimum", "maximum"];
+const DROPPED: &[&str] = &[
+    "$schema", "title", "format", "default", "minimum", "maximum",
+];
 
 fn simplify(schema: Value) -> Map<String, Value> {
-    let Value::Object(mut object) = schema else { return Map::new() };
+    let Value::Object(mut object) = schema else {
+        return Map::new();
+    };
     // The type's own comment is for readers of the code.
     object.remove("description");
     simplify_object(&mut object);
@@ -35,7 +44,11 @@ fn simplify(schema: Value) -> Map<String, Value> {
 
 fn simplify_object(object: &mut Map<String, Value>) {
     object.retain(|keyword, _| !DROPPED.contains(&keyword.as_str()));
-    let required: Vec<Value> = object.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let required: Vec<Value> = object
+        .get("required")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     if let Some(Value::Object(properties)) = object.get_mut("properties") {
         for (name, property) in properties {
             let nullable = required.iter().any(|required| required == name);
@@ -55,11 +68,18 @@ fn simplify_object(object: &mut Map<String, Value>) {
 
 /// Turns `"type": [X, "null"]` into X, or into an `anyOf` where null is really sent.
 fn simplify_type(property: &mut Map<String, Value>, nullable: bool) {
-    let Some(Value::Array(types)) = property.get("type") else { return };
-    let Some(kind) = types.iter().find(|kind| *kind != "null").cloned() else { return };
+    let Some(Value::Array(types)) = property.get("type") else {
+        return;
+    };
+    let Some(kind) = types.iter().find(|kind| *kind != "null").cloned() else {
+        return;
+    };
     if nullable {
         property.remove("type");
-        property.insert("anyOf".to_owned(), json!([{"type": kind}, {"type": "null"}]));
+        property.insert(
+            "anyOf".to_owned(),
+            json!([{"type": kind}, {"type": "null"}]),
+        );
     } else {
         property.insert("type".to_owned(), kind);
     }

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam, ContentBlock, Implementation,
-    JsonObject, ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam,
+    ContentBlock, Implementation, JsonObject, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
@@ -28,7 +28,8 @@ use crate::texts;
 use crate::transport::ReplySlot;
 use crate::wait::{self, Patience, Pattern, Progress, Search};
 use crate::wire::{
-    CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams, ListReply, Reply,
+    CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
+    ListReply, Reply,
 };
 
 /// Finished jobs in a list.
@@ -66,7 +67,12 @@ impl Server {
                 route.attr.description = Some(description.into());
             }
         }
-        Self { registry, deliveries: Deliveries::default(), closing, tool_router }
+        Self {
+            registry,
+            deliveries: Deliveries::default(),
+            closing,
+            tool_router,
+        }
     }
 
     #[tool(
@@ -133,13 +139,33 @@ const CLEANUP: &str = "cleanup_background_process";
 type Told<R> = (R, News);
 
 impl Server {
-    async fn try_execute(&self, call: &Call<'_>, arguments: Arguments) -> Result<Told<ExecuteReply>, String> {
+    async fn try_execute(
+        &self,
+        call: &Call<'_>,
+        arguments: Arguments,
+    ) -> Result<Told<ExecuteReply>, String> {
         let params = ExecuteParams::read(arguments)?;
-        let pattern = params.until_pattern.as_deref().map(Pattern::new).transpose()?;
+        let pattern = params
+            .until_pattern
+            .as_deref()
+            .map(Pattern::new)
+            .transpose()?;
         let kill_after = params.kill_after_seconds.map(Duration::from_secs_f64);
-        let start = Start { command: params.cmd, cwd: params.cwd, stdin: params.stdin, kill_after };
-        let job = self.registry.start(start, &call.context.ct).await.map_err(|error| texts::job_error(&error))?;
-        let mut news = News { started: vec![job.id()], ended: Vec::new() };
+        let start = Start {
+            command: params.cmd,
+            cwd: params.cwd,
+            stdin: params.stdin,
+            kill_after,
+        };
+        let job = self
+            .registry
+            .start(start, &call.context.ct)
+            .await
+            .map_err(|error| texts::job_error(&error))?;
+        let mut news = News {
+            started: vec![job.id()],
+            ended: Vec::new(),
+        };
         let mut reply = ExecuteReply {
             success: true,
             ref_id: Some(job.id().to_string()),
@@ -149,7 +175,9 @@ impl Server {
         };
         if let Some(seconds) = params.wait_seconds {
             let wait = call.wait(seconds);
-            let mut result = self.look(call, &job, wait, pattern, self.reading(None, None)).await;
+            let mut result = self
+                .look(call, &job, wait, pattern, self.reading(None, None))
+                .await;
             news.note_end(&job, result.running);
             reply.hint = std::mem::take(&mut result.hint);
             result.ref_id.clear();
@@ -164,35 +192,70 @@ impl Server {
         Ok((reply, news))
     }
 
-    async fn try_get(&self, call: &Call<'_>, arguments: Arguments) -> Result<Told<GetReply>, GetReply> {
+    async fn try_get(
+        &self,
+        call: &Call<'_>,
+        arguments: Arguments,
+    ) -> Result<Told<GetReply>, GetReply> {
         let fail = |message| GetReply::failure("", message);
         let params = GetParams::read(arguments).map_err(fail)?;
         let job = self.find(&params.ref_id).map_err(|error| match error {
             NotFound::NotAnId(message) => fail(message),
             NotFound::Gone(error) => {
-                let state = if matches!(error, JobError::Expired { .. }) { "expired" } else { "unknown" };
-                GetReply { state: state.to_owned(), ..fail(texts::job_error(&error)) }
+                let state = if matches!(error, JobError::Expired { .. }) {
+                    "expired"
+                } else {
+                    "unknown"
+                };
+                GetReply {
+                    state: state.to_owned(),
+                    ..fail(texts::job_error(&error))
+                }
             }
         })?;
-        let pattern = params.until_pattern.as_deref().map(Pattern::new).transpose().map_err(fail)?;
-        let cursor = params.cursor.as_deref().map(str::parse::<Cursor>).transpose();
+        let pattern = params
+            .until_pattern
+            .as_deref()
+            .map(Pattern::new)
+            .transpose()
+            .map_err(fail)?;
+        let cursor = params
+            .cursor
+            .as_deref()
+            .map(str::parse::<Cursor>)
+            .transpose();
         let cursor = cursor.map_err(|error| fail(error.to_string()))?;
         let wait = call.wait(params.wait_seconds.unwrap_or_default());
-        let mut reply = self.look(call, &job, wait, pattern, self.reading(cursor, params.max_chars)).await;
+        let mut reply = self
+            .look(
+                call,
+                &job,
+                wait,
+                pattern,
+                self.reading(cursor, params.max_chars),
+            )
+            .await;
         let mut news = News::default();
         news.note_end(&job, reply.running);
         (reply.also_ended, reply.also_started) = call.side_news(&mut news);
         Ok((reply, news))
     }
 
-    async fn try_list(&self, call: &Call<'_>, arguments: Arguments) -> Result<Told<ListReply>, String> {
+    async fn try_list(
+        &self,
+        call: &Call<'_>,
+        arguments: Arguments,
+    ) -> Result<Told<ListReply>, String> {
         let params = ListParams::read(arguments)?;
         let wait = call.wait(params.wait_seconds.unwrap_or_default());
         let mut hint = String::new();
         if !wait.asked.is_zero() {
             let (running, ..) = self.registry.list(0);
             let status = || texts::waiting_for_any(running.len());
-            let ended = call.patience(wait).until(wait::for_any_end(&self.registry), status).await;
+            let ended = call
+                .patience(wait)
+                .until(wait::for_any_end(&self.registry), status)
+                .await;
             if ended.is_none() {
                 hint = texts::none_ended(wait.asked, wait.cap);
             }
@@ -212,17 +275,32 @@ impl Server {
             also_started,
             ..ListReply::default()
         };
-        Ok((reply, News { started: undelivered, ended }))
+        Ok((
+            reply,
+            News {
+                started: undelivered,
+                ended,
+            },
+        ))
     }
 
-    async fn try_cleanup(&self, call: &Call<'_>, arguments: Arguments) -> Result<Told<CleanupReply>, String> {
+    async fn try_cleanup(
+        &self,
+        call: &Call<'_>,
+        arguments: Arguments,
+    ) -> Result<Told<CleanupReply>, String> {
         let params = CleanupParams::read(arguments)?;
         let keep = params.keep_result.unwrap_or_default();
         let job = match self.find(&params.ref_id) {
             Ok(job) => job,
             Err(NotFound::Gone(JobError::CleanedUp { id } | JobError::Expired { id })) => {
                 let message = texts::already_gone().to_owned();
-                let reply = CleanupReply { success: true, ref_id: id.to_string(), message, ..CleanupReply::default() };
+                let reply = CleanupReply {
+                    success: true,
+                    ref_id: id.to_string(),
+                    message,
+                    ..CleanupReply::default()
+                };
                 return Ok((reply, News::default()));
             }
             Err(NotFound::Gone(error)) => return Err(texts::job_error(&error)),
@@ -231,15 +309,27 @@ impl Server {
         let was_running = job.is_running();
         let was_alive = job.is_alive();
         let is_removed = !keep && self.registry.remove(&job);
-        let grace = params.grace_seconds.map_or(self.registry.config().stop_grace_seconds, Duration::from_secs_f64);
+        let grace = params.grace_seconds.map_or(
+            self.registry.config().stop_grace_seconds,
+            Duration::from_secs_f64,
+        );
         job.request_stop(grace);
         let survivors = tokio::select! {
             survivors = job.ended() => survivors,
             () = self.closing.cancelled() => Vec::new(),
         };
         call.may_reply().await;
-        let circumstances = Circumstances { files_go: !keep, ..Circumstances::default() };
-        let result = job_reply(&job, self.registry.store(), self.reading(None, None), circumstances).await;
+        let circumstances = Circumstances {
+            files_go: !keep,
+            ..Circumstances::default()
+        };
+        let result = job_reply(
+            &job,
+            self.registry.store(),
+            self.reading(None, None),
+            circumstances,
+        )
+        .await;
         let success = survivors.is_empty();
         if is_removed && success {
             self.registry.discard(job.clone()).await;
@@ -250,9 +340,23 @@ impl Server {
         let mut news = News::default();
         news.note_end(&job, result.running);
         let (also_ended, also_started) = call.side_news(&mut news);
-        let result = Some(GetReply { ref_id: String::new(), ..result });
+        let result = Some(GetReply {
+            ref_id: String::new(),
+            ..result
+        });
         let ref_id = job.id().to_string();
-        Ok((CleanupReply { success, ref_id, message, result, survivors, also_ended, also_started }, news))
+        Ok((
+            CleanupReply {
+                success,
+                ref_id,
+                message,
+                result,
+                survivors,
+                also_ended,
+                also_started,
+            },
+            news,
+        ))
     }
 
     /// Waits as asked, then reads.
@@ -266,14 +370,22 @@ impl Server {
     ) -> GetReply {
         let status = || wait::status(&job.snapshot());
         let patience = call.patience(wait);
-        let mut circumstances = Circumstances { wait, ..Circumstances::default() };
+        let mut circumstances = Circumstances {
+            wait,
+            ..Circumstances::default()
+        };
         if !wait.asked.is_zero() {
             circumstances.cpu_before = cpu_now(job).await;
         }
         match pattern {
             Some(pattern) => {
                 let from = reading.cursor.unwrap_or_default();
-                let search = Search { job, store: self.registry.store(), pattern, from };
+                let search = Search {
+                    job,
+                    store: self.registry.store(),
+                    pattern,
+                    from,
+                };
                 circumstances.matched = search.run(&patience, status).await;
             }
             None => drop(patience.until(wait::for_end(job), status).await),
@@ -283,12 +395,21 @@ impl Server {
     }
 
     fn reading(&self, cursor: Option<Cursor>, max_chars: Option<u64>) -> Reading {
-        let max_chars = max_chars.map(|chars| usize::try_from(chars).unwrap_or(usize::MAX).min(MAX_CHARS_LIMIT));
-        Reading { cursor, max_chars, default_chars: self.registry.config().max_chars }
+        let max_chars = max_chars.map(|chars| {
+            usize::try_from(chars)
+                .unwrap_or(usize::MAX)
+                .min(MAX_CHARS_LIMIT)
+        });
+        Reading {
+            cursor,
+            max_chars,
+            default_chars: self.registry.config().max_chars,
+        }
     }
 
     fn find(&self, ref_id: &str) -> Result<Job, NotFound> {
-        let id = Uuid::try_parse(ref_id.trim()).map_err(|_| NotFound::NotAnId(texts::not_an_id(ref_id)))?;
+        let id = Uuid::try_parse(ref_id.trim())
+            .map_err(|_| NotFound::NotAnId(texts::not_an_id(ref_id)))?;
         self.registry.get(id).map_err(NotFound::Gone)
     }
 
@@ -330,11 +451,17 @@ impl<'a> Call<'a> {
     /// The longest wait of this client's calls.
     fn cap(&self) -> Duration {
         let client = self.context.client_info();
-        self.server.registry.config().wait_cap(client.as_ref().map(|client| client.name.as_str()))
+        self.server
+            .registry
+            .config()
+            .wait_cap(client.as_ref().map(|client| client.name.as_str()))
     }
 
     fn wait(&self, seconds: f64) -> hints::Wait {
-        hints::Wait { asked: Duration::from_secs_f64(seconds), cap: self.cap() }
+        hints::Wait {
+            asked: Duration::from_secs_f64(seconds),
+            cap: self.cap(),
+        }
     }
 
     fn patience(&self, wait: hints::Wait) -> Patience {
@@ -343,7 +470,10 @@ impl<'a> Call<'a> {
             deadline: Instant::now() + wait.asked.min(wait.cap),
             cancelled: self.context.ct.clone(),
             closing: self.server.closing.clone(),
-            progress: progress.map(|token| Progress { peer: self.context.peer.clone(), token }),
+            progress: progress.map(|token| Progress {
+                peer: self.context.peer.clone(),
+                token,
+            }),
         }
     }
 
@@ -389,11 +519,17 @@ fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
     match serde_json::to_value(reply) {
         Ok(value) => {
             let content = vec![ContentBlock::text(value.to_string())];
-            let mut result = if is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+            let mut result = if is_error {
+                CallToolResult::error(content)
+            } else {
+                CallToolResult::success(content)
+            };
             result.structured_content = Some(value);
             result
         }
-        Err(error) => CallToolResult::error(vec![ContentBlock::text(texts::internal_error(&error.to_string()))]),
+        Err(error) => CallToolResult::error(vec![ContentBlock::text(texts::internal_error(
+            &error.to_string(),
+        ))]),
     }
 }
 
@@ -401,8 +537,13 @@ fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let config = self.registry.config();
-        let cwd = config.cwd.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
-        let mut implementation = Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        let cwd = config
+            .cwd
+            .clone()
+            .or_else(|| std::env::current_dir().ok())
+            .unwrap_or_default();
+        let mut implementation =
+            Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         implementation.title = Some("Background Commands".to_owned());
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(implementation)
@@ -420,7 +561,9 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(texts::no_such_tool(&tool), None));
         }
         request.arguments.get_or_insert_default();
-        let call = self.tool_router.call(ToolCallContext::new(self, request, context));
+        let call = self
+            .tool_router
+            .call(ToolCallContext::new(self, request, context));
         match AssertUnwindSafe(call).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => {
@@ -430,7 +573,11 @@ impl ServerHandler for Server {
         }
     }
 
-    async fn on_cancelled(&self, notification: CancelledNotificationParam, _context: NotificationContext<RoleServer>) {
+    async fn on_cancelled(
+        &self,
+        notification: CancelledNotificationParam,
+        _context: NotificationContext<RoleServer>,
+    ) {
         if let Some(request) = &notification.request_id {
             self.deliveries.cancelled(request, &self.registry);
         }

@@ -64,7 +64,9 @@ pub(crate) fn gap(ref_id: Uuid, bytes: u64, cursor: &str) -> String {
 pub(crate) fn job_error(error: &JobError) -> String {
     let text = match error {
         JobError::EmptyCommand => "cmd is empty: pass the shell command to run".to_owned(),
-        JobError::NulInCommand => "cmd contains a NUL character, which no command line can carry: remove it".to_owned(),
+        JobError::NulInCommand => {
+            "cmd contains a NUL character, which no command line can carry: remove it".to_owned()
+        }
         JobError::CommandTooLong { bytes } => format!(
             "cmd is too long: {} bytes, and the system takes about 128 KiB (131,072 bytes) for one argument. Write it to a file and \
              run that, or pass data through stdin",
@@ -87,9 +89,14 @@ pub(crate) fn job_error(error: &JobError) -> String {
             oldest.iter().map(one_line).collect::<Vec<_>>().join("; ")
         ),
         JobError::Resources(error) => {
-            format!("the system could not start another process: {}. Clean up running jobs and try again", plain(error))
+            format!(
+                "the system could not start another process: {}. Clean up running jobs and try again",
+                plain(error)
+            )
         }
-        JobError::Cancelled => "nothing was started: the call was cancelled or the server is shutting down".to_owned(),
+        JobError::Cancelled => {
+            "nothing was started: the call was cancelled or the server is shutting down".to_owned()
+        }
         JobError::Unknown { id, age, known } => unknown(*id, *age, known),
         JobError::Expired { id } => {
             format!(
@@ -108,10 +115,16 @@ fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
         [] => "it has no jobs: run the command again".to_owned(),
         ids => format!(
             "jobs it knows: {}; list_background_processes shows all",
-            ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
+            ids.iter()
+                .map(Uuid::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
     };
-    format!("there is no job {id}. This server started {} ago, and jobs end with their server; {known}", span(age))
+    format!(
+        "there is no job {id}. This server started {} ago, and jobs end with their server; {known}",
+        span(age)
+    )
 }
 
 /// Why this is not an id of a job.
@@ -143,7 +156,11 @@ pub(crate) fn internal_error(what: &str) -> String {
 
 /// What a waiting call says in between.
 pub(crate) fn progress(elapsed: Duration, bytes: u64) -> String {
-    format!("running {}, {} bytes of output", span(elapsed), thousands(bytes))
+    format!(
+        "running {}, {} bytes of output",
+        span(elapsed),
+        thousands(bytes)
+    )
 }
 
 /// What a call that waits for any job says in between.
@@ -154,7 +171,11 @@ pub(crate) fn waiting_for_any(running: usize) -> String {
 /// Nothing ended while a list call waited.
 pub(crate) fn none_ended(asked: Duration, cap: Duration) -> String {
     let waited = span(asked.min(cap));
-    let unit = if asked > cap { " (the most for one call; the unit is seconds)" } else { "" };
+    let unit = if asked > cap {
+        " (the most for one call; the unit is seconds)"
+    } else {
+        ""
+    };
     format!(
         "No job ended within {waited}{unit}: call list_background_processes with wait_seconds={}",
         cap.as_secs_f64()
@@ -163,7 +184,11 @@ pub(crate) fn none_ended(asked: Duration, cap: Duration) -> String {
 
 /// After a start that did not wait.
 pub(crate) fn next_after_start(id: Uuid, cap: Duration, with_pattern: bool) -> String {
-    let pattern = if with_pattern { ", and until_pattern, which needs wait_seconds" } else { "" };
+    let pattern = if with_pattern {
+        ", and until_pattern, which needs wait_seconds"
+    } else {
+        ""
+    };
     format!(
         "Call get_background_command_result with ref_id=\"{id}\" and wait_seconds={}{pattern} when you need its result",
         cap.as_secs_f64()
@@ -184,9 +209,18 @@ pub(crate) fn already_gone() -> &'static str {
 }
 
 /// What a cleanup came to.
-pub(crate) fn cleaned_up(was_running: bool, was_alive: bool, kept: bool, survivors: &[u32]) -> String {
+pub(crate) fn cleaned_up(
+    was_running: bool,
+    was_alive: bool,
+    kept: bool,
+    survivors: &[u32],
+) -> String {
     if !survivors.is_empty() {
-        let pids = survivors.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let pids = survivors
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         return format!(
             "these processes could not be ended, even with SIGKILL: {pids}. They may belong to another user or hang in \
              the kernel; the job is kept: call cleanup_background_process again to try once more"
@@ -197,7 +231,11 @@ pub(crate) fn cleaned_up(was_running: bool, was_alive: bool, kept: bool, survivo
         (false, true) => "the command had ended; the processes it left were stopped",
         (false, false) => "the command had ended by itself",
     };
-    let record = if kept { "its result stays readable" } else { "its record and output are deleted" };
+    let record = if kept {
+        "its result stays readable"
+    } else {
+        "its record and output are deleted"
+    };
     format!("{processes}; {record}")
 }
 
@@ -212,8 +250,17 @@ pub(crate) fn no_such_tool(name: &str) -> String {
 
 fn one_line(job: &Job) -> String {
     let age = job.created().monotonic.elapsed();
-    let state = if job.is_running() { "running" } else { "only leftover processes" };
-    format!("{} ({}, for {}, {state})", job.id(), cut(&first_line(job.command()), 60), span(age))
+    let state = if job.is_running() {
+        "running"
+    } else {
+        "only leftover processes"
+    };
+    format!(
+        "{} ({}, for {}, {state})",
+        job.id(),
+        cut(&first_line(job.command()), 60),
+        span(age)
+    )
 }
 
 fn first_line(command: &str) -> String {
@@ -223,7 +270,10 @@ fn first_line(command: &str) -> String {
 /// An error of the operating system without its number.
 fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A duration for people: `45 s`, `12 min`, `1 h`, `1.5 h`.
@@ -231,7 +281,14 @@ pub(crate) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let rounded = |number: f64| format!("{}", (number * 10.0).round() / 10.0);
     match duration.as_secs() {
-        0..120 => format!("{} s", if seconds < 10.0 { rounded(seconds) } else { format!("{seconds:.0}") }),
+        0..120 => format!(
+            "{} s",
+            if seconds < 10.0 {
+                rounded(seconds)
+            } else {
+                format!("{seconds:.0}")
+            }
+        ),
         120..3600 => format!("{} min", rounded(seconds / 60.0)),
         _ => format!("{} h", rounded(seconds / 3600.0)),
     }
@@ -240,6 +297,10 @@ pub(crate) fn span(duration: Duration) -> String {
 /// `1234567` as `1,234,567`.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    let groups = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(String::from_utf8_lossy);
     groups.collect::<Vec<_>>().join(",")
 }

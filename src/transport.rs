@@ -17,7 +17,10 @@ pub(crate) struct Stdio {
 }
 impl Stdio {
     pub(crate) fn open(closing: CancellationToken) -> std::io::Result<Self> {
-        Ok(Self { inner: AsyncRwTransport::new_server(tokio::io::stdin(), tokio::io::stdout()), closing })
+        Ok(Self {
+            inner: AsyncRwTransport::new_server(tokio::io::stdin(), tokio::io::stdout()),
+            closing,
+        })
     }
 }
 impl Transport<RoleServer> for Stdio {
@@ -29,7 +32,8 @@ impl Transport<RoleServer> for Stdio {
         self.inner.send(item)
     }
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        let m = tokio::select! { m = self.inner.receive() => m, () = self.closing.cancelled() => None };
+        let m =
+            tokio::select! { m = self.inner.receive() => m, () = self.closing.cancelled() => None };
         if m.is_none() {
             self.closing.cancel();
         }

@@ -48,7 +48,11 @@ pub(crate) struct Progress {
 
 impl Patience {
     /// The event's value, or none if it did not come in time. An event that is already there is always seen.
-    pub(crate) async fn until<T>(&self, event: impl Future<Output = T>, status: impl Fn() -> String) -> Option<T> {
+    pub(crate) async fn until<T>(
+        &self,
+        event: impl Future<Output = T>,
+        status: impl Fn() -> String,
+    ) -> Option<T> {
         tokio::pin!(event);
         let started = Instant::now();
         let mut ticks = interval_at((started + PROGRESS_EVERY).into(), PROGRESS_EVERY);
@@ -66,8 +70,11 @@ impl Patience {
     }
 
     async fn tell(&self, waited: Duration, message: String) {
-        let Some(Progress { peer, token }) = &self.progress else { return };
-        let params = ProgressNotificationParam::new(token.clone(), waited.as_secs_f64()).with_message(message);
+        let Some(Progress { peer, token }) = &self.progress else {
+            return;
+        };
+        let params = ProgressNotificationParam::new(token.clone(), waited.as_secs_f64())
+            .with_message(message);
         if let Err(error) = peer.notify_progress(params).await {
             tracing::debug!(%error, "progress was not sent");
         }
@@ -78,7 +85,11 @@ impl Patience {
 pub(crate) async fn for_end(job: &Job) {
     let mut record = job.record();
     // An error means that the watcher is gone, which has then left the record finished.
-    drop(record.wait_for(|record| matches!(record.state, JobState::Finished(_))).await);
+    drop(
+        record
+            .wait_for(|record| matches!(record.state, JobState::Finished(_)))
+            .await,
+    );
 }
 
 /// Resolves when there is a job whose end no reply has told of; never when there is nothing left to end.
@@ -87,7 +98,10 @@ pub(crate) async fn for_any_end(registry: &ProcessRegistry) {
     loop {
         ends.borrow_and_update();
         let nothing_to_wait_for = || registry.list(0).0.is_empty();
-        if !registry.unreported(1).is_empty() || nothing_to_wait_for() || ends.changed().await.is_err() {
+        if !registry.unreported(1).is_empty()
+            || nothing_to_wait_for()
+            || ends.changed().await.is_err()
+        {
             return;
         }
     }
@@ -100,7 +114,9 @@ pub(crate) struct Pattern(Regex);
 impl Pattern {
     /// The error is for the agent that wrote the pattern.
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
-        let regex = RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build();
+        let regex = RegexBuilder::new(pattern)
+            .size_limit(MAX_PATTERN_BYTES)
+            .build();
         regex.map(Self).map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => {
                 format!("until_pattern is too large: compiled, it may take {MAX_PATTERN_BYTES} bytes. Use a shorter one, like a fixed part of the line")
@@ -124,7 +140,11 @@ pub(crate) struct Search<'a> {
 
 impl Search<'_> {
     /// The first line that matches: one that is there, or one that comes in time. None if time is up or the output ends.
-    pub(crate) async fn run(mut self, patience: &Patience, status: impl Fn() -> String) -> Option<String> {
+    pub(crate) async fn run(
+        mut self,
+        patience: &Patience,
+        status: impl Fn() -> String,
+    ) -> Option<String> {
         let at_least = Patience {
             deadline: patience.deadline.max(Instant::now() + FIRST_SEARCH),
             cancelled: patience.cancelled.clone(),
@@ -141,10 +161,14 @@ impl Search<'_> {
                 let is_over = {
                     let record = record.borrow();
                     let finished = matches!(record.state, JobState::Finished(_));
-                    finished && (record.tree == Tree::Gone || (record.stdout.ended && record.stderr.ended))
+                    finished
+                        && (record.tree == Tree::Gone
+                            || (record.stdout.ended && record.stderr.ended))
                 };
                 // Ended output was searched whole only if nothing has come since the last search began.
-                if (is_over && !record.has_changed().unwrap_or(false)) || record.changed().await.is_err() {
+                if (is_over && !record.has_changed().unwrap_or(false))
+                    || record.changed().await.is_err()
+                {
                     return self.once().await;
                 }
                 record.borrow_and_update();
@@ -158,7 +182,9 @@ impl Search<'_> {
 
     /// Searches what is there now. Dropping the future stops the search.
     async fn once(&mut self) -> Option<String> {
-        let Ok(_turn) = SEARCHES.acquire().await else { return None };
+        let Ok(_turn) = SEARCHES.acquire().await else {
+            return None;
+        };
         let snapshot = self.job.snapshot();
         let directory = self.store.existing();
         let (pattern, from) = (self.pattern.clone(), self.from);
@@ -188,12 +214,21 @@ fn search_stream(
         if stop.is_cancelled() {
             return None;
         }
-        if let Item::Line { end, text, finished, .. } = item {
+        if let Item::Line {
+            end,
+            text,
+            finished,
+            ..
+        } = item
+        {
             if pattern.0.is_match(&text) {
                 return Some(text);
             }
             if finished {
-                *position = Position { offset: end, skip: 0 };
+                *position = Position {
+                    offset: end,
+                    skip: 0,
+                };
             }
         }
     }

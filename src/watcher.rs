@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep_until;
 
 use crate::job::{
-    Captured, Cause, Exit, Finished, JobState, Moment, Record, StopRequest, Tree as TreeState, WatcherSide,
+    Captured, Cause, Exit, Finished, JobState, Moment, Record, StopRequest, Tree as TreeState,
+    WatcherSide,
 };
 use crate::output::log::OutputLog;
 use crate::process::spawn::Process;
@@ -48,12 +49,32 @@ pub(crate) struct Assignment {
 
 /// Watches a process to its end.
 pub(crate) async fn watch(assignment: Assignment) {
-    let Assignment { process, side, stdout, stderr, stdin_text, kill_at, stop_grace, slot, ends, span } = assignment;
-    let feeder = process.stdin.zip(stdin_text).map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
+    let Assignment {
+        process,
+        side,
+        stdout,
+        stderr,
+        stdin_text,
+        kill_at,
+        stop_grace,
+        slot,
+        ends,
+        span,
+    } = assignment;
+    let feeder = process
+        .stdin
+        .zip(stdin_text)
+        .map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
     let mut watcher = Watcher {
         tree: Some(process.tree),
-        stdout: Capture { pipe: Some(process.stdout), log: stdout },
-        stderr: Capture { pipe: Some(process.stderr), log: stderr },
+        stdout: Capture {
+            pipe: Some(process.stdout),
+            log: stdout,
+        },
+        stderr: Capture {
+            pipe: Some(process.stderr),
+            log: stderr,
+        },
         record: side.record,
         ends,
         cause: Cause::Itself,
@@ -92,8 +113,13 @@ struct Watcher {
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     NotAsked,
-    Terminating { kill_at: Instant },
-    Killing { again_at: Instant, give_up_at: Instant },
+    Terminating {
+        kill_at: Instant,
+    },
+    Killing {
+        again_at: Instant,
+        give_up_at: Instant,
+    },
     GaveUp,
 }
 
@@ -120,7 +146,9 @@ impl Watcher {
             if is_over && (self.streams_ended() || self.is_ending()) {
                 return;
             }
-            let Some(tree) = self.tree.as_mut() else { return };
+            let Some(tree) = self.tree.as_mut() else {
+                return;
+            };
             tokio::select! {
                 event = tree.next_event(running) => match event {
                     TreeEvent::Exited(exit) => self.finish(exit).await,
@@ -170,7 +198,11 @@ impl Watcher {
             tree.look().await;
         }
         let leftovers = self.leftovers();
-        let finished = Finished { exit, cause: self.cause, at };
+        let finished = Finished {
+            exit,
+            cause: self.cause,
+            at,
+        };
         tracing::info!(parent: &self.span, state = finished.name(), exit = ?finished.exit, leftovers = leftovers.len(), "job finished");
         self.record.send_modify(|record| {
             copy_captured(record, &self.stdout, &self.stderr);
@@ -182,7 +214,9 @@ impl Watcher {
 
     fn leftovers(&self) -> Vec<u32> {
         let pids = self.tree.as_ref().map(Tree::leftovers).unwrap_or_default();
-        pids.into_iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect()
+        pids.into_iter()
+            .map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+            .collect()
     }
 
     fn publish_leftovers(&mut self) {
@@ -206,14 +240,18 @@ impl Watcher {
     async fn end_tree(&mut self, cause: Cause, kill_at: Instant) {
         match self.ending {
             Ending::Terminating { kill_at: earlier } => {
-                self.ending = Ending::Terminating { kill_at: kill_at.min(earlier) };
+                self.ending = Ending::Terminating {
+                    kill_at: kill_at.min(earlier),
+                };
             }
             Ending::Killing { .. } => {}
             Ending::NotAsked | Ending::GaveUp => {
                 self.ending = Ending::Terminating { kill_at };
                 self.record.send_modify(|record| record.survivors.clear());
                 let running = self.is_running();
-                let Some(tree) = self.tree.as_mut() else { return };
+                let Some(tree) = self.tree.as_mut() else {
+                    return;
+                };
                 if running && !tree.has_exited() {
                     self.cause = cause;
                 }
@@ -234,16 +272,24 @@ impl Watcher {
             _ => now + SURVIVOR_AFTER,
         };
         if now < give_up_at {
-            self.ending = Ending::Killing { again_at: now + KILL_AGAIN, give_up_at };
+            self.ending = Ending::Killing {
+                again_at: now + KILL_AGAIN,
+                give_up_at,
+            };
             tree.signal(Signal::KILL).await;
             return;
         }
-        let survivors: Vec<u32> =
-            tree.members().await.iter().map(|member| member.pid.as_raw_nonzero().get().unsigned_abs()).collect();
+        let survivors: Vec<u32> = tree
+            .members()
+            .await
+            .iter()
+            .map(|member| member.pid.as_raw_nonzero().get().unsigned_abs())
+            .collect();
         if !survivors.is_empty() {
             tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
             self.ending = Ending::GaveUp;
-            self.record.send_modify(|record| record.survivors = survivors);
+            self.record
+                .send_modify(|record| record.survivors = survivors);
         }
     }
 
@@ -276,8 +322,14 @@ impl Drop for Watcher {
         let finished = self.record.send_if_modified(|record| {
             let lost = matches!(record.state, JobState::Running);
             if lost {
-                let exit = Exit::Lost("the task that watched it failed; its processes were killed".to_owned());
-                record.state = JobState::Finished(Finished { exit, cause: Cause::Itself, at: Moment::now() });
+                let exit = Exit::Lost(
+                    "the task that watched it failed; its processes were killed".to_owned(),
+                );
+                record.state = JobState::Finished(Finished {
+                    exit,
+                    cause: Cause::Itself,
+                    at: Moment::now(),
+                });
             }
             record.tree = TreeState::Gone;
             lost
@@ -344,7 +396,10 @@ impl Capture {
     /// Reads what is in the pipe at this moment, no more: a leftover process may go on writing for ever. Asks the
     /// kernel, since the runtime may not have heard yet that the pipe is readable.
     async fn drain(&mut self) {
-        let mut there = self.pipe.as_ref().map_or(0, |pipe| rustix::io::ioctl_fionread(pipe).unwrap_or(0));
+        let mut there = self
+            .pipe
+            .as_ref()
+            .map_or(0, |pipe| rustix::io::ioctl_fionread(pipe).unwrap_or(0));
         while let Some(pipe) = &self.pipe {
             // With nothing left there, one more read sees the end of the stream, if that is what comes next.
             let is_last = there == 0;
@@ -381,7 +436,12 @@ fn take(log: &mut OutputLog, read: impl FnOnce(&mut [u8]) -> std::io::Result<usi
             [] => Taken::Stored,
             rest => Taken::Homeless(rest.to_vec()),
         },
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
+            ) =>
+        {
             Taken::Nothing
         }
         Err(error) => {

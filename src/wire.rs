@@ -69,7 +69,14 @@ impl ExecuteParams {
             wait_seconds: arguments.seconds("wait_seconds")?,
             until_pattern: arguments.string("until_pattern")?,
         };
-        arguments.finish(&["cmd", "cwd", "stdin", "kill_after_seconds", "wait_seconds", "until_pattern"])?;
+        arguments.finish(&[
+            "cmd",
+            "cwd",
+            "stdin",
+            "kill_after_seconds",
+            "wait_seconds",
+            "until_pattern",
+        ])?;
         Ok(read)
     }
 }
@@ -83,14 +90,22 @@ impl GetParams {
             cursor: arguments.string("cursor")?,
             max_chars: arguments.whole_number("max_chars")?,
         };
-        arguments.finish(&["ref_id", "wait_seconds", "until_pattern", "cursor", "max_chars"])?;
+        arguments.finish(&[
+            "ref_id",
+            "wait_seconds",
+            "until_pattern",
+            "cursor",
+            "max_chars",
+        ])?;
         Ok(read)
     }
 }
 
 impl ListParams {
     pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
-        let read = Self { wait_seconds: arguments.seconds("wait_seconds")? };
+        let read = Self {
+            wait_seconds: arguments.seconds("wait_seconds")?,
+        };
         arguments.finish(&["wait_seconds"])?;
         Ok(read)
     }
@@ -261,25 +276,39 @@ pub(crate) trait Reply: Serialize {
 
 impl Reply for ExecuteReply {
     fn failure(_ref_id: &str, message: String) -> Self {
-        Self { error: Some(message), ..Self::default() }
+        Self {
+            error: Some(message),
+            ..Self::default()
+        }
     }
 }
 
 impl Reply for GetReply {
     fn failure(_ref_id: &str, message: String) -> Self {
-        Self { state: "unknown".to_owned(), error: message, ..Self::default() }
+        Self {
+            state: "unknown".to_owned(),
+            error: message,
+            ..Self::default()
+        }
     }
 }
 
 impl Reply for ListReply {
     fn failure(_ref_id: &str, message: String) -> Self {
-        Self { error: message, ..Self::default() }
+        Self {
+            error: message,
+            ..Self::default()
+        }
     }
 }
 
 impl Reply for CleanupReply {
     fn failure(ref_id: &str, message: String) -> Self {
-        Self { ref_id: ref_id.to_owned(), message, ..Self::default() }
+        Self {
+            ref_id: ref_id.to_owned(),
+            message,
+            ..Self::default()
+        }
     }
 
     fn is_failure(&self) -> bool {

@@ -51,13 +51,18 @@ impl FromStr for Cursor {
         if word == "start" {
             return Ok(Self::default());
         }
-        parse(&word).ok_or_else(|| CursorError { given: given.chars().take(60).collect() })
+        parse(&word).ok_or_else(|| CursorError {
+            given: given.chars().take(60).collect(),
+        })
     }
 }
 
 fn parse(word: &str) -> Option<Cursor> {
     let (stdout, stderr) = word.strip_prefix('o')?.split_once('e')?;
-    Some(Cursor { stdout: position(stdout)?, stderr: position(stderr)? })
+    Some(Cursor {
+        stdout: position(stdout)?,
+        stderr: position(stderr)?,
+    })
 }
 
 fn position(text: &str) -> Option<Position> {
@@ -67,7 +72,10 @@ fn position(text: &str) -> Option<Position> {
     if !digits(offset) || !digits(skip) {
         return None;
     }
-    Some(Position { offset: offset.parse().ok()?, skip: skip.parse().ok()? })
+    Some(Position {
+        offset: offset.parse().ok()?,
+        skip: skip.parse().ok()?,
+    })
 }
 
 /// What was given is no cursor; the message is for the model that made it up.
@@ -104,8 +112,14 @@ mod tests {
 
     #[test]
     fn shown_characters_follow_a_plus() {
-        let stdout = Position { offset: 120, skip: 30 };
-        let cursor = Cursor { stdout, stderr: Position::at(45) };
+        let stdout = Position {
+            offset: 120,
+            skip: 30,
+        };
+        let cursor = Cursor {
+            stdout,
+            stderr: Position::at(45),
+        };
         assert_eq!(cursor.to_string(), "o120+30e45");
         assert_eq!("O120+30E45".parse(), Ok(cursor));
     }
@@ -131,8 +145,14 @@ mod tests {
             assert!(wrong.parse::<Cursor>().is_err(), "{wrong:?} was accepted");
         }
         let message = "x".repeat(1000).parse::<Cursor>().unwrap_err().to_string();
-        assert!(message.contains("o120e45") && message.contains("start"), "{message}");
-        assert!(message.contains(&"x".repeat(60)) && !message.contains(&"x".repeat(61)), "{message}");
+        assert!(
+            message.contains("o120e45") && message.contains("start"),
+            "{message}"
+        );
+        assert!(
+            message.contains(&"x".repeat(60)) && !message.contains(&"x".repeat(61)),
+            "{message}"
+        );
     }
 
     proptest! {

@@ -58,7 +58,10 @@ impl<R: Read + Seek> Stream<R> {
 
     fn lines_cut_at(&mut self, limit: usize, from: u64) -> Lines<'_, R> {
         let end = self.end;
-        let clipped = self.regions.iter().map(|region| region.start..region.end.min(end));
+        let clipped = self
+            .regions
+            .iter()
+            .map(|region| region.start..region.end.min(end));
         Lines {
             regions: clipped.collect(),
             reader: &mut self.reader,
@@ -110,7 +113,11 @@ impl<R: Read + Seek> Iterator for Lines<'_, R> {
         if pending.is_empty() {
             return hole_follows.then(|| self.hole());
         }
-        let len = if pending.len() == self.limit { cut(pending) } else { pending.len() };
+        let len = if pending.len() == self.limit {
+            cut(pending)
+        } else {
+            pending.len()
+        };
         let is_rest = len == pending.len();
         let finished = self.ended || hole_follows || pending.len() == self.limit;
         Some(self.line(len, finished, is_rest && hole_follows))
@@ -126,7 +133,11 @@ impl<R: Read + Seek> Lines<'_, R> {
     /// Reads one chunk more; false at a hole and at the end.
     fn fill(&mut self) -> bool {
         let frontier = self.frontier();
-        let Some(region) = self.regions.iter_mut().find(|region| region.contains(&frontier)) else {
+        let Some(region) = self
+            .regions
+            .iter_mut()
+            .find(|region| region.contains(&frontier))
+        else {
             return false;
         };
         self.buffer.drain(..self.taken);
@@ -135,7 +146,11 @@ impl<R: Read + Seek> Lines<'_, R> {
         let wanted = (region.end - frontier).min(CHUNK);
         if self.reader.seek(SeekFrom::Start(frontier)).is_ok() {
             // A failure shows as less than what was wanted, like an early end.
-            let _ = self.reader.by_ref().take(wanted).read_to_end(&mut self.buffer);
+            let _ = self
+                .reader
+                .by_ref()
+                .take(wanted)
+                .read_to_end(&mut self.buffer);
         }
         let read = (self.buffer.len() - before) as u64;
         if read < wanted {
@@ -149,20 +164,36 @@ impl<R: Read + Seek> Lines<'_, R> {
         let text = render::line(&self.buffer[self.taken..self.taken + len]);
         self.taken += len;
         self.at += len as u64;
-        Item::Line { start, end: self.at, text, finished, breaks }
+        Item::Line {
+            start,
+            end: self.at,
+            text,
+            finished,
+            breaks,
+        }
     }
 
     /// From here to the next byte that can be read.
     fn hole(&mut self) -> Item {
         let start = self.at;
         while self.at < self.end {
-            let starts = self.regions.iter().filter(|region| !region.is_empty()).map(|region| region.start);
-            self.at = starts.filter(|&next| next > self.at).min().unwrap_or(self.end);
+            let starts = self
+                .regions
+                .iter()
+                .filter(|region| !region.is_empty())
+                .map(|region| region.start);
+            self.at = starts
+                .filter(|&next| next > self.at)
+                .min()
+                .unwrap_or(self.end);
             if self.fill() {
                 break;
             }
         }
-        Item::Hole { start, bytes: self.at - start }
+        Item::Hole {
+            start,
+            bytes: self.at - start,
+        }
     }
 }
 
@@ -177,7 +208,10 @@ fn cut(raw: &[u8]) -> usize {
         .filter(|&escape| render::is_within_sequence(&raw[escape..]));
     let end = sequence.unwrap_or_else(|| {
         let tail = &raw[raw.len().saturating_sub(4)..];
-        let partial = tail.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len());
+        let partial = tail
+            .utf8_chunks()
+            .last()
+            .map_or(0, |chunk| chunk.invalid().len());
         raw.len() - partial
     });
     // A line that is nothing but an unfinished sequence is cut in it: every piece must take something.

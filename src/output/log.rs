@@ -80,7 +80,8 @@ impl OutputLog {
         let mut rest = bytes;
         while !rest.is_empty() {
             let Some(room) = self.room() else { return rest };
-            let (now, later) = rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            let (now, later) =
+                rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
             match self.write(now) {
                 Ok(written) => rest = &rest[written..],
                 Err(error) => {
@@ -112,7 +113,8 @@ impl OutputLog {
     fn room(&mut self) -> Option<u64> {
         let start = self.current.as_ref()?.start;
         let length = self.captured.end - start;
-        let full = length >= self.segment_bytes() || (self.store.is_full() && length >= SMALLEST_SEGMENT);
+        let full =
+            length >= self.segment_bytes() || (self.store.is_full() && length >= SMALLEST_SEGMENT);
         if full {
             self.current = None;
             return None;
@@ -147,13 +149,25 @@ impl OutputLog {
     /// The open segment is of no use any more. What it holds stays readable unless its file is gone.
     fn fail(&mut self, error: &io::Error) {
         tracing::warn!(stream = self.name, %error, "output is not stored");
-        self.captured.storage_error.get_or_insert_with(|| error.to_string().into());
+        self.captured
+            .storage_error
+            .get_or_insert_with(|| error.to_string().into());
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
-        let Some(Current { file, start }) = self.current.take() else { return };
-        let holds_bytes = self.captured.segments.last().is_some_and(|segment| segment.start == start);
+        let Some(Current { file, start }) = self.current.take() else {
+            return;
+        };
+        let holds_bytes = self
+            .captured
+            .segments
+            .last()
+            .is_some_and(|segment| segment.start == start);
         let deleted = file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         if holds_bytes && deleted {
-            let lost = self.captured.segments.pop().map_or(0, |segment| segment.end - segment.start);
+            let lost = self
+                .captured
+                .segments
+                .pop()
+                .map_or(0, |segment| segment.end - segment.start);
             self.store.subtract(lost);
         } else if !holds_bytes {
             self.unlink(start);
@@ -176,7 +190,9 @@ impl OutputLog {
         let directory = self.store.directory().await?;
         let start = self.captured.end;
         let name = segment_name(&self.name, start);
-        let file = spawn_blocking(move || directory.create_file(&name)).await.map_err(io::Error::other)??;
+        let file = spawn_blocking(move || directory.create_file(&name))
+            .await
+            .map_err(io::Error::other)??;
         self.current = Some(Current { file, start });
         Ok(())
     }
@@ -192,7 +208,9 @@ impl OutputLog {
     }
 
     fn unlink(&self, start: u64) {
-        let Some(directory) = self.store.existing() else { return };
+        let Some(directory) = self.store.existing() else {
+            return;
+        };
         let path = directory.file(&segment_name(&self.name, start));
         spawn_blocking(move || std::fs::remove_file(path));
     }
@@ -226,18 +244,35 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(directory: Option<Arc<Directory>>, id: Uuid, stream: StreamKind, captured: &Captured) -> Self {
-        Self { directory, base: base_name(id, stream), segments: captured.segments.clone(), position: 0, open: None }
+    pub(crate) fn new(
+        directory: Option<Arc<Directory>>,
+        id: Uuid,
+        stream: StreamKind,
+        captured: &Captured,
+    ) -> Self {
+        Self {
+            directory,
+            base: base_name(id, stream),
+            segments: captured.segments.clone(),
+            position: 0,
+            open: None,
+        }
     }
 
     fn segment_at(&mut self, position: u64) -> io::Result<&mut (Range<u64>, File)> {
         let open = match self.open.take() {
             Some((range, file)) if range.contains(&position) => (range, file),
             _ => {
-                let range =
-                    self.segments.iter().find(|range| range.contains(&position)).ok_or(io::ErrorKind::NotFound)?;
+                let range = self
+                    .segments
+                    .iter()
+                    .find(|range| range.contains(&position))
+                    .ok_or(io::ErrorKind::NotFound)?;
                 let directory = self.directory.as_ref().ok_or(io::ErrorKind::NotFound)?;
-                (range.clone(), File::open(directory.file(&segment_name(&self.base, range.start)))?)
+                (
+                    range.clone(),
+                    File::open(directory.file(&segment_name(&self.base, range.start)))?,
+                )
             }
         };
         Ok(self.open.insert(open))
@@ -248,7 +283,9 @@ impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let position = self.position;
         let (range, file) = self.segment_at(position)?;
-        let room = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(buffer.len());
+        let room = usize::try_from(range.end - position)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         let start = range.start;
         let read = rustix::io::pread(&*file, &mut buffer[..room], position - start)?;
         self.position += read as u64;
@@ -260,7 +297,10 @@ impl Seek for Reader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.position = match to {
             SeekFrom::Start(offset) => offset,
-            SeekFrom::Current(by) => self.position.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput)?,
+            SeekFrom::Current(by) => self
+                .position
+                .checked_add_signed(by)
+                .ok_or(io::ErrorKind::InvalidInput)?,
             SeekFrom::End(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         Ok(self.position)
@@ -268,16 +308,29 @@ impl Seek for Reader {
 }
 
 /// The path of a stream's first segment, if anything of the stream is stored.
-pub(crate) fn first_path(directory: &Directory, id: Uuid, stream: StreamKind, captured: &Captured) -> Option<PathBuf> {
+pub(crate) fn first_path(
+    directory: &Directory,
+    id: Uuid,
+    stream: StreamKind,
+    captured: &Captured,
+) -> Option<PathBuf> {
     let first = captured.segments.first()?;
     Some(directory.file(&segment_name(&base_name(id, stream), first.start)))
 }
 
 /// Removes the stream's files and gives their bytes back to the store. Blocks.
-pub(crate) fn remove(store: &Store, directory: &Directory, id: Uuid, stream: StreamKind, captured: &Captured) {
+pub(crate) fn remove(
+    store: &Store,
+    directory: &Directory,
+    id: Uuid,
+    stream: StreamKind,
+    captured: &Captured,
+) {
     let base = base_name(id, stream);
     for segment in &captured.segments {
-        drop(std::fs::remove_file(directory.file(&segment_name(&base, segment.start))));
+        drop(std::fs::remove_file(
+            directory.file(&segment_name(&base, segment.start)),
+        ));
         store.subtract(segment.end - segment.start);
     }
 }

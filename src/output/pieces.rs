@@ -59,7 +59,12 @@ pub(super) struct Tail {
 
 impl Run {
     /// From a position on, until there are more than `enough` characters or the lines read exceed `window` bytes.
-    pub(super) fn forwards<R: Read + Seek>(stream: &mut Stream<R>, from: Position, enough: usize, window: u64) -> Self {
+    pub(super) fn forwards<R: Read + Seek>(
+        stream: &mut Stream<R>,
+        from: Position,
+        enough: usize,
+        window: u64,
+    ) -> Self {
         let mut run = Self::new(from);
         let mut read = 0;
         for piece in pieces(stream, from) {
@@ -77,11 +82,19 @@ impl Run {
     ///
     /// In the last 4 MiB without any newline there is no telling where lines were cut; only there the split, and a
     /// sequence cut in two, may differ from what reading forwards shows.
-    pub(super) fn backwards<R: Read + Seek>(stream: &mut Stream<R>, floor: Position, enough: usize) -> Self {
+    pub(super) fn backwards<R: Read + Seek>(
+        stream: &mut Stream<R>,
+        floor: Position,
+        enough: usize,
+    ) -> Self {
         let mut window = FIRST_WINDOW;
         loop {
             let start = before_end(stream, window);
-            let from = if start > floor.offset { Position::at(start) } else { floor };
+            let from = if start > floor.offset {
+                Position::at(start)
+            } else {
+                floor
+            };
             let mut run = Self::new(from);
             let mut at_line_start = from == floor;
             for piece in pieces(stream, from) {
@@ -102,7 +115,12 @@ impl Run {
     }
 
     fn new(from: Position) -> Self {
-        Self { from, pieces: VecDeque::new(), chars: 0, complete: true }
+        Self {
+            from,
+            pieces: VecDeque::new(),
+            chars: 0,
+            complete: true,
+        }
     }
 
     fn push(&mut self, piece: Piece) {
@@ -133,18 +151,30 @@ impl Run {
 
     /// How much room showing all of it takes.
     pub(super) fn needs(&self) -> usize {
-        if self.complete { self.chars } else { usize::MAX }
+        if self.complete {
+            self.chars
+        } else {
+            usize::MAX
+        }
     }
 
     /// Whether this shows everything from `position` on in so much room.
     pub(super) fn is_all_from(&self, position: Position, room: usize) -> bool {
-        self.needs() <= room && self.pieces.front().is_some_and(|first| first.at == position)
+        self.needs() <= room
+            && self
+                .pieces
+                .front()
+                .is_some_and(|first| first.at == position)
     }
 
     /// As many pieces as there is room for, and part of the next one if these would leave half of the room empty.
     pub(super) fn head(&self, room: usize) -> Head {
-        let mut head =
-            Head { text: String::new(), next: self.from, raw_end: self.from.offset, complete: self.complete };
+        let mut head = Head {
+            text: String::new(),
+            next: self.from,
+            raw_end: self.from.offset,
+            complete: self.complete,
+        };
         let mut left = room;
         for piece in &self.pieces {
             if piece.chars <= left {
@@ -159,7 +189,10 @@ impl Run {
                 let part = &piece.text[..byte_of(&piece.text, left)];
                 head.text.push_str(part);
                 // A line of 64 KiB does not have more characters than fit.
-                head.next = Position { offset: piece.at.offset, skip: piece.at.skip + left as u32 };
+                head.next = Position {
+                    offset: piece.at.offset,
+                    skip: piece.at.skip + left as u32,
+                };
                 head.raw_end = piece.end.min(piece.at.offset + part.len() as u64);
             }
             break;
@@ -186,9 +219,13 @@ impl Run {
             let piece = &self.pieces[first - 1];
             let part = &piece.text[byte_of(&piece.text, piece.chars - left)..];
             tail.text.push_str(part);
-            tail.raw_start = piece.at.offset.max(piece.end.saturating_sub(part.len() as u64));
+            tail.raw_start = piece
+                .at
+                .offset
+                .max(piece.end.saturating_sub(part.len() as u64));
         }
-        tail.text.extend(self.pieces.range(first..).map(|piece| piece.text.as_str()));
+        tail.text
+            .extend(self.pieces.range(first..).map(|piece| piece.text.as_str()));
         tail
     }
 
@@ -201,18 +238,41 @@ impl Run {
 impl Piece {
     fn new(item: Item, skip: u32) -> Self {
         let mut piece = match item {
-            Item::Line { start, end, mut text, finished, breaks } => {
+            Item::Line {
+                start,
+                end,
+                mut text,
+                finished,
+                breaks,
+            } => {
                 if breaks {
                     text.push('\n');
                 }
-                Self { at: Position { offset: start, skip }, end, read: end - start, text, chars: 0, finished }
+                Self {
+                    at: Position {
+                        offset: start,
+                        skip,
+                    },
+                    end,
+                    read: end - start,
+                    text,
+                    chars: 0,
+                    finished,
+                }
             }
             Item::Hole { start, bytes } => {
                 let text = dropped(bytes) + "\n";
                 // More characters than the note has were shown of a line that has been dropped since.
-                let skip = if (skip as usize) < text.len() { skip } else { 0 };
+                let skip = if (skip as usize) < text.len() {
+                    skip
+                } else {
+                    0
+                };
                 Self {
-                    at: Position { offset: start, skip },
+                    at: Position {
+                        offset: start,
+                        skip,
+                    },
                     end: start + bytes,
                     read: 0,
                     text,
@@ -221,20 +281,28 @@ impl Piece {
                 }
             }
         };
-        piece.text.drain(..byte_of(&piece.text, piece.at.skip as usize));
+        piece
+            .text
+            .drain(..byte_of(&piece.text, piece.at.skip as usize));
         piece.chars = piece.text.chars().count();
         piece
     }
 
     /// Where a reader of this piece goes on: a line that may still grow is read again.
     fn next(&self) -> Position {
-        Position::at(if self.finished { self.end } else { self.at.offset })
+        Position::at(if self.finished {
+            self.end
+        } else {
+            self.at.offset
+        })
     }
 }
 
 fn pieces<R: Read + Seek>(stream: &mut Stream<R>, from: Position) -> impl Iterator<Item = Piece> {
     let mut skip = from.skip;
-    stream.lines(from.offset).map(move |item| Piece::new(item, mem::take(&mut skip)))
+    stream
+        .lines(from.offset)
+        .map(move |item| Piece::new(item, mem::take(&mut skip)))
 }
 
 /// The offset with `window` retained bytes behind it, or the start.
@@ -252,7 +320,9 @@ fn before_end<R>(stream: &Stream<R>, window: u64) -> u64 {
 
 /// The byte index of a character, or the length.
 fn byte_of(text: &str, char: usize) -> usize {
-    text.char_indices().nth(char).map_or(text.len(), |(byte, _)| byte)
+    text.char_indices()
+        .nth(char)
+        .map_or(text.len(), |(byte, _)| byte)
 }
 
 /// What is shown in place of bytes that were dropped.

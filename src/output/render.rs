@@ -16,7 +16,10 @@ const BLANK: char = '\0';
 pub(crate) fn line(raw: &[u8]) -> String {
     let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
     // A carriage return with nothing behind it changes nothing, and `\r\n` is the commonest one.
-    let end = raw.iter().rposition(|&byte| byte != b'\r').map_or(0, |last| last + 1);
+    let end = raw
+        .iter()
+        .rposition(|&byte| byte != b'\r')
+        .map_or(0, |last| last + 1);
     let raw = &raw[..end];
     // Decoded before it is parsed: the parser by itself takes a stray byte from 0x80 to 0x9F for a control character
     // and drops it, where Windows-1252 has letters.
@@ -25,7 +28,10 @@ pub(crate) fn line(raw: &[u8]) -> String {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(raw),
     };
-    let mut grid = Grid { cells: Vec::with_capacity(text.len()), column: 0 };
+    let mut grid = Grid {
+        cells: Vec::with_capacity(text.len()),
+        column: 0,
+    };
     Parser::new().advance(&mut grid, text.as_bytes());
     grid.text()
 }
@@ -54,7 +60,11 @@ pub(super) fn is_within_sequence(raw: &[u8]) -> bool {
 fn is_plain(raw: &[u8]) -> bool {
     // 0xC2 leads U+0080 to U+009F, the control characters beyond ASCII.
     let control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7F || byte == 0xC2;
-    raw.chunks(64).all(|chunk| !chunk.iter().fold(false, |found, &byte| found | control(byte)))
+    raw.chunks(64).all(|chunk| {
+        !chunk
+            .iter()
+            .fold(false, |found, &byte| found | control(byte))
+    })
 }
 
 /// The one row of the imagined terminal.
@@ -79,7 +89,11 @@ impl Cell {
 
 impl Grid {
     fn text(self) -> String {
-        let shown = self.cells.iter().rposition(|cell| cell.base != BLANK).map_or(0, |last| last + 1);
+        let shown = self
+            .cells
+            .iter()
+            .rposition(|cell| cell.base != BLANK)
+            .map_or(0, |last| last + 1);
         let mut text = String::with_capacity(shown);
         for cell in &self.cells[..shown] {
             text.push(if cell.base == BLANK { ' ' } else { cell.base });
@@ -138,7 +152,11 @@ impl Perform for Grid {
     fn print(&mut self, char: char) {
         match char {
             '\x7F' => {}
-            mark if is_mark(mark) => match self.column.checked_sub(1).and_then(|before| self.cells.get_mut(before)) {
+            mark if is_mark(mark) => match self
+                .column
+                .checked_sub(1)
+                .and_then(|before| self.cells.get_mut(before))
+            {
                 Some(cell) if cell.mark.is_none() && cell.base != BLANK => cell.mark = Some(mark),
                 _ => self.put(mark),
             },
@@ -160,7 +178,10 @@ impl Perform for Grid {
         if ignore || !intermediates.is_empty() {
             return;
         }
-        let given = params.iter().next().map_or(0, |param| usize::from(param[0]));
+        let given = params
+            .iter()
+            .next()
+            .map_or(0, |param| usize::from(param[0]));
         let count = given.max(1);
         match (action, given) {
             ('C', _) => self.go(self.column + count),

@@ -49,8 +49,9 @@ impl Store {
     pub(crate) async fn directory(&self) -> io::Result<Arc<Directory>> {
         let create = || async {
             let roots = self.roots.clone();
-            let directory =
-                spawn_blocking(move || Directory::create_in_first(&roots)).await.map_err(io::Error::other)??;
+            let directory = spawn_blocking(move || Directory::create_in_first(&roots))
+                .await
+                .map_err(io::Error::other)??;
             let root = directory.path.parent().map(Path::to_owned);
             spawn_blocking(move || root.map(|root| sweep_dead(&root)));
             Ok(Arc::new(directory))
@@ -128,7 +129,10 @@ impl Directory {
     fn create_in(root: &Path) -> io::Result<Self> {
         let path = std::path::absolute(root)?.join(format!("{DIRECTORY_PREFIX}{}", Uuid::new_v4()));
         let lock = make_and_lock(&path)?;
-        Ok(Self { path, lock: Mutex::new(lock) })
+        Ok(Self {
+            path,
+            lock: Mutex::new(lock),
+        })
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -138,12 +142,21 @@ impl Directory {
     /// Opens a new file for writing; makes the directory again if somebody removed it.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<File> {
         let path = self.file(name);
-        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let create = || {
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+        };
         let created = match create() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let lock = make_and_lock(&self.path)?;
                 // A poisoned lock only means that another thread panicked while swapping a file handle.
-                *self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = lock;
+                *self
+                    .lock
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = lock;
                 create()
             }
             other => other,
@@ -161,11 +174,16 @@ fn in_context(error: &io::Error, path: &Path) -> io::Error {
 fn make_and_lock(path: &Path) -> io::Result<File> {
     loop {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let lock =
-            match OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK_FILE)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                opened => opened?,
-            };
+        let lock = match OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join(LOCK_FILE))
+        {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
         match lock.try_lock() {
             // A file system without locks: nobody can take ours for a dead server's either.
             Ok(()) | Err(fs::TryLockError::Error(_)) => {}
@@ -180,9 +198,15 @@ fn make_and_lock(path: &Path) -> io::Result<File> {
 /// Removes what servers that are gone have left under `root`. Only directories that carry our name and a lock file that
 /// nobody holds are touched.
 fn sweep_dead(root: &Path) {
-    let Ok(entries) = fs::read_dir(root) else { return };
+    let Ok(entries) = fs::read_dir(root) else {
+        return;
+    };
     for entry in entries.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(DIRECTORY_PREFIX) {
+        if !entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(DIRECTORY_PREFIX)
+        {
             continue;
         }
         let path = entry.path();
@@ -218,5 +242,9 @@ pub(crate) fn remove_directory(path: &Path) {
 fn default_roots() -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
     let temporary = std::env::temp_dir().join(format!("background-command-mcp-{uid}"));
-    dirs::cache_dir().map(|cache| cache.join("background-command-mcp")).into_iter().chain([temporary]).collect()
+    dirs::cache_dir()
+        .map(|cache| cache.join("background-command-mcp"))
+        .into_iter()
+        .chain([temporary])
+        .collect()
 }

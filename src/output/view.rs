@@ -62,14 +62,20 @@ pub(crate) fn summary<R: Read + Seek>(
     let err = Run::forwards(stderr, Position::default(), max, WINDOW);
     let (out_room, err_room) = share(max, out.needs(), err.needs());
     let (out_head, err_head) = (start(&out, out_room, budget), start(&err, err_room, budget));
-    let cursor = Cursor { stdout: out_head.next, stderr: err_head.next };
+    let cursor = Cursor {
+        stdout: out_head.next,
+        stderr: err_head.next,
+    };
     let marker = |bytes| marker(bytes, &cursor);
     let output = complete(stdout, out_head, out_room, &marker);
     let error = complete(stderr, err_head, err_room, &marker);
     let bytes = output.left_out + error.left_out;
     Summary {
         cut: (bytes > 0).then_some(Cut { bytes, cursor }),
-        next: Cursor { stdout: output.next, stderr: error.next },
+        next: Cursor {
+            stdout: output.next,
+            stderr: error.next,
+        },
         output: output.text,
         error: error.text,
     }
@@ -91,7 +97,10 @@ pub(crate) fn page<R: Read + Seek>(
     let (out_room, err_room) = share(max, out.needs(), err.needs());
     let (output, error) = (out.head(out_room), err.head(err_room));
     Page {
-        next: Cursor { stdout: output.next, stderr: error.next },
+        next: Cursor {
+            stdout: output.next,
+            stderr: error.next,
+        },
         more: !(output.complete && error.complete),
         output: output.text,
         error: error.text,
@@ -105,7 +114,11 @@ fn share(max: usize, out: usize, err: usize) -> (usize, usize) {
 }
 
 fn within<R>(stream: &Stream<R>, position: Position) -> Position {
-    if position.offset > stream.end { Position::at(stream.end) } else { position }
+    if position.offset > stream.end {
+        Position::at(stream.end)
+    } else {
+        position
+    }
 }
 
 /// All of it if it fits, else the part before the marker.
@@ -126,10 +139,19 @@ struct Shown {
 }
 
 /// Puts the marker and the end of the stream behind its start.
-fn complete<R: Read + Seek>(stream: &mut Stream<R>, head: Head, room: usize, marker: &dyn Fn(u64) -> String) -> Shown {
+fn complete<R: Read + Seek>(
+    stream: &mut Stream<R>,
+    head: Head,
+    room: usize,
+    marker: &dyn Fn(u64) -> String,
+) -> Shown {
     let mut text = head.text;
     if head.complete {
-        return Shown { text, left_out: 0, next: head.next };
+        return Shown {
+            text,
+            left_out: 0,
+            next: head.next,
+        };
     }
     let mut room = room - text.chars().count();
     let rest = Run::backwards(stream, head.next, room);
@@ -137,7 +159,11 @@ fn complete<R: Read + Seek>(stream: &mut Stream<R>, head: Head, room: usize, mar
     // The start was not read to the end for its many bytes, and now they turn out to have few characters.
     if rest.is_all_from(head.next, room) {
         text.push_str(&rest.tail(room).text);
-        return Shown { text, left_out: 0, next };
+        return Shown {
+            text,
+            left_out: 0,
+            next,
+        };
     }
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
@@ -152,7 +178,11 @@ fn complete<R: Read + Seek>(stream: &mut Stream<R>, head: Head, room: usize, mar
         let left_out = tail.raw_start.saturating_sub(head.raw_end).max(1);
         note = marker(left_out);
         if note.chars().count() <= note_room {
-            return Shown { text: text + &note + "\n" + &tail.text, left_out, next };
+            return Shown {
+                text: text + &note + "\n" + &tail.text,
+                left_out,
+                next,
+            };
         }
     }
 }

@@ -23,7 +23,11 @@ pub(crate) struct Leader {
 impl Leader {
     /// `pid` is the child's, which leads a group of its own.
     pub(crate) fn new(child: Child, pid: Pid) -> io::Result<Self> {
-        Ok(Self { child, pid, end: EndOfProcess::of(pid)? })
+        Ok(Self {
+            child,
+            pid,
+            end: EndOfProcess::of(pid)?,
+        })
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -36,7 +40,9 @@ impl Leader {
             match status(self.pid) {
                 Ok(Some(exit)) => return exit,
                 Ok(None) => {}
-                Err(error) => return Exit::Lost(format!("the kernel has no exit status for it: {error}")),
+                Err(error) => {
+                    return Exit::Lost(format!("the kernel has no exit status for it: {error}"));
+                }
             }
             self.end.may_have_come().await;
         }
@@ -69,7 +75,9 @@ impl Leader {
 
 fn status(pid: Pid) -> io::Result<Option<Exit>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    let Some(status) = waitid(WaitId::Pid(pid), options)? else { return Ok(None) };
+    let Some(status) = waitid(WaitId::Pid(pid), options)? else {
+        return Ok(None);
+    };
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ok(Some(Exit::Code(code))),
         (None, Some(signal)) => Ok(Some(Exit::Signal(signal))),

@@ -54,7 +54,10 @@ impl Orphans {
     /// Becomes a subreaper and starts the keeper. To be called within the runtime, before the first process is started.
     pub(crate) fn adopt() -> std::io::Result<Self> {
         let (keeper, requests) = mpsc::unbounded_channel();
-        let orphans = Self(Arc::new(Shared { claims: Mutex::default(), keeper }));
+        let orphans = Self(Arc::new(Shared {
+            claims: Mutex::default(),
+            keeper,
+        }));
         keeper::start(orphans.clone(), requests)?;
         Ok(orphans)
     }
@@ -63,8 +66,19 @@ impl Orphans {
     /// not see a child that nobody has claimed.
     pub(crate) fn claim(&self, pid: Pid, job: Option<Uuid>) -> Claim {
         let (leftovers, seen_by_claim) = watch::channel(Vec::new());
-        self.claims().insert(pid, Owner { job, leftovers, seen: HashMap::new() });
-        Claim { orphans: self.clone(), pid, leftovers: seen_by_claim }
+        self.claims().insert(
+            pid,
+            Owner {
+                job,
+                leftovers,
+                seen: HashMap::new(),
+            },
+        );
+        Claim {
+            orphans: self.clone(),
+            pid,
+            leftovers: seen_by_claim,
+        }
     }
 
     /// Has the keeper look through our children now.
@@ -145,7 +159,13 @@ mod keeper {
         let child_ended = signal(SignalKind::child())?;
         set_child_subreaper(Some(rustix::process::getpid()))?;
         let inherited = proc_fs::own_children().into_iter().collect();
-        let keeper = Keeper { orphans, child_ended, requests, adopted: HashMap::new(), inherited };
+        let keeper = Keeper {
+            orphans,
+            child_ended,
+            requests,
+            adopted: HashMap::new(),
+            inherited,
+        };
         tokio::spawn(keeper.run());
         Ok(())
     }
@@ -176,12 +196,18 @@ mod keeper {
             let children = proc_fs::own_children();
             let unclaimed: Vec<Pid> = {
                 let claims = self.orphans.claims();
-                children.into_iter().filter(|pid| !claims.contains_key(pid)).collect()
+                children
+                    .into_iter()
+                    .filter(|pid| !claims.contains_key(pid))
+                    .collect()
             };
             if unclaimed.is_empty() && self.adopted.is_empty() {
                 return;
             }
-            let living: Vec<Pid> = unclaimed.into_iter().filter(|pid| !reap_if_ended(*pid)).collect();
+            let living: Vec<Pid> = unclaimed
+                .into_iter()
+                .filter(|pid| !reap_if_ended(*pid))
+                .collect();
             self.adopted.retain(|pid, _| living.contains(pid));
             for pid in living {
                 if !self.adopted.contains_key(&pid) && !self.inherited.contains(&pid) {
@@ -194,8 +220,17 @@ mod keeper {
         }
 
         fn publish(&self) {
-            for owner in self.orphans.claims().values().filter(|owner| owner.job.is_some()) {
-                let theirs = self.adopted.iter().filter(|(_, job)| **job == owner.job).map(|(pid, _)| *pid);
+            for owner in self
+                .orphans
+                .claims()
+                .values()
+                .filter(|owner| owner.job.is_some())
+            {
+                let theirs = self
+                    .adopted
+                    .iter()
+                    .filter(|(_, job)| **job == owner.job)
+                    .map(|(pid, _)| *pid);
                 let mut theirs: Vec<Pid> = theirs.collect();
                 theirs.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
                 owner.leftovers.send_if_modified(|known| {
@@ -213,18 +248,27 @@ mod keeper {
             let group = getpgid(Some(pid)).ok();
             {
                 let claims = self.orphans.claims();
-                let seen = |pid: Pid| claims.values().find(|owner| owner.seen.get(&pid) == Some(&started));
+                let seen = |pid: Pid| {
+                    claims
+                        .values()
+                        .find(|owner| owner.seen.get(&pid) == Some(&started))
+                };
                 let in_group = group.and_then(|group| claims.get(&group));
                 if let Some(owner) = seen(pid).or(in_group) {
                     return owner.job;
                 }
             }
             // Reading another process's memory may block for as long as that process's page faults do.
-            let environment = spawn_blocking(move || proc_fs::environment(pid)).await.unwrap_or_default();
+            let environment = spawn_blocking(move || proc_fs::environment(pid))
+                .await
+                .unwrap_or_default();
             let marks = marks_in(&environment);
             let suspects: Vec<(Pid, Uuid)> = {
                 let claims = self.orphans.claims();
-                claims.iter().filter_map(|(leader, owner)| Some((*leader, owner.job?))).collect()
+                claims
+                    .iter()
+                    .filter_map(|(leader, owner)| Some((*leader, owner.job?)))
+                    .collect()
             };
             if let Some((_, job)) = suspects.iter().find(|(_, job)| marks.contains(job)) {
                 return Some(*job);
@@ -232,9 +276,9 @@ mod keeper {
             if !self.inherited.is_empty() {
                 return None;
             }
-            let mut born_before = suspects
-                .into_iter()
-                .filter(|(leader, _)| Stat::read(*leader).is_some_and(|leader| leader.started <= started));
+            let mut born_before = suspects.into_iter().filter(|(leader, _)| {
+                Stat::read(*leader).is_some_and(|leader| leader.started <= started)
+            });
             match (born_before.next(), born_before.next()) {
                 (Some((_, job)), None) => Some(job),
                 _ => None,
@@ -244,13 +288,20 @@ mod keeper {
 
     /// Takes an ended orphan off the kernel's hands; false if it is still alive.
     fn reap_if_ended(pid: Pid) -> bool {
-        !matches!(waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG), Ok(None))
+        !matches!(
+            waitid(
+                WaitId::Pid(pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOHANG
+            ),
+            Ok(None)
+        )
     }
 
     fn marks_in(environment: &[u8]) -> Vec<Uuid> {
         let entries = environment.split(|byte| *byte == 0);
         let ids = entries.filter_map(|entry| entry.strip_prefix(MARKER_PREFIX.as_bytes()));
-        ids.filter_map(|id| Uuid::try_parse_ascii(id.split(|byte| *byte == b'=').next()?).ok()).collect()
+        ids.filter_map(|id| Uuid::try_parse_ascii(id.split(|byte| *byte == b'=').next()?).ok())
+            .collect()
     }
 }
 

@@ -19,7 +19,10 @@ pub(crate) struct Stat {
 impl Stat {
     #[cfg(target_os = "linux")]
     pub(crate) fn read(pid: Pid) -> Option<Self> {
-        Self::parse(pid, &std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
+        Self::parse(
+            pid,
+            &std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?,
+        )
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -49,8 +52,12 @@ impl Stat {
 #[cfg(target_os = "linux")]
 pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     let tasks = format!("/proc/{}/task", parent.as_raw_nonzero());
-    let Ok(entries) = std::fs::read_dir(tasks) else { return Vec::new() };
-    let lists = entries.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let Ok(entries) = std::fs::read_dir(tasks) else {
+        return Vec::new();
+    };
+    let lists = entries
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     lists.flat_map(|list| parse_pids(&list)).collect()
 }
 
@@ -59,12 +66,16 @@ pub(crate) fn children(parent: Pid) -> Vec<Pid> {
 #[cfg(target_os = "linux")]
 pub(crate) fn own_children() -> Vec<Pid> {
     let own = rustix::process::getpid().as_raw_nonzero();
-    std::fs::read_to_string(format!("/proc/self/task/{own}/children")).map(|list| parse_pids(&list)).unwrap_or_default()
+    std::fs::read_to_string(format!("/proc/self/task/{own}/children"))
+        .map(|list| parse_pids(&list))
+        .unwrap_or_default()
 }
 
 #[cfg(target_os = "linux")]
 fn parse_pids(list: &str) -> Vec<Pid> {
-    list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+    list.split_ascii_whitespace()
+        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+        .collect()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -99,7 +110,14 @@ mod tests {
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let line = "77 (a) R (b) S 1 76 70 0 -1 4194304 10 20 0 0 11 12 13 14 20 0 1 0 5000 9000 250 0 0\n";
         let pid = Pid::from_raw(77).expect("not zero");
-        let expected = Stat { pid, group: 76, is_zombie: false, cpu_ticks: 50, started: 5000, resident_pages: 250 };
+        let expected = Stat {
+            pid,
+            group: 76,
+            is_zombie: false,
+            cpu_ticks: 50,
+            started: 5000,
+            resident_pages: 250,
+        };
         assert_eq!(Stat::parse(pid, line), Some(expected));
         assert_eq!(Stat::parse(pid, "77 (cut"), None);
     }

@@ -45,11 +45,18 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .current_dir(order.cwd)
         .env(marker(order.job), "1")
         .process_group(0)
-        .stdin(if order.with_stdin { Stdio::piped() } else { Stdio::null() })
+        .stdin(if order.with_stdin {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let raw = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let raw = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw);
     let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
     let claim = orphans.claim(pid, Some(order.job));
     let parts = (|| {

@@ -82,15 +82,24 @@ impl Tree {
     /// Which processes they are is not known here, so the group's id stands for them.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn leftovers(&self) -> Vec<Pid> {
-        if self.leader.group_is_alive() { vec![self.leader.pid()] } else { Vec::new() }
+        if self.leader.group_is_alive() {
+            vec![self.leader.pid()]
+        } else {
+            Vec::new()
+        }
     }
 
     /// Every living process of the job.
     pub(crate) async fn members(&self) -> Vec<Stat> {
         self.look().await;
-        let roots: Vec<Pid> = std::iter::once(self.leader.pid()).chain(self.claim.leftovers()).collect();
-        let members = spawn_blocking(move || walk(&roots)).await.unwrap_or_default();
-        self.claim.remember(members.iter().map(|member| (member.pid, member.started)));
+        let roots: Vec<Pid> = std::iter::once(self.leader.pid())
+            .chain(self.claim.leftovers())
+            .collect();
+        let members = spawn_blocking(move || walk(&roots))
+            .await
+            .unwrap_or_default();
+        self.claim
+            .remember(members.iter().map(|member| (member.pid, member.started)));
         members
     }
 
@@ -120,15 +129,19 @@ impl Tree {
 
 /// What the job with this leader, which may have ended, and these leftovers uses now. Blocks for some reads of `/proc`.
 pub(crate) fn usage(leader: u32, leftovers: &[u32]) -> Usage {
-    let roots: Vec<Pid> =
-        std::iter::once(&leader).chain(leftovers).filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?)).collect();
+    let roots: Vec<Pid> = std::iter::once(&leader)
+        .chain(leftovers)
+        .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?))
+        .collect();
     let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
     let page = rustix::param::page_size() as u64;
-    walk(&roots).iter().fold(Usage::default(), |sum, member| Usage {
-        processes: sum.processes + 1,
-        cpu: sum.cpu + Duration::from_millis(member.cpu_ticks * 1000 / ticks_per_second),
-        memory_bytes: sum.memory_bytes + member.resident_pages * page,
-    })
+    walk(&roots)
+        .iter()
+        .fold(Usage::default(), |sum, member| Usage {
+            processes: sum.processes + 1,
+            cpu: sum.cpu + Duration::from_millis(member.cpu_ticks * 1000 / ticks_per_second),
+            memory_bytes: sum.memory_bytes + member.resident_pages * page,
+        })
 }
 
 /// The living processes among these and their descendants.
@@ -155,7 +168,9 @@ fn walk(roots: &[Pid]) -> Vec<Stat> {
 fn signal_exactly(process: &Stat, signal: Signal) {
     use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
-    let Ok(pidfd) = pidfd_open(process.pid, PidfdFlags::empty()) else { return };
+    let Ok(pidfd) = pidfd_open(process.pid, PidfdFlags::empty()) else {
+        return;
+    };
     let is_the_same = Stat::read(process.pid).is_some_and(|now| now.started == process.started);
     if is_the_same && let Err(error) = pidfd_send_signal(&pidfd, signal) {
         tracing::debug!(pid = process.pid.as_raw_nonzero(), ?signal, %error, "not signalled");

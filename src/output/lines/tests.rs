@@ -29,7 +29,11 @@ impl Seek for Grudging {
 fn stream(bytes: &[u8], ended: bool) -> Stream<Grudging> {
     let end = bytes.len() as u64;
     Stream {
-        reader: Grudging { bytes: Bytes::new(bytes.to_vec()), step: usize::MAX, broken: u64::MAX },
+        reader: Grudging {
+            bytes: Bytes::new(bytes.to_vec()),
+            step: usize::MAX,
+            broken: u64::MAX,
+        },
         regions: vec![0..end],
         end,
         ended,
@@ -37,7 +41,13 @@ fn stream(bytes: &[u8], ended: bool) -> Stream<Grudging> {
 }
 
 fn line(start: u64, end: u64, text: &str, finished: bool, breaks: bool) -> Item {
-    Item::Line { start, end, text: text.to_owned(), finished, breaks }
+    Item::Line {
+        start,
+        end,
+        text: text.to_owned(),
+        finished,
+        breaks,
+    }
 }
 
 fn all(stream: &mut Stream<Grudging>) -> Vec<Item> {
@@ -46,12 +56,21 @@ fn all(stream: &mut Stream<Grudging>) -> Vec<Item> {
 
 #[test]
 fn an_open_streams_last_line_is_unfinished() {
-    let lines = vec![line(0, 4, "one", true, true), line(4, 7, "two", false, false)];
+    let lines = vec![
+        line(0, 4, "one", true, true),
+        line(4, 7, "two", false, false),
+    ];
     assert_eq!(all(&mut stream(b"one\ntwo", false)), lines);
-    let lines = vec![line(0, 4, "one", true, true), line(4, 7, "two", true, false)];
+    let lines = vec![
+        line(0, 4, "one", true, true),
+        line(4, 7, "two", true, false),
+    ];
     assert_eq!(all(&mut stream(b"one\ntwo", true)), lines);
     assert_eq!(all(&mut stream(b"", true)), []);
-    assert_eq!(all(&mut stream(b"\n\n", false)), [line(0, 1, "", true, true), line(1, 2, "", true, true)]);
+    assert_eq!(
+        all(&mut stream(b"\n\n", false)),
+        [line(0, 1, "", true, true), line(1, 2, "", true, true)]
+    );
 }
 
 #[test]
@@ -63,15 +82,27 @@ fn holes_stand_where_bytes_were_dropped() {
         line(2, 4, "23", true, true),
         Item::Hole { start: 4, bytes: 4 },
         line(8, 10, "89", true, true),
-        Item::Hole { start: 10, bytes: 6 },
+        Item::Hole {
+            start: 10,
+            bytes: 6,
+        },
     ];
     assert_eq!(all(&mut holey), items);
     // A reader whose place was dropped goes on behind the hole.
-    assert_eq!(holey.lines(5).next(), Some(Item::Hole { start: 5, bytes: 3 }));
+    assert_eq!(
+        holey.lines(5).next(),
+        Some(Item::Hole { start: 5, bytes: 3 })
+    );
     assert_eq!(holey.lines(16).next(), None);
     assert_eq!(holey.lines(17).next(), None);
     holey.regions.clear();
-    assert_eq!(all(&mut holey), [Item::Hole { start: 0, bytes: 16 }]);
+    assert_eq!(
+        all(&mut holey),
+        [Item::Hole {
+            start: 0,
+            bytes: 16
+        }]
+    );
 }
 
 #[test]
@@ -86,12 +117,26 @@ fn what_cannot_be_read_is_a_hole() {
     let mut failing = stream(b"one\ntwo\nthree\nfour\n", true);
     failing.reader.broken = 6;
     failing.regions = vec![0..8, 10..14];
-    let items = vec![line(0, 4, "one", true, true), line(4, 6, "tw", true, true), Item::Hole { start: 6, bytes: 13 }];
+    let items = vec![
+        line(0, 4, "one", true, true),
+        line(4, 6, "tw", true, true),
+        Item::Hole {
+            start: 6,
+            bytes: 13,
+        },
+    ];
     assert_eq!(all(&mut failing), items);
     // An early end is the same.
     let mut short = stream(b"one\ntwo", true);
     (short.regions, short.end) = (vec![0..20], 20);
-    let items = vec![line(0, 4, "one", true, true), line(4, 7, "two", true, true), Item::Hole { start: 7, bytes: 13 }];
+    let items = vec![
+        line(0, 4, "one", true, true),
+        line(4, 7, "two", true, true),
+        Item::Hole {
+            start: 7,
+            bytes: 13,
+        },
+    ];
     assert_eq!(all(&mut short), items);
 }
 
@@ -100,9 +145,15 @@ fn a_long_line_is_cut() {
     let long = "x".repeat(LINE_LIMIT) + "yy\n";
     let (limit, end) = (LINE_LIMIT as u64, LINE_LIMIT as u64 + 3);
     let head = line(0, limit, &"x".repeat(LINE_LIMIT), true, false);
-    assert_eq!(all(&mut stream(long.as_bytes(), false)), [head.clone(), line(limit, end, "yy", true, true)]);
+    assert_eq!(
+        all(&mut stream(long.as_bytes(), false)),
+        [head.clone(), line(limit, end, "yy", true, true)]
+    );
     // Even where it just reaches the limit, so that growing changes nothing.
-    assert_eq!(all(&mut stream(&long.as_bytes()[..LINE_LIMIT], false)), [head]);
+    assert_eq!(
+        all(&mut stream(&long.as_bytes()[..LINE_LIMIT], false)),
+        [head]
+    );
 }
 
 #[test]
@@ -113,8 +164,14 @@ fn a_cut_that_meets_a_hole_breaks_the_line() {
         holey.lines_cut_at(4, 0).collect::<Vec<_>>()
     };
     let hole = Item::Hole { start: 4, bytes: 2 };
-    assert_eq!(items(b"abcd--"), [line(0, 4, "abcd", true, true), hole.clone()]);
-    let (head, rest) = (line(0, 3, "abc", true, false), line(3, 4, "\u{FFFD}", true, true));
+    assert_eq!(
+        items(b"abcd--"),
+        [line(0, 4, "abcd", true, true), hole.clone()]
+    );
+    let (head, rest) = (
+        line(0, 3, "abc", true, false),
+        line(3, 4, "\u{FFFD}", true, true),
+    );
     assert_eq!(items(b"abc\xc3--"), [head, rest, hole]);
 }
 

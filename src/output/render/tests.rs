@@ -4,7 +4,12 @@ use proptest::prelude::*;
 #[track_caller]
 fn check(raw: impl AsRef<[u8]>, shown: &str) {
     let raw = raw.as_ref();
-    assert_eq!(line(raw), shown, "rendering of {:?}", String::from_utf8_lossy(raw));
+    assert_eq!(
+        line(raw),
+        shown,
+        "rendering of {:?}",
+        String::from_utf8_lossy(raw)
+    );
 }
 
 #[test]

@@ -8,7 +8,12 @@ type Memory = Stream<Bytes<Vec<u8>>>;
 fn stream(bytes: impl Into<Vec<u8>>, ended: bool) -> Memory {
     let bytes = bytes.into();
     let end = bytes.len() as u64;
-    Stream { reader: Bytes::new(bytes), regions: vec![0..end], end, ended }
+    Stream {
+        reader: Bytes::new(bytes),
+        regions: vec![0..end],
+        end,
+        ended,
+    }
 }
 
 fn empty() -> Memory {
@@ -20,7 +25,12 @@ fn rendering(stream: &mut Memory) -> (String, String) {
     let (mut all, mut finished_part) = (String::new(), String::new());
     for item in stream.lines(0) {
         let (text, finished) = match item {
-            Item::Line { text, finished, breaks, .. } => (text + if breaks { "\n" } else { "" }, finished),
+            Item::Line {
+                text,
+                finished,
+                breaks,
+                ..
+            } => (text + if breaks { "\n" } else { "" }, finished),
             Item::Hole { bytes, .. } => (dropped(bytes) + "\n", true),
         };
         all += &text;
@@ -59,7 +69,15 @@ fn marker(bytes: u64, cursor: &Cursor) -> String {
 
 fn summarise(out: &mut Memory, err: &mut Memory, max_chars: usize) -> Summary {
     let tail_only = false;
-    summary(out, err, Budget { max_chars, tail_only }, &marker)
+    summary(
+        out,
+        err,
+        Budget {
+            max_chars,
+            tail_only,
+        },
+        &marker,
+    )
 }
 
 /// Head, left out bytes, tail.
@@ -76,7 +94,11 @@ fn numbered(lines: Range<usize>) -> String {
 
 #[test]
 fn what_fits_is_shown_whole() {
-    let shown = summarise(&mut stream("one\ntwo", false), &mut stream("\x1b[31mbad\x1b[0m\n", false), 11);
+    let shown = summarise(
+        &mut stream("one\ntwo", false),
+        &mut stream("\x1b[31mbad\x1b[0m\n", false),
+        11,
+    );
     assert_eq!((&*shown.output, &*shown.error), ("one\ntwo", "bad\n"));
     assert_eq!(shown.cut, None);
     // A reader of this goes on before the line that may still grow.
@@ -90,17 +112,32 @@ fn what_is_too_long_keeps_its_start_and_end() {
     let (head, bytes, tail) = split(&shown.output).expect("a marker");
     assert_eq!(head, numbered(0..16));
     assert_eq!(tail, numbered(1000 - tail.len() / 12..1000));
-    assert!((980..=1000).contains(&count(&shown.output)), "{}", count(&shown.output));
+    assert!(
+        (980..=1000).contains(&count(&shown.output)),
+        "{}",
+        count(&shown.output)
+    );
     assert_eq!(bytes as usize, text.len() - head.len() - tail.len());
-    let cursor = Cursor { stdout: Position::at(192), stderr: Position::default() };
+    let cursor = Cursor {
+        stdout: Position::at(192),
+        stderr: Position::default(),
+    };
     assert_eq!(shown.cut, Some(Cut { bytes, cursor }));
     assert_eq!(shown.next.stdout, Position::at(12_000));
 }
 
 #[test]
 fn the_tail_alone_has_the_marker_in_front() {
-    let budget = Budget { max_chars: 600, tail_only: true };
-    let shown = summary(&mut stream(numbered(0..1000), false), &mut empty(), budget, &marker);
+    let budget = Budget {
+        max_chars: 600,
+        tail_only: true,
+    };
+    let shown = summary(
+        &mut stream(numbered(0..1000), false),
+        &mut empty(),
+        budget,
+        &marker,
+    );
     let (head, _, tail) = split(&shown.output).expect("a marker");
     assert_eq!(head, "");
     assert!(tail.ends_with("line 000999\n"));
@@ -109,10 +146,18 @@ fn the_tail_alone_has_the_marker_in_front() {
 
 #[test]
 fn a_stream_that_needs_little_leaves_its_share() {
-    let shown = summarise(&mut stream(numbered(0..1000), true), &mut stream("short\n", true), 1000);
+    let shown = summarise(
+        &mut stream(numbered(0..1000), true),
+        &mut stream("short\n", true),
+        1000,
+    );
     assert_eq!(shown.error, "short\n");
     assert!((970..=994).contains(&count(&shown.output)));
-    let shown = summarise(&mut stream(numbered(0..1000), true), &mut stream(numbered(0..999), true), 1000);
+    let shown = summarise(
+        &mut stream(numbered(0..1000), true),
+        &mut stream(numbered(0..999), true),
+        1000,
+    );
     assert!(count(&shown.output) <= 500 && count(&shown.error) <= 500);
     assert!(split(&shown.output).is_some() && split(&shown.error).is_some());
     // One call shows what is missing in both.
@@ -144,8 +189,15 @@ fn the_end_is_found_behind_long_lines_and_holes() {
     for max in [700, 5000, 60_000, 105_000] {
         let shown = summarise(&mut out, &mut empty(), max);
         let (head, _, tail) = split(&shown.output).expect("a marker");
-        assert!(whole.starts_with(head) && whole.ends_with(tail), "max {max}");
-        assert!(count(&shown.output) > max * 3 / 4, "{} of {max}", count(&shown.output));
+        assert!(
+            whole.starts_with(head) && whole.ends_with(tail),
+            "max {max}"
+        );
+        assert!(
+            count(&shown.output) > max * 3 / 4,
+            "{} of {max}",
+            count(&shown.output)
+        );
         assert_eq!(shown.next.stdout, Position::at(out.end - 3));
     }
 }
@@ -157,7 +209,12 @@ fn many_bytes_with_few_characters_are_shown_whole() {
     let mut out = stream(bar, true);
     let whole = rendering(&mut out).0;
     let shown = summarise(&mut out, &mut empty(), 8000);
-    assert!(shown.output == whole, "{} characters of {}", count(&shown.output), count(&whole));
+    assert!(
+        shown.output == whole,
+        "{} characters of {}",
+        count(&shown.output),
+        count(&whole)
+    );
     assert_eq!((shown.cut, shown.next.stdout.offset), (None, out.end));
 }
 
@@ -187,16 +244,30 @@ fn a_place_that_was_dropped_continues_behind_the_hole() {
     let mut out = stream("one\ntwo\nthree\nfour\n", false);
     out.regions = vec![0..4, 14..19];
     let mut from = "o8e0".parse().expect("a cursor");
-    assert_eq!(read_on(&mut out, &mut empty(), &mut from, 100).0, dropped(6) + "\nfour\n");
+    assert_eq!(
+        read_on(&mut out, &mut empty(), &mut from, 100).0,
+        dropped(6) + "\nfour\n"
+    );
     // So does one within a line: of the note everything is shown.
     let mut from = "o8+4000e0".parse().expect("a cursor");
-    assert_eq!(read_on(&mut out, &mut empty(), &mut from, 100).0, dropped(6) + "\nfour\n");
-    assert_eq!(dropped(1_234_567), "[1,234,567 bytes were dropped here: the output limit was reached]");
+    assert_eq!(
+        read_on(&mut out, &mut empty(), &mut from, 100).0,
+        dropped(6) + "\nfour\n"
+    );
+    assert_eq!(
+        dropped(1_234_567),
+        "[1,234,567 bytes were dropped here: the output limit was reached]"
+    );
 }
 
 #[test]
 fn a_cursor_beyond_the_end_stands_for_the_end() {
-    let page = page(&mut stream("one\n", false), &mut empty(), "o99+3e7".parse().expect("a cursor"), 100);
+    let page = page(
+        &mut stream("one\n", false),
+        &mut empty(),
+        "o99+3e7".parse().expect("a cursor"),
+        100,
+    );
     assert_eq!((&*page.output, page.more), ("", false));
     assert_eq!(page.next.to_string(), "o4e0");
 }
@@ -238,8 +309,12 @@ fn output() -> impl Strategy<Value = Vec<u8>> {
 
 /// A stream with some of its bytes dropped.
 fn retained() -> impl Strategy<Value = Memory> {
-    (output(), prop::collection::btree_set(0..900u64, 0..6), any::<bool>()).prop_map(
-        |(bytes, bounds, first_dropped)| {
+    (
+        output(),
+        prop::collection::btree_set(0..900u64, 0..6),
+        any::<bool>(),
+    )
+        .prop_map(|(bytes, bounds, first_dropped)| {
             let mut stream = stream(bytes, false);
             let end = stream.end;
             let mut bounds: Vec<u64> = bounds.into_iter().filter(|&bound| bound < end).collect();
@@ -248,19 +323,28 @@ fn retained() -> impl Strategy<Value = Memory> {
             let ranges = bounds.windows(2).map(|pair| pair[0]..pair[1]);
             stream.regions = ranges.skip(usize::from(first_dropped)).step_by(2).collect();
             stream
-        },
-    )
+        })
 }
 
 /// The same stream when it had only `end` bytes, or some more: its holes are there as a whole or not yet.
 fn earlier(full: &Memory, end: u64) -> Memory {
     let mut stream = stream(full.reader.get_ref().clone(), false);
     stream.end = end.min(full.end);
-    if !full.regions.iter().any(|region| region.contains(&stream.end)) {
+    if !full
+        .regions
+        .iter()
+        .any(|region| region.contains(&stream.end))
+    {
         let starts = full.regions.iter().map(|region| region.start);
-        stream.end = starts.filter(|&start| start >= stream.end).min().unwrap_or(full.end);
+        stream.end = starts
+            .filter(|&start| start >= stream.end)
+            .min()
+            .unwrap_or(full.end);
     }
-    let clipped = full.regions.iter().map(|region| region.start..region.end.min(stream.end));
+    let clipped = full
+        .regions
+        .iter()
+        .map(|region| region.start..region.end.min(stream.end));
     stream.regions = clipped.filter(|region| !region.is_empty()).collect();
     stream
 }
