@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(sent.seconds("b"), Ok(Some(2.0)));
         assert_eq!(sent.whole_number("c"), Ok(Some(30)));
         assert!(sent.whole_number("d").is_err());
-        assert!(sent.seconds("e").unwrap_err().contains("[1]"));
+        assert!(sent.seconds("e").expect_err("refused").contains("[1]"));
         assert!(sent.seconds("f").is_err());
     }
 
@@ -208,7 +208,7 @@ mod tests {
     fn an_unknown_parameter_names_the_likely_one() {
         let mut sent = arguments(json!({"command": "ls", "timeout_seconds": 3}));
         assert_eq!(sent.required("cmd", &["command"]), Ok("ls".to_owned()));
-        let message = sent.finish(&["cmd", "wait_seconds"]).unwrap_err();
+        let message = sent.finish(&["cmd", "wait_seconds"]).expect_err("refused");
         assert!(
             message.contains("timeout_seconds") && message.contains("wait_seconds"),
             "{message}"

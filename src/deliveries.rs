@@ -32,6 +32,15 @@ pub(crate) struct News {
     pub(crate) ended: Vec<Job>,
 }
 
+impl News {
+    /// A reply shows this job; if it has ended, that is news.
+    pub(crate) fn note_end(&mut self, job: &Job, running: bool) {
+        if !running {
+            self.ended.push(job.clone());
+        }
+    }
+}
+
 impl Deliveries {
     /// The ids that a reply to come must name.
     pub(crate) fn undelivered(&self) -> Vec<Uuid> {

@@ -7,15 +7,16 @@
 //! # The map, in reading order
 //!
 //! - [`job`]: what a job is; no I/O, imports nothing of the crate
-//! - [`watcher`]: the one task that owns a process, from spawn to its last byte
-//! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down
+//! - [`watcher`]: the one task that owns a process, from spawn to its last byte; [`capture`] what it reads
+//! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down; [`chronicle`] in which order
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
 //!   of all that belongs to a job
 //! - [`output`]: the bytes: a bounded `log` on disk in a `store`, and the `view` of them that an agent reads
 //! - [`wait`]: waiting for an end, a pattern, any job
 //! - [`sweeper`]: evicts on an interval
 //! - [`server`]: the four tools; [`wire`] what crosses the wire; [`arguments`] how calls are read; [`schema`] what is said
-//!   of both; [`report`] how a job becomes a reply; [`texts`] what a model reads; [`deliveries`] which replies arrived
+//!   of both; [`report`] how a job becomes a reply; [`texts`] and [`hints`] what a
+//!   model reads; [`call`] and [`deliveries`] which reply told what, and whether it arrived
 //! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
 //! - [`config`]: every limit, read once
 //!
@@ -65,6 +66,9 @@
 compile_error!("this platform is not supported yet");
 
 mod arguments;
+mod call;
+mod capture;
+mod chronicle;
 pub mod config;
 mod deliveries;
 mod hints;

@@ -1,6 +1,5 @@
 //! A job's output: stored on disk, addressed by absolute offset, rendered for an agent.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::job::{Captured, Snapshot};
@@ -24,7 +23,7 @@ pub(crate) fn streams(
     let id = snapshot.job.id();
     let stream = |kind, captured: &Captured| Stream {
         reader: log::Reader::new(directory.cloned(), id, kind, captured),
-        regions: joined(&captured.segments),
+        regions: captured.segments.clone(),
         end: captured.end,
         ended: captured.ended,
     };
@@ -32,16 +31,4 @@ pub(crate) fn streams(
         stream(log::StreamKind::Stdout, &snapshot.record.stdout),
         stream(log::StreamKind::Stderr, &snapshot.record.stderr),
     )
-}
-
-/// Segments that touch are one region.
-fn joined(segments: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut regions: Vec<Range<u64>> = Vec::new();
-    for segment in segments {
-        match regions.last_mut() {
-            Some(region) if region.end == segment.start => region.end = segment.end,
-            _ => regions.push(segment.clone()),
-        }
-    }
-    regions
 }

@@ -1,6 +1,6 @@
 //! Which jobs exist: start, get, list, remove, evict, shut down.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::chronicle::{Chronicle, Fate};
 use crate::config::Config;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::{self, OutputLog, StreamKind};
@@ -22,9 +23,6 @@ use crate::watcher::{Assignment, watch};
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
-
-/// How many ids of jobs that are gone are remembered, to tell an expired job from one that never was.
-const DEPARTED_REMEMBERED: usize = 10_000;
 
 /// All jobs of this server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,73 +45,6 @@ struct Shared {
     watchers: TaskTracker,
     closing: CancellationToken,
     started: Instant,
-}
-
-/// The jobs in order, beside the map that finds them by id. Also a leaf lock.
-#[derive(Debug, Default)]
-struct Chronicle {
-    /// In order of start: jobs that had a live process when somebody last looked, those being cleaned up included.
-    alive: Vec<Job>,
-    /// In order of start: jobs whose command had not ended when somebody last looked.
-    running: Vec<Job>,
-    /// In order of their ends.
-    finished: VecDeque<Job>,
-    /// Finished jobs whose end no reply has told of.
-    unreported: VecDeque<Job>,
-    departed: VecDeque<Uuid>,
-    fates: HashMap<Uuid, Fate>,
-}
-
-/// Why a job is not there any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Expired,
-    CleanedUp,
-}
-
-impl Chronicle {
-    /// Moves the jobs that have ended since the last look to the finished ones.
-    fn settle(&mut self) {
-        self.alive.retain(Job::is_alive);
-        let mut ended: Vec<(Instant, Job)> = Vec::new();
-        self.running.retain(|job| match job.snapshot().finished() {
-            Some(finished) => {
-                ended.push((finished.at.monotonic, job.clone()));
-                false
-            }
-            None => true,
-        });
-        ended.sort_by_key(|(at, _)| *at);
-        for (_, job) in ended {
-            self.unreported.push_back(job.clone());
-            self.finished.push_back(job);
-        }
-    }
-
-    /// Takes jobs out of the lists and remembers why they are gone.
-    fn forget(&mut self, jobs: &[Job], fate: Fate) {
-        let gone: HashSet<Uuid> = jobs.iter().map(Job::id).collect();
-        self.running.retain(|job| !gone.contains(&job.id()));
-        self.finished.retain(|job| !gone.contains(&job.id()));
-        self.unreported.retain(|job| !gone.contains(&job.id()));
-        for id in gone {
-            self.departed.push_back(id);
-            self.fates.insert(id, fate);
-        }
-        while self.departed.len() > DEPARTED_REMEMBERED
-            && let Some(oldest) = self.departed.pop_front()
-        {
-            self.fates.remove(&oldest);
-        }
-    }
-
-    /// A job is in the map again.
-    fn reinstate(&mut self, job: &Job) {
-        self.fates.remove(&job.id());
-        self.departed.retain(|id| *id != job.id());
-        self.running.push(job.clone());
-        self.settle();
-    }
 }
 
 /// How many jobs a refusal for want of a slot names.

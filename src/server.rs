@@ -1,14 +1,14 @@
 //! The four tools: each translates a call, makes it, and translates what came of it.
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam,
-    ContentBlock, Implementation, JsonObject, ServerCapabilities, ServerConfig,
+    Implementation, JsonObject, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::arguments::Arguments;
+use crate::call::{Call, Told, result};
 use crate::config::MAX_CHARS_LIMIT;
 use crate::deliveries::{Deliveries, News};
 use crate::hints;
@@ -25,8 +26,7 @@ use crate::registry::{ProcessRegistry, Start};
 use crate::report::{Circumstances, Reading, cpu_now, job_reply, list_entries};
 use crate::schema::{of_parameters, of_reply};
 use crate::texts;
-use crate::transport::ReplySlot;
-use crate::wait::{self, Patience, Pattern, Progress, Search};
+use crate::wait::{self, Pattern, Search};
 use crate::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
@@ -34,9 +34,6 @@ use crate::wire::{
 
 /// Finished jobs in a list.
 const LISTED_FINISHED: usize = 20;
-
-/// Ids in `also_ended`.
-const ALSO_ENDED: usize = 5;
 
 /// Beyond a day, seconds were probably meant to be milliseconds.
 const LONG_TIME_LIMIT: Duration = Duration::from_secs(86_400);
@@ -83,7 +80,7 @@ impl Server {
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
     )]
     async fn execute(&self, arguments: JsonObject, context: Context) -> CallToolResult {
-        let call = Call::new(self, context);
+        let call = self.call(context);
         let outcome = self.try_execute(&call, Arguments::new(arguments)).await;
         call.answer(outcome.map_err(|message| ExecuteReply::failure("", message)))
     }
@@ -96,7 +93,7 @@ impl Server {
         annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn get(&self, arguments: JsonObject, context: Context) -> CallToolResult {
-        let call = Call::new(self, context);
+        let call = self.call(context);
         let outcome = self.try_get(&call, Arguments::new(arguments)).await;
         call.answer(outcome)
     }
@@ -109,7 +106,7 @@ impl Server {
         annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn list(&self, arguments: JsonObject, context: Context) -> CallToolResult {
-        let call = Call::new(self, context);
+        let call = self.call(context);
         let outcome = self.try_list(&call, Arguments::new(arguments)).await;
         call.answer(outcome.map_err(|message| ListReply::failure("", message)))
     }
@@ -122,7 +119,7 @@ impl Server {
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn cleanup(&self, arguments: JsonObject, context: Context) -> CallToolResult {
-        let call = Call::new(self, context);
+        let call = self.call(context);
         let arguments = Arguments::new(arguments);
         let ref_id = arguments.as_sent(&["ref_id", "id"]);
         let outcome = self.try_cleanup(&call, arguments).await;
@@ -134,9 +131,6 @@ const EXECUTE: &str = "execute_command_background";
 const GET: &str = "get_background_command_result";
 const LIST: &str = "list_background_processes";
 const CLEANUP: &str = "cleanup_background_process";
-
-/// A reply and what it tells for the first time.
-type Told<R> = (R, News);
 
 impl Server {
     async fn try_execute(
@@ -359,6 +353,10 @@ impl Server {
         ))
     }
 
+    fn call(&self, context: Context) -> Call<'_> {
+        Call::new(&self.registry, &self.deliveries, &self.closing, context)
+    }
+
     /// Waits as asked, then reads.
     async fn look(
         &self,
@@ -427,110 +425,6 @@ impl Server {
 enum NotFound {
     NotAnId(String),
     Gone(JobError),
-}
-
-impl News {
-    fn note_end(&mut self, job: &Job, running: bool) {
-        if !running {
-            self.ended.push(job.clone());
-        }
-    }
-}
-
-/// One call under way.
-struct Call<'a> {
-    server: &'a Server,
-    context: Context,
-}
-
-impl<'a> Call<'a> {
-    fn new(server: &'a Server, context: Context) -> Self {
-        Self { server, context }
-    }
-
-    /// The longest wait of this client's calls.
-    fn cap(&self) -> Duration {
-        let client = self.context.client_info();
-        self.server
-            .registry
-            .config()
-            .wait_cap(client.as_ref().map(|client| client.name.as_str()))
-    }
-
-    fn wait(&self, seconds: f64) -> hints::Wait {
-        hints::Wait {
-            asked: Duration::from_secs_f64(seconds),
-            cap: self.cap(),
-        }
-    }
-
-    fn patience(&self, wait: hints::Wait) -> Patience {
-        let progress = self.context.meta.get_progress_token();
-        Patience {
-            deadline: Instant::now() + wait.asked.min(wait.cap),
-            cancelled: self.context.ct.clone(),
-            closing: self.server.closing.clone(),
-            progress: progress.map(|token| Progress {
-                peer: self.context.peer.clone(),
-                token,
-            }),
-        }
-    }
-
-    /// Waits for a place among the replies that are being made: a client that does not read must not fill the memory.
-    async fn may_reply(&self) {
-        if let Some(slot) = self.context.extensions.get::<ReplySlot>() {
-            slot.acquire().await;
-        }
-    }
-
-    /// `also_ended` and `also_started`: what else has happened that this client has not been told.
-    fn side_news(&self, news: &mut News) -> (Vec<String>, Vec<String>) {
-        let known: Vec<Uuid> = news.ended.iter().map(Job::id).collect();
-        let mut ended = self.server.registry.unreported(ALSO_ENDED + known.len());
-        ended.retain(|job| !known.contains(&job.id()));
-        ended.truncate(ALSO_ENDED);
-        let also_ended = ended.iter().map(|job| job.id().to_string()).collect();
-        news.ended.extend(ended);
-        let undelivered = self.server.deliveries.undelivered();
-        let also_started = undelivered.iter().map(Uuid::to_string).collect();
-        news.started.extend(undelivered);
-        (also_ended, also_started)
-    }
-
-    /// Serialises the reply, and notes what it tells, unless nobody will receive it.
-    fn answer<R: Reply>(&self, outcome: Result<Told<R>, R>) -> CallToolResult {
-        match outcome {
-            Err(failure) => result(&failure, true),
-            Ok((reply, news)) => {
-                if self.context.ct.is_cancelled() {
-                    self.server.deliveries.lost(news, &self.server.registry);
-                } else {
-                    self.server.deliveries.sent(self.context.id.clone(), news);
-                }
-                result(&reply, reply.is_failure())
-            }
-        }
-    }
-}
-
-/// The same object twice: some clients show the model only the structure, others only the text.
-fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
-    match serde_json::to_value(reply) {
-        Ok(value) => {
-            let content = vec![ContentBlock::text(value.to_string())];
-            let mut result = if is_error {
-                CallToolResult::error(content)
-            } else {
-                CallToolResult::success(content)
-            };
-            result.structured_content = Some(value);
-            result
-        }
-        Err(error) => CallToolResult::error(vec![ContentBlock::text(texts::internal_error(
-            &error.to_string(),
-        ))]),
-    }
 }
 
 #[tool_handler(router = self.tool_router)]

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::net::unix::pipe;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep_until;
 
+use crate::capture::Capture;
 use crate::job::{
     Captured, Cause, Exit, Finished, JobState, Moment, Record, StopRequest, Tree as TreeState,
     WatcherSide,
@@ -26,9 +26,6 @@ const SURVIVOR_AFTER: Duration = Duration::from_secs(2);
 
 /// How often KILL is sent again while something is alive: a process may have forked in between.
 const KILL_AGAIN: Duration = Duration::from_millis(50);
-
-/// Most bytes read from a pipe in one go: what a pipe holds unless somebody has made it larger.
-const CHUNK: usize = 64 << 10;
 
 /// Everything a watcher needs. It knows nothing of the registry.
 #[derive(Debug)]
@@ -67,14 +64,8 @@ pub(crate) async fn watch(assignment: Assignment) {
         .map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
     let mut watcher = Watcher {
         tree: Some(process.tree),
-        stdout: Capture {
-            pipe: Some(process.stdout),
-            log: stdout,
-        },
-        stderr: Capture {
-            pipe: Some(process.stderr),
-            log: stderr,
-        },
+        stdout: Capture::new(process.stdout, stdout),
+        stderr: Capture::new(process.stderr, stderr),
         record: side.record,
         ends,
         cause: Cause::Itself,
@@ -182,7 +173,7 @@ impl Watcher {
     }
 
     fn streams_ended(&self) -> bool {
-        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+        self.stdout.has_ended() && self.stderr.has_ended()
     }
 
     fn is_ending(&self) -> bool {
@@ -352,101 +343,9 @@ async fn at(time: Option<Instant>) {
 /// Brings the record up to what the logs hold; whether there was anything new.
 fn copy_captured(record: &mut Record, stdout: &Capture, stderr: &Capture) -> bool {
     let grew = |known: &Captured, now: &Captured| known.end != now.end;
-    let (stdout, stderr) = (stdout.log.captured(), stderr.log.captured());
+    let (stdout, stderr) = (stdout.captured(), stderr.captured());
     let any = grew(&record.stdout, stdout) || grew(&record.stderr, stderr);
     record.stdout.clone_from(stdout);
     record.stderr.clone_from(stderr);
     any
-}
-
-/// One stream on its way from its pipe to disk.
-struct Capture {
-    /// None when the stream has ended.
-    pipe: Option<pipe::Receiver>,
-    log: OutputLog,
-}
-
-/// What one read brought.
-enum Taken {
-    Nothing,
-    Stored,
-    /// There was no open segment for these.
-    Homeless(Vec<u8>),
-    End,
-}
-
-impl Capture {
-    async fn readable(&self) {
-        match &self.pipe {
-            // An error shows again, with its reason, in the read that follows.
-            Some(pipe) => drop(pipe.readable().await),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Reads once and stores what came.
-    async fn take(&mut self) {
-        let taken = match &self.pipe {
-            Some(pipe) => take(&mut self.log, |chunk| pipe.try_read(chunk)),
-            None => return,
-        };
-        self.store(taken).await;
-    }
-
-    /// Reads what is in the pipe at this moment, no more: a leftover process may go on writing for ever. Asks the
-    /// kernel, since the runtime may not have heard yet that the pipe is readable.
-    async fn drain(&mut self) {
-        let mut there = self
-            .pipe
-            .as_ref()
-            .map_or(0, |pipe| rustix::io::ioctl_fionread(pipe).unwrap_or(0));
-        while let Some(pipe) = &self.pipe {
-            // With nothing left there, one more read sees the end of the stream, if that is what comes next.
-            let is_last = there == 0;
-            let before = self.log.captured().end;
-            let taken = take(&mut self.log, |chunk| Ok(rustix::io::read(pipe, chunk)?));
-            self.store(taken).await;
-            there = there.saturating_sub(self.log.captured().end - before);
-            if is_last {
-                return;
-            }
-        }
-    }
-
-    async fn store(&mut self, taken: Taken) {
-        match taken {
-            Taken::Nothing | Taken::Stored => {}
-            Taken::Homeless(bytes) => self.log.append(&bytes).await,
-            Taken::End => self.close(),
-        }
-    }
-
-    fn close(&mut self) {
-        self.pipe = None;
-        self.log.finish();
-    }
-}
-
-/// One read into a buffer on the stack, so that a job costs no buffer while it is silent.
-fn take(log: &mut OutputLog, read: impl FnOnce(&mut [u8]) -> std::io::Result<usize>) -> Taken {
-    let mut chunk = [0; CHUNK];
-    match read(&mut chunk) {
-        Ok(0) => Taken::End,
-        Ok(length) => match log.append_inline(&chunk[..length]) {
-            [] => Taken::Stored,
-            rest => Taken::Homeless(rest.to_vec()),
-        },
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
-            ) =>
-        {
-            Taken::Nothing
-        }
-        Err(error) => {
-            tracing::warn!(%error, "reading a job's output failed");
-            Taken::End
-        }
-    }
 }

@@ -144,7 +144,11 @@ mod tests {
         ] {
             assert!(wrong.parse::<Cursor>().is_err(), "{wrong:?} was accepted");
         }
-        let message = "x".repeat(1000).parse::<Cursor>().unwrap_err().to_string();
+        let message = "x"
+            .repeat(1000)
+            .parse::<Cursor>()
+            .expect_err("no cursor")
+            .to_string();
         assert!(
             message.contains("o120e45") && message.contains("start"),
             "{message}"

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Where a line without a newline is cut.
-pub(super) const LINE_LIMIT: usize = 64 * 1024;
+const LINE_LIMIT: usize = 64 * 1024;
 
 /// How much is read at once.
 const CHUNK: u64 = 64 * 1024;

@@ -68,7 +68,6 @@ fn is_plain(raw: &[u8]) -> bool {
 }
 
 /// The one row of the imagined terminal.
-#[derive(Default)]
 struct Grid {
     cells: Vec<Cell>,
     column: usize,

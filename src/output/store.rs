@@ -40,11 +40,6 @@ impl Store {
         }
     }
 
-    /// The directory where this server's output goes, or would go.
-    pub(crate) fn root(&self) -> &Path {
-        &self.roots[0]
-    }
-
     /// This server's own directory, made when it is first asked for; that also sweeps the directories of dead servers.
     pub(crate) async fn directory(&self) -> io::Result<Arc<Directory>> {
         let create = || async {

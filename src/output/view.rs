@@ -2,11 +2,12 @@
 
 use super::{
     cursor::{Cursor, Position},
-    pieces::{Head, Run, WINDOW},
+    lines::Stream,
 };
+use run::{Head, Run, WINDOW};
 use std::io::{Read, Seek};
 
-pub(crate) use super::lines::Stream;
+mod run;
 
 /// How much a summary may show.
 #[derive(Clone, Copy, Debug)]

@@ -187,7 +187,7 @@ mod keeper {
                 self.look().await;
                 for asker in askers {
                     // Whoever asked may have stopped waiting.
-                    drop(asker.send(()));
+                    let _ = asker.send(());
                 }
             }
         }
@@ -318,7 +318,7 @@ mod keeper {
     ) -> std::io::Result<()> {
         tokio::spawn(async move {
             while let Some(asker) = requests.recv().await {
-                drop(asker.send(()));
+                let _ = asker.send(());
             }
         });
         Ok(())

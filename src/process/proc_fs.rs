@@ -89,19 +89,6 @@ pub(crate) fn environment(pid: Pid) -> Vec<u8> {
     std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default()
 }
 
-/// The command line of a process, for people; empty when it is gone or not ours to read.
-#[cfg(target_os = "linux")]
-pub(crate) fn command_line(pid: Pid) -> String {
-    let raw = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    let words = raw.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-    words.collect::<Vec<_>>().join(" ").trim().to_owned()
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn command_line(_pid: Pid) -> String {
-    String::new()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

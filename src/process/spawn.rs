@@ -75,7 +75,7 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         }),
         Err(error) => {
             // No descriptor is left to watch it with: it must not run. The runtime reaps what was dropped.
-            drop(kill_process_group(pid, Signal::KILL));
+            let _ = kill_process_group(pid, Signal::KILL);
             Err(error)
         }
     }

@@ -1,0 +1,132 @@
+//! What one call needs of its conversation: its patience, the news for its reply, the reply itself.
+
+use std::time::{Duration, Instant};
+
+use rmcp::RoleServer;
+use rmcp::model::{CallToolResult, ContentBlock};
+use rmcp::service::RequestContext;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::deliveries::{Deliveries, News};
+use crate::hints;
+use crate::job::Job;
+use crate::registry::ProcessRegistry;
+use crate::texts;
+use crate::transport::ReplySlot;
+use crate::wait::{Patience, Progress};
+use crate::wire::Reply;
+
+/// Ids in `also_ended`.
+const ALSO_ENDED: usize = 5;
+
+/// A reply and what it tells for the first time.
+pub(crate) type Told<R> = (R, News);
+
+/// One call under way.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    registry: &'a ProcessRegistry,
+    deliveries: &'a Deliveries,
+    closing: &'a CancellationToken,
+    pub(crate) context: RequestContext<RoleServer>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(
+        registry: &'a ProcessRegistry,
+        deliveries: &'a Deliveries,
+        closing: &'a CancellationToken,
+        context: RequestContext<RoleServer>,
+    ) -> Self {
+        Self {
+            registry,
+            deliveries,
+            closing,
+            context,
+        }
+    }
+
+    /// The longest wait of this client's calls.
+    pub(crate) fn cap(&self) -> Duration {
+        let client = self.context.client_info();
+        self.registry
+            .config()
+            .wait_cap(client.as_ref().map(|client| client.name.as_str()))
+    }
+
+    pub(crate) fn wait(&self, seconds: f64) -> hints::Wait {
+        hints::Wait {
+            asked: Duration::from_secs_f64(seconds),
+            cap: self.cap(),
+        }
+    }
+
+    pub(crate) fn patience(&self, wait: hints::Wait) -> Patience {
+        let progress = self.context.meta.get_progress_token();
+        Patience {
+            deadline: Instant::now() + wait.asked.min(wait.cap),
+            cancelled: self.context.ct.clone(),
+            closing: self.closing.clone(),
+            progress: progress.map(|token| Progress {
+                peer: self.context.peer.clone(),
+                token,
+            }),
+        }
+    }
+
+    /// Waits for a place among the replies that are being made: a client that does not read must not fill the memory.
+    pub(crate) async fn may_reply(&self) {
+        if let Some(slot) = self.context.extensions.get::<ReplySlot>() {
+            slot.acquire().await;
+        }
+    }
+
+    /// `also_ended` and `also_started`: what else has happened that this client has not been told.
+    pub(crate) fn side_news(&self, news: &mut News) -> (Vec<String>, Vec<String>) {
+        let known: Vec<Uuid> = news.ended.iter().map(Job::id).collect();
+        let mut ended = self.registry.unreported(ALSO_ENDED + known.len());
+        ended.retain(|job| !known.contains(&job.id()));
+        ended.truncate(ALSO_ENDED);
+        let also_ended = ended.iter().map(|job| job.id().to_string()).collect();
+        news.ended.extend(ended);
+        let undelivered = self.deliveries.undelivered();
+        let also_started = undelivered.iter().map(Uuid::to_string).collect();
+        news.started.extend(undelivered);
+        (also_ended, also_started)
+    }
+
+    /// Serialises the reply, and notes what it tells, unless nobody will receive it.
+    pub(crate) fn answer<R: Reply>(&self, outcome: Result<Told<R>, R>) -> CallToolResult {
+        match outcome {
+            Err(failure) => result(&failure, true),
+            Ok((reply, news)) => {
+                if self.context.ct.is_cancelled() {
+                    self.deliveries.lost(news, self.registry);
+                } else {
+                    self.deliveries.sent(self.context.id.clone(), news);
+                }
+                result(&reply, reply.is_failure())
+            }
+        }
+    }
+}
+
+/// The same object twice: some clients show the model only the structure, others only the text.
+pub(crate) fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
+    match serde_json::to_value(reply) {
+        Ok(value) => {
+            let content = vec![ContentBlock::text(value.to_string())];
+            let mut result = if is_error {
+                CallToolResult::error(content)
+            } else {
+                CallToolResult::success(content)
+            };
+            result.structured_content = Some(value);
+            result
+        }
+        Err(error) => CallToolResult::error(vec![ContentBlock::text(texts::internal_error(
+            &error.to_string(),
+        ))]),
+    }
+}
