@@ -1,0 +1,6 @@
+//! The server from outside: the real binary, real commands, what the kernel and the files say of them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+mod tools;
