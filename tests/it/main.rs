@@ -5,5 +5,8 @@
 mod bad_input;
 mod contract;
 mod lifecycle;
+mod limits;
+mod output;
+mod shutdown;
 mod support;
 mod tools;
