@@ -106,7 +106,7 @@ fn invariant_11_retention_counts_from_the_finish() {
 fn invariant_11_the_oldest_go_when_newer_ones_are_enough() {
     // The sweeper looks every quarter of the retention.
     let client = Setup::new()
-        .flags(["--max-finished", "3", "--retention-seconds", "60"])
+        .flags(["--max-finished", "3", "--retention-seconds", "20"])
         .start();
     let ids: Vec<_> = (0..5)
         .map(|n| {

@@ -10,3 +10,4 @@ mod output;
 mod shutdown;
 mod support;
 mod tools;
+mod waiting;

@@ -443,11 +443,14 @@ impl Client {
         server.wait().unwrap();
     }
 
-    /// What the server has started and what still lives, itself left out.
+    /// What the server has started and what still lives. A living server is left out, and with it its watchdog.
     pub(crate) fn living(&self) -> Vec<u32> {
-        let server = self.server.borrow().as_ref().map(Child::id);
-        let all = processes::with_environment(&self.mark);
-        all.into_iter().filter(|pid| Some(*pid) != server).collect()
+        let mut living = processes::with_environment(&self.mark);
+        if let Some(server) = self.server.borrow().as_ref().map(Child::id) {
+            living.remove(&server);
+            living.retain(|pid| !processes::is_watchdog_of(*pid, server));
+        }
+        living.into_iter().collect()
     }
 
     /// Nothing that the server has started is alive, and nothing it has written is there.

@@ -107,6 +107,15 @@ pub(crate) fn with_environment(entry: &str) -> BTreeSet<u32> {
     found
 }
 
+/// Whether this is the second process of a server that itself runs in no job.
+pub(crate) fn is_watchdog_of(pid: u32, server: u32) -> bool {
+    let read = |name| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let says = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    stat_field(pid, 4) == Some(u64::from(server))
+        && says(&read("cmdline"), b"--watchdog")
+        && !says(&read("environ"), b"BACKGROUND_COMMAND_MCP_JOB_")
+}
+
 /// For failures: what these processes are.
 pub(crate) fn describe(pids: impl IntoIterator<Item = u32>) -> String {
     let one = |pid| {
