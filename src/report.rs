@@ -5,7 +5,6 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::task::spawn_blocking;
 
-use crate::arguments::cut;
 use crate::hints::{self, Facts};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
 use crate::output::cursor::Cursor;
@@ -17,6 +16,7 @@ use crate::process::signals;
 use crate::process::tree::{Usage, usage};
 use crate::texts;
 use crate::wire::{GetReply, ListEntry};
+use crate::words::cut;
 
 /// Most characters of the command in a get reply, and in a list.
 const COMMAND_CHARS: usize = 1000;

@@ -19,18 +19,17 @@ use crate::arguments::Arguments;
 use crate::call::{Call, Told, result};
 use crate::config::MAX_CHARS_LIMIT;
 use crate::deliveries::{Deliveries, News};
-use crate::hints;
 use crate::job::{Job, JobError};
 use crate::output::cursor::Cursor;
 use crate::registry::{ProcessRegistry, Start};
 use crate::report::{Circumstances, Reading, cpu_now, job_reply, list_entries};
 use crate::schema::{of_parameters, of_reply};
-use crate::texts;
 use crate::wait::{self, Pattern, Search};
 use crate::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
 };
+use crate::{hints, texts};
 
 /// Finished jobs in a list.
 const LISTED_FINISHED: usize = 20;
