@@ -155,9 +155,13 @@ pub(crate) fn internal_error(what: &str) -> String {
 }
 
 /// What a waiting call says in between.
-pub(crate) fn progress(elapsed: Duration, bytes: u64) -> String {
+pub(crate) fn progress(elapsed: Duration, bytes: u64, last_line: &str) -> String {
+    let last = match last_line {
+        "" => String::new(),
+        line => format!(", last: {}", cut(line, 80)),
+    };
     format!(
-        "running {}, {} bytes of output",
+        "running {}, {} bytes of output{last}",
         span(elapsed),
         thousands(bytes)
     )
