@@ -4,9 +4,14 @@
 
 mod bad_input;
 mod contract;
+mod hints;
 mod lifecycle;
 mod limits;
+mod load;
+mod official_client;
 mod output;
+mod paging;
+mod readme;
 mod shutdown;
 mod support;
 mod tools;
