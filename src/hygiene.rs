@@ -1,6 +1,141 @@
-pub(crate) fn shed_inheritance() {}
-pub(crate) fn raise_descriptor_limit(_needed: u64) -> std::io::Result<u64> {
-    Ok(0)
+//! What a process inherits and a job must not see.
+//!
+//! A server is started from anything: a terminal, an editor, a service manager, a script that ignores signals. What of that
+//! survives `exec` would reach every job. It is shed once, before there is a thread or a runtime:
+//!
+//! - the controlling terminal, which a job could open as `/dev/tty` to ask a question that nobody sees;
+//! - descriptors beyond the standard three (those, where they were closed, the Rust runtime has opened on `/dev/null`);
+//! - a signal mask, under which a request to end would not arrive;
+//! - ignored signals: `exec` resets handled ones and keeps ignored ones, and who ignores SIGCHLD is told of no exit.
+//!
+//! Handlers are installed elsewhere; until then a signal has its default effect, which is right while there is no job.
+
+#![expect(
+    unsafe_code,
+    reason = "signal dispositions, TIOCNOTTY and close_range have no safe interface"
+)]
+
+use std::fs::File;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, RawFd};
+use std::{io, ptr};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
+
+/// Gives up what was inherited. Call it before anything else runs.
+pub(crate) fn shed_inheritance() {
+    // In this order: giving up a terminal needs a say over SIGHUP, and an unblocked signal its default effect.
+    reset_ignored_signals();
+    leave_terminal();
+    unblock_signals();
+    hide_descriptors();
 }
 
-pub(crate) fn ignore_requests_to_end() {}
+/// For a process whose end must not be asked for: it goes when its work is done. Children would inherit this.
+pub(crate) fn ignore_requests_to_end() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        set_disposition(signal, libc::SIG_IGN);
+    }
+}
+
+/// Raises the soft limit on open descriptors to `needed`, as far as the hard one allows. Returns what is in force.
+pub(crate) fn raise_descriptor_limit(needed: u64) -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    // No limit is written as `None`.
+    let (Some(soft), hard) = (limit.current, limit.maximum.unwrap_or(u64::MAX)) else {
+        return Ok(u64::MAX);
+    };
+    let raised = needed.min(hard);
+    if raised <= soft {
+        return Ok(soft);
+    }
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(raised),
+            ..limit
+        },
+    )?;
+    Ok(raised)
+}
+
+/// A session of our own has no terminal. It also keeps an interrupt typed at the client's terminal away: the client ends
+/// us by closing our input if it means to, and if it only gave up on a reply the jobs go on.
+fn leave_terminal() {
+    if setsid().is_ok() {
+        return;
+    }
+    // We lead a process group, as a shell's job or as a session's first process.
+    let Ok(terminal) = File::open("/dev/tty") else {
+        return;
+    };
+    // A session leader that lets go hangs up on the group in the foreground, which is likely our own.
+    let ignored = set_disposition(libc::SIGHUP, libc::SIG_IGN);
+    // SAFETY: TIOCNOTTY takes no argument and touches no memory.
+    unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY as _) };
+    if ignored {
+        set_disposition(libc::SIGHUP, libc::SIG_DFL);
+    }
+}
+
+/// SIGPIPE stays ignored: the Rust runtime does that, relies on it, and resets it in children.
+fn reset_ignored_signals() {
+    /// The highest number anywhere; the system refuses those that it does not have.
+    const LAST_SIGNAL: libc::c_int = 64;
+
+    for signal in (1..=LAST_SIGNAL).filter(|&signal| signal != libc::SIGPIPE) {
+        let mut action = MaybeUninit::<libc::sigaction>::uninit();
+        // SAFETY: a null new action changes nothing, and the old one is read only where the call has written it.
+        let is_ignored = unsafe {
+            libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0
+                && action.assume_init().sa_sigaction == libc::SIG_IGN
+        };
+        if is_ignored {
+            set_disposition(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// `disposition` is SIG_DFL or SIG_IGN.
+fn set_disposition(signal: libc::c_int, disposition: libc::sighandler_t) -> bool {
+    // SAFETY: neither disposition runs code of ours.
+    unsafe { libc::signal(signal, disposition) != libc::SIG_ERR }
+}
+
+fn unblock_signals() {
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set; with one thread, the thread's mask is the process's.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
+    }
+}
+
+/// Makes every descriptor from 3 up close on exec. They stay open here: whoever left them open may rely on it.
+fn hide_descriptors() {
+    #[cfg(target_os = "linux")]
+    {
+        // By number: musl has no wrapper.
+        // SAFETY: the flag makes the call close nothing.
+        let hidden = unsafe {
+            libc::syscall(
+                libc::SYS_close_range,
+                3,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            )
+        };
+        if hidden == 0 {
+            return;
+        }
+    }
+    // Before Linux 5.11, and elsewhere: one by one, as far as they can be listed.
+    let Ok(listing) = std::fs::read_dir("/dev/fd") else {
+        return;
+    };
+    let numbers = listing.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    for fd in numbers.filter(|&fd: &RawFd| fd > 2) {
+        // SAFETY: on a number that is not open, the listing's own by then, this is an error and nothing else.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rmcp::ServiceExt;
+use rmcp::service::serve_directly;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -16,11 +16,18 @@ use crate::sweeper::sweep;
 use crate::transport::Stdio;
 use crate::{hygiene, logs};
 
-/// How long calls under way have to be answered once the server closes.
-const LAST_ANSWERS: Duration = Duration::from_millis(200);
+/// Once the server closes, how long its output may stand still before what is left unread is given up.
+const STALLED: Duration = Duration::from_millis(200);
+
+/// How long calls under way have to be answered in all once the server closes.
+const LAST_ANSWERS: Duration = Duration::from_millis(700);
 
 /// How long the jobs' processes then have to end: with the time above, within the two seconds that clients allow.
-const LAST_PROCESSES: Duration = Duration::from_millis(1200);
+const LAST_PROCESSES: Duration = Duration::from_millis(700);
+
+/// Descriptors of the server itself, and of one running job: two pipes, two files, two pidfds.
+const OWN_DESCRIPTORS: u64 = 64;
+const DESCRIPTORS_PER_JOB: u64 = 6;
 
 /// Threads for file work. Searches take four of them at most, and the rest are idle most of the time.
 const FILE_THREADS: usize = 16;
@@ -34,6 +41,10 @@ const FILE_THREADS: usize = 16;
 pub fn run(config: Config) -> anyhow::Result<()> {
     hygiene::shed_inheritance();
     logs::init(&config)?;
+    let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
+    if let Err(error) = hygiene::raise_descriptor_limit(descriptors) {
+        tracing::warn!(%error, "the limit on open descriptors could not be raised");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(FILE_THREADS)
@@ -54,16 +65,18 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let transport =
         Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
     tokio::spawn(sweep(registry.clone()));
+    let outbox = transport.outbox();
     let server = Server::new(registry.clone(), closing.clone());
-    let conversation = async {
-        match server.serve(transport).await {
-            Ok(running) => drop(running.waiting().await),
-            Err(error) => tracing::debug!(%error, "the conversation never began"),
-        }
+    // Not `serve`: that one insists on a handshake and ends when a client begins with anything else.
+    let conversation = serve_directly(server, transport, None);
+    let last_answers = async {
+        closing.cancelled().await;
+        // Beyond this nobody waits: clients end their servers by force after two seconds.
+        let _ = timeout(LAST_ANSWERS, outbox.stalled(STALLED)).await;
     };
     tokio::select! {
-        () = conversation => {}
-        () = async { closing.cancelled().await; sleep(LAST_ANSWERS).await } => {}
+        end = conversation.waiting() => tracing::debug!(?end, "the conversation ended"),
+        () = last_answers => {}
     }
     if timeout(LAST_PROCESSES, registry.shut_down()).await.is_err() {
         tracing::warn!("some processes did not end in time");

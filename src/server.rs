@@ -8,7 +8,8 @@ use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam,
-    Implementation, JsonObject, ServerCapabilities, ServerConfig,
+    Implementation, InitializeRequestParams, InitializeResult, JsonObject, ServerCapabilities,
+    ServerConfig,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
@@ -24,6 +25,7 @@ use crate::output::cursor::Cursor;
 use crate::registry::{ProcessRegistry, Start};
 use crate::report::{Circumstances, Reading, cpu_now, job_reply, list_entries, progress};
 use crate::schema::{of_parameters, of_reply};
+use crate::transport::ReplySlot;
 use crate::wait::{self, Pattern, Search};
 use crate::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
@@ -443,6 +445,19 @@ impl ServerHandler for Server {
             .with_instructions(texts::instructions(config, &cwd))
     }
 
+    /// As the SDK does it, and remembers the revision that was agreed on instead of the one that was asked for.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: Context,
+    ) -> Result<InitializeResult, ErrorData> {
+        let result = self.negotiate_initialize(&request)?;
+        let mut agreed = request;
+        agreed.protocol_version = result.protocol_version.clone();
+        context.peer.set_peer_info(agreed);
+        Ok(result)
+    }
+
     /// A handler that panics would leave its client waiting for ever.
     async fn call_tool(
         &self,
@@ -454,6 +469,8 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(texts::no_such_tool(&tool), None));
         }
         request.arguments.get_or_insert_default();
+        // Held across a panic: it says that the answer is ours to give.
+        let _slot = context.extensions.get::<ReplySlot>().cloned();
         let call = self
             .tool_router
             .call(ToolCallContext::new(self, request, context));

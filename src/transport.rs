@@ -1,45 +1,287 @@
-//! Standing in until the real one is here.
+//! Standard input and output as a stream of messages: the server's front door.
+//!
+//! The SDK has a transport for standard streams. This one is ours because of what that one leaves to chance (all of it
+//! measured with rmcp 3.9): it blocks a thread on a Unix socket, which is what Node gives its children, and then cannot
+//! exit before the client does; it never answers a request that it cannot parse; and the memory it takes is up to the
+//! client. From bytes to replies:
+//!
+//! ```text
+//! Descriptor ─ Lines ─ text ─ message ─► SDK ─► handler ─ ReplySlot ─► SDK ─► Outbox ─ Descriptor
+//!  without     bounded  bytes   JSON to                  at most 8          one task
+//!  blocking             to JSON a request                replies at once     writes
+//!                               or refusal ────────────────────────────────────▲
+//! ```
+//!
+//! - Every request that carries an id is answered once, by a handler or by a [`Refusal`]; a cancelled one not at all.
+//! - Batches exist in one revision of the protocol only (2025-03-26). Their elements are served as if they had come alone,
+//!   in every revision: that leaves no id without an answer.
+//! - The handshake is not ours to enforce, and nothing that comes before or instead of it ends the connection, provided
+//!   that the server is started with [`rmcp::service::serve_directly`].
+//! - While too much is unanswered or unread, requests are still read, up to the length of the longest line, and wait as
+//!   text. So a client that writes thousands of calls before it reads the first reply does not block itself.
+//! - The connection is over at the end of input, when nobody reads standard output any more, or when somebody else
+//!   cancels the token. Either way the token is cancelled and no further message is received.
+
+mod descriptor;
+mod lines;
+mod message;
+mod outbox;
+mod requests;
+mod text;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+pub(crate) use descriptor::Descriptor;
+use descriptor::Readiness;
+use lines::{Line, Lines, MAX_LINE};
+use message::{Incoming, Refusal, interpret};
+pub(crate) use outbox::Outbox;
+pub(crate) use requests::ReplySlot;
+use requests::Requests;
 use rmcp::RoleServer;
-use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, ErrorCode, GetExtensions, JsonRpcMessage,
+    ServerJsonRpcMessage,
+};
 use rmcp::transport::Transport;
-use rmcp::transport::async_rw::AsyncRwTransport;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::Interest;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
-#[derive(Clone)]
-pub(crate) struct ReplySlot;
-impl ReplySlot {
-    pub(crate) async fn acquire(&self) {}
-}
-
+/// The client at the other end of our standard streams.
 pub(crate) struct Stdio {
-    inner: AsyncRwTransport<RoleServer, tokio::io::Stdin, tokio::io::Stdout>,
+    input: Input,
+    /// What is left of a batch.
+    batch: VecDeque<Value>,
+    requests: Arc<Requests>,
+    outbox: Arc<Outbox>,
     closing: CancellationToken,
 }
+
+struct Input {
+    descriptor: Descriptor,
+    readiness: Readiness,
+    lines: Lines,
+    ended: bool,
+}
+
 impl Stdio {
-    pub(crate) fn open(closing: CancellationToken) -> std::io::Result<Self> {
+    /// Opens the connection, within a runtime. `closing` is cancelled when it is over, and ends it when cancelled.
+    pub(crate) fn open(closing: CancellationToken) -> io::Result<Self> {
+        Self::over(io::stdin(), io::stdout(), closing)
+    }
+
+    fn over(input: impl AsFd, output: impl AsFd, closing: CancellationToken) -> io::Result<Self> {
+        let input = Input::new(Descriptor::duplicate(input)?)?;
+        let output = Descriptor::duplicate(output)?;
+        let outbox = Arc::<Outbox>::default();
+        tokio::spawn({
+            let (outbox, closing) = (outbox.clone(), closing.clone());
+            async move {
+                outbox.deliver(output).await;
+                closing.cancel();
+            }
+        });
         Ok(Self {
-            inner: AsyncRwTransport::new_server(tokio::io::stdin(), tokio::io::stdout()),
+            input,
+            batch: VecDeque::new(),
+            requests: Requests::new(outbox.clone()),
+            outbox,
             closing,
         })
     }
+
+    /// Where replies go, for whoever waits for the last of them.
+    pub(crate) fn outbox(&self) -> Arc<Outbox> {
+        self.outbox.clone()
+    }
+
+    /// The next message that is already here. What needs no handler is dealt with on the way.
+    fn next(&mut self) -> Option<ClientJsonRpcMessage> {
+        while self.requests.has_room() {
+            let value = match self.batch.pop_front() {
+                Some(value) => value,
+                None => match self.next_value()? {
+                    Value::Array(batch) if !batch.is_empty() => {
+                        self.batch = batch.into();
+                        continue;
+                    }
+                    value => value,
+                },
+            };
+            match interpret(value) {
+                Incoming::Message(message) => {
+                    if let Some(message) = self.admit(message) {
+                        return Some(message);
+                    }
+                }
+                Incoming::Refused(refusal) => self.refuse(&refusal),
+                Incoming::Ignored => {}
+            }
+        }
+        None
+    }
+
+    /// The next line that is JSON.
+    fn next_value(&mut self) -> Option<Value> {
+        loop {
+            let refusal = match self.input.lines.next()? {
+                Line::Whole(line) => match text::trim(line) {
+                    [] => continue,
+                    line => match text::parse(line) {
+                        Ok(value) => return Some(value),
+                        Err(error) => Refusal::unreadable(line, &error),
+                    },
+                },
+                Line::TooLong(ends) => {
+                    let id = text::recover_id_of_cut(text::trim(&ends.head), &ends.tail);
+                    let message = format!("Invalid request: longer than {MAX_LINE} bytes");
+                    Refusal::new(id.unwrap_or_default(), ErrorCode::INVALID_REQUEST, message)
+                }
+            };
+            self.refuse(&refusal);
+        }
+    }
+
+    /// Takes note of a message that is about to be served.
+    fn admit(&self, mut message: ClientJsonRpcMessage) -> Option<ClientJsonRpcMessage> {
+        match &mut message {
+            JsonRpcMessage::Request(request) => {
+                let Some(slot) = self.requests.open(&request.id) else {
+                    let id = request.id.clone().into_json_value();
+                    let message = "Invalid request: a request with this id is still open";
+                    self.refuse(&Refusal::new(id, ErrorCode::INVALID_REQUEST, message));
+                    return None;
+                };
+                request.request.extensions_mut().insert(slot);
+            }
+            JsonRpcMessage::Notification(notification) => {
+                if let ClientNotification::CancelledNotification(cancelled) =
+                    &notification.notification
+                    && let Some(id) = &cancelled.params.request_id
+                {
+                    self.requests.cancel(id);
+                }
+            }
+            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
+        }
+        Some(message)
+    }
+
+    fn refuse(&self, refusal: &Refusal) {
+        debug!(code = refusal.error.code.0, "refused a message");
+        self.outbox.push(line(refusal), None, None);
+    }
 }
+
+impl Input {
+    fn new(descriptor: Descriptor) -> io::Result<Self> {
+        let readiness = Readiness::of(&descriptor, Interest::READABLE)?;
+        Ok(Self {
+            descriptor,
+            readiness,
+            lines: Lines::default(),
+            ended: false,
+        })
+    }
+
+    /// Waits for bytes, or for there being no more.
+    async fn fill(&mut self) {
+        let (descriptor, room) = (&self.descriptor, self.lines.room());
+        let read = self
+            .readiness
+            .perform(Interest::READABLE, || descriptor.read(room))
+            .await;
+        match read {
+            Ok(read @ 1..) => return self.lines.filled(read),
+            Ok(0) => {}
+            Err(error) => debug!(%error, "standard input failed"),
+        }
+        self.ended = true;
+        self.lines.finish();
+    }
+}
+
 impl Transport<RoleServer> for Stdio {
-    type Error = std::io::Error;
+    /// A reply that cannot be written is no concern of whoever gave it: the connection ends, and `closing` tells.
+    type Error = Infallible;
+
+    /// Takes the message at once, so that order is the order of calls. A reply is then out of its handler's hands; anything
+    /// else is waited for, so that progress notifications do not pile up before a client that does not read.
     fn send(
         &mut self,
-        item: TxJsonRpcMessage<RoleServer>,
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        self.inner.send(item)
-    }
-    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        let m =
-            tokio::select! { m = self.inner.receive() => m, () = self.closing.cancelled() => None };
-        if m.is_none() {
-            self.closing.cancel();
+        message: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
+        let mut written = None;
+        match &message {
+            JsonRpcMessage::Response(response) => {
+                self.requests.answer(&response.id, || line(&message));
+            }
+            JsonRpcMessage::Error(error) => match &error.id {
+                Some(id) => self.requests.answer(id, || line(&message)),
+                None => self.outbox.push(line(&message), None, None),
+            },
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => {
+                let (sender, receiver) = oneshot::channel();
+                self.outbox.push(line(&message), None, Some(sender));
+                written = Some(receiver);
+            }
         }
-        m
+        async move {
+            if let Some(written) = written {
+                // An error is how the line says that it is gone.
+                let _ = written.await;
+            }
+            Ok(())
+        }
     }
-    async fn close(&mut self) -> Result<(), Self::Error> {
-        self.inner.close().await
+
+    async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        loop {
+            // Lines that are already here would keep everybody else on this thread waiting.
+            tokio::task::coop::consume_budget().await;
+            // At the end of input the token is cancelled too, but what came before the end is served.
+            if self.outbox.closed().is_cancelled()
+                || (self.closing.is_cancelled() && !self.input.ended)
+            {
+                return None;
+            }
+            if let Some(message) = self.next() {
+                return Some(message);
+            }
+            let moved = self.outbox.moved.notified();
+            let has_room = self.requests.has_room();
+            if self.input.ended && has_room {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled(), if !self.input.ended => {}
+                () = moved, if !has_room => {}
+                () = self.input.fill(), if !self.input.ended && (has_room || !self.input.lines.is_full()) => {
+                    if self.input.ended {
+                        self.closing.cancel();
+                    }
+                }
+            }
+        }
     }
+
+    async fn close(&mut self) -> Result<(), Infallible> {
+        self.outbox.flushed().await;
+        Ok(())
+    }
+}
+
+/// The message as a line, without its newline.
+fn line(message: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(message).expect("messages have string keys and no failing parts")
 }
