@@ -11,6 +11,7 @@
 //! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down; [`chronicle`] in which order
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
 //!   of all that belongs to a job
+//! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed
 //! - [`output`]: the bytes: a bounded `log` on disk in a `store`, and the `view` of them that an agent reads
 //! - [`wait`]: waiting for an end, a pattern, any job
 //! - [`sweeper`]: evicts on an interval
@@ -87,7 +88,9 @@ mod sweeper;
 mod texts;
 mod transport;
 mod wait;
+mod watchdog;
 mod watcher;
 mod wire;
 
 pub use run::run;
+pub use watchdog::{is_watchdog, stand_by};

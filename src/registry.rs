@@ -19,6 +19,8 @@ use crate::output::log::{self, OutputLog, StreamKind};
 use crate::output::store::Store;
 use crate::process::orphans::Orphans;
 use crate::process::spawn::{Order, spawn};
+use crate::process::tree::end_strays;
+use crate::watchdog::{Situation, Watchdog};
 use crate::watcher::{Assignment, watch};
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
@@ -40,11 +42,42 @@ struct Shared {
     store: Arc<Store>,
     slots: Arc<Semaphore>,
     /// Present from the first job on.
-    orphans: OnceCell<Orphans>,
+    attendants: OnceCell<Attendants>,
     ends: Arc<watch::Sender<u64>>,
     watchers: TaskTracker,
     closing: CancellationToken,
     started: Instant,
+}
+
+/// Who sees to it that no process is lost sight of.
+#[derive(Debug)]
+struct Attendants {
+    orphans: Orphans,
+    watchdog: Watchdog,
+}
+
+/// What the watchdog's successor is told.
+#[derive(Debug)]
+struct Present {
+    chronicle: Arc<Mutex<Chronicle>>,
+    store: Arc<Store>,
+}
+
+impl Situation for Present {
+    fn jobs(&self) -> Vec<Job> {
+        let mut chronicle = self
+            .chronicle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        chronicle.settle();
+        chronicle.alive.clone()
+    }
+
+    fn directory(&self) -> Option<PathBuf> {
+        self.store
+            .existing()
+            .map(|directory| directory.path().to_owned())
+    }
 }
 
 /// How many jobs a refusal for want of a slot names.
@@ -70,7 +103,7 @@ impl ProcessRegistry {
             slots: Arc::new(Semaphore::new(
                 config.max_running.min(Semaphore::MAX_PERMITS),
             )),
-            orphans: OnceCell::new(),
+            attendants: OnceCell::new(),
             ends: Arc::new(watch::Sender::new(0)),
             watchers: TaskTracker::new(),
             closing,
@@ -121,7 +154,7 @@ impl ProcessRegistry {
             .try_acquire_owned()
             .map_err(|_| self.busy())?;
         let cwd = self.directory(start.cwd.as_deref()).await?;
-        let orphans = self.orphans().await.map_err(JobError::Resources)?;
+        let attendants = self.attendants().await.map_err(JobError::Resources)?;
         if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
             return Err(JobError::Cancelled);
         }
@@ -134,8 +167,11 @@ impl ProcessRegistry {
             cwd: &cwd,
             with_stdin,
         };
+        let registration = attendants.watchdog.register(id);
         let created = Moment::now();
-        let process = spawn(&order, orphans).map_err(|error| self.spawn_error(error, &order))?;
+        let process =
+            spawn(&order, &attendants.orphans).map_err(|error| self.spawn_error(error, &order))?;
+        registration.started(process.pid);
         let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
         let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
         tracing::info!(parent: &span, "job started");
@@ -157,6 +193,7 @@ impl ProcessRegistry {
             kill_at: start.kill_after.map(|after| created.monotonic + after),
             stop_grace: config.stop_grace_seconds,
             slot,
+            registration,
             ends: self.shared.ends.clone(),
             span,
         }));
@@ -300,7 +337,19 @@ impl ProcessRegistry {
         for job in alive {
             job.request_stop(SHUTDOWN_GRACE);
         }
-        self.shared.watchers.wait().await;
+        let strays = async {
+            if let Some(attendants) = self.shared.attendants.get() {
+                end_strays(&attendants.orphans, SHUTDOWN_GRACE).await;
+            }
+        };
+        tokio::join!(self.shared.watchers.wait(), strays);
+    }
+
+    /// The last thing: lets the watchdog go, which still ends whatever has not ended.
+    pub(crate) async fn dismiss_watchdog(&self) {
+        if let Some(attendants) = self.shared.attendants.get() {
+            attendants.watchdog.dismiss().await;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Job>> {
@@ -333,15 +382,23 @@ impl ProcessRegistry {
         }
     }
 
-    /// What the first job brings about: orphans are adopted from now on, and dead servers' output is swept.
-    async fn orphans(&self) -> io::Result<&Orphans> {
+    /// What the first job brings about: orphans are adopted from now on, a watchdog stands by, and dead servers' output
+    /// is swept.
+    async fn attendants(&self) -> io::Result<&Attendants> {
         let first_job = || async {
             let orphans = Orphans::adopt()?;
-            let store = self.shared.store.clone();
-            tokio::spawn(async move { store.directory().await.map(drop) });
-            Ok(orphans)
+            let present = Present {
+                chronicle: self.chronicle.clone(),
+                store: self.shared.store.clone(),
+            };
+            let watchdog = Watchdog::start(&orphans, present);
+            tokio::spawn(announce_directory(
+                self.shared.store.clone(),
+                watchdog.clone(),
+            ));
+            Ok(Attendants { orphans, watchdog })
         };
-        self.shared.orphans.get_or_try_init(first_job).await
+        self.shared.attendants.get_or_try_init(first_job).await
     }
 
     /// The directory a job runs in: absolute, existing.
@@ -393,6 +450,13 @@ impl ProcessRegistry {
             },
             _ => JobError::Resources(error),
         }
+    }
+}
+
+async fn announce_directory(store: Arc<Store>, watchdog: Watchdog) {
+    // An error is logged where it arises, and every write that needs the directory tries again.
+    if let Ok(directory) = store.directory().await {
+        watchdog.directory(directory.path());
     }
 }
 

@@ -68,6 +68,7 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         tracing::warn!("some processes did not end in time");
     }
     registry.store().remove();
+    registry.dismiss_watchdog().await;
     tracing::info!("server ended");
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::job::{
 use crate::output::log::OutputLog;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
+use crate::watchdog::Registration;
 
 /// How long after KILL a process may still be alive before it is named a survivor. Only one that the kernel cannot
 /// interrupt, or that we may not signal, takes this long.
@@ -39,6 +40,7 @@ pub(crate) struct Assignment {
     pub(crate) stop_grace: Duration,
     /// The job's place among the running ones, given back when nothing of it is alive.
     pub(crate) slot: OwnedSemaphorePermit,
+    pub(crate) registration: Registration,
     /// Told when the command has ended.
     pub(crate) ends: Arc<watch::Sender<u64>>,
     pub(crate) span: tracing::Span,
@@ -55,6 +57,7 @@ pub(crate) async fn watch(assignment: Assignment) {
         kill_at,
         stop_grace,
         slot,
+        registration,
         ends,
         span,
     } = assignment;
@@ -77,6 +80,7 @@ pub(crate) async fn watch(assignment: Assignment) {
         feeder.abort();
     }
     watcher.release().await;
+    drop(registration);
     drop(slot);
 }
 

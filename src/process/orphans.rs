@@ -19,6 +19,15 @@ pub(crate) fn marker(job: Uuid) -> String {
     format!("{MARKER_PREFIX}{}", job.simple())
 }
 
+/// The jobs whose mark is in an environment as `/proc` has it.
+#[cfg(target_os = "linux")]
+pub(crate) fn marks_in(environment: &[u8]) -> Vec<Uuid> {
+    let entries = environment.split(|byte| *byte == 0);
+    let ids = entries.filter_map(|entry| entry.strip_prefix(MARKER_PREFIX.as_bytes()));
+    ids.filter_map(|id| Uuid::try_parse_ascii(id.split(|byte| *byte == b'=').next()?).ok())
+        .collect()
+}
+
 const MARKER_PREFIX: &str = "BACKGROUND_COMMAND_MCP_JOB_";
 
 /// Which of our children are whose. Cheap to clone.
@@ -29,6 +38,8 @@ pub(crate) struct Orphans(Arc<Shared>);
 struct Shared {
     /// A leaf lock: held for a look-up or an insertion, nothing else happens under it.
     claims: Mutex<HashMap<Pid, Owner>>,
+    /// Orphans of unknown origin. Written by the keeper alone.
+    strays: watch::Sender<Vec<Pid>>,
     keeper: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
 
@@ -37,6 +48,8 @@ struct Shared {
 struct Owner {
     /// None for a process of the server's own.
     job: Option<Uuid>,
+    /// The inodes of the pipes that the job writes to.
+    pipes: Vec<u64>,
     leftovers: watch::Sender<Vec<Pid>>,
     /// Processes seen in the job's tree when it was being ended, with the time they were started.
     seen: HashMap<Pid, u64>,
@@ -56,6 +69,7 @@ impl Orphans {
         let (keeper, requests) = mpsc::unbounded_channel();
         let orphans = Self(Arc::new(Shared {
             claims: Mutex::default(),
+            strays: watch::Sender::new(Vec::new()),
             keeper,
         }));
         keeper::start(orphans.clone(), requests)?;
@@ -64,12 +78,13 @@ impl Orphans {
 
     /// To be called in the same breath as the spawn, without an await in between: the keeper, on the same thread, must
     /// not see a child that nobody has claimed.
-    pub(crate) fn claim(&self, pid: Pid, job: Option<Uuid>) -> Claim {
+    pub(crate) fn claim(&self, pid: Pid, job: Option<Uuid>, pipes: Vec<u64>) -> Claim {
         let (leftovers, seen_by_claim) = watch::channel(Vec::new());
         self.claims().insert(
             pid,
             Owner {
                 job,
+                pipes,
                 leftovers,
                 seen: HashMap::new(),
             },
@@ -88,6 +103,11 @@ impl Orphans {
             // An error means that the keeper is gone, with the runtime; nobody has a use for the answer then.
             drop(looked.await);
         }
+    }
+
+    /// Orphans of which nobody knows whose they are, as of the last look.
+    pub(crate) fn strays(&self) -> Vec<Pid> {
+        self.0.strays.borrow().clone()
     }
 
     fn claims(&self) -> MutexGuard<'_, HashMap<Pid, Owner>> {
@@ -134,11 +154,11 @@ mod keeper {
 
     use rustix::process::{WaitId, WaitIdOptions, getpgid, set_child_subreaper, waitid};
     use tokio::signal::unix::{Signal, SignalKind, signal};
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::{mpsc, oneshot, watch};
     use tokio::task::spawn_blocking;
     use uuid::Uuid;
 
-    use super::{MARKER_PREFIX, Orphans};
+    use super::{Orphans, marks_in};
     use crate::process::Pid;
     use crate::process::proc_fs::{self, Stat};
 
@@ -220,70 +240,83 @@ mod keeper {
         }
 
         fn publish(&self) {
-            for owner in self
-                .orphans
-                .claims()
-                .values()
-                .filter(|owner| owner.job.is_some())
-            {
-                let theirs = self
-                    .adopted
-                    .iter()
-                    .filter(|(_, job)| **job == owner.job)
-                    .map(|(pid, _)| *pid);
-                let mut theirs: Vec<Pid> = theirs.collect();
-                theirs.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
-                owner.leftovers.send_if_modified(|known| {
-                    let changed = *known != theirs;
-                    *known = theirs;
-                    changed
-                });
-            }
-        }
-
-        /// Whose process this is: of the job in whose tree it was seen, whose group it is in, whose mark it carries, or
-        /// of the only job that it can have come from. No answer is better than a wrong one.
-        async fn owner_of(&self, pid: Pid) -> Option<Uuid> {
-            let started = Stat::read(pid)?.started;
-            let group = getpgid(Some(pid)).ok();
-            {
-                let claims = self.orphans.claims();
-                let seen = |pid: Pid| {
-                    claims
-                        .values()
-                        .find(|owner| owner.seen.get(&pid) == Some(&started))
-                };
-                let in_group = group.and_then(|group| claims.get(&group));
-                if let Some(owner) = seen(pid).or(in_group) {
-                    return owner.job;
+            for owner in self.orphans.claims().values() {
+                if owner.job.is_some() {
+                    replace(&owner.leftovers, self.adopted_from(owner.job));
                 }
             }
+            replace(&self.orphans.0.strays, self.adopted_from(None));
+        }
+
+        fn adopted_from(&self, job: Option<Uuid>) -> Vec<Pid> {
+            let theirs = self.adopted.iter().filter(|(_, owner)| **owner == job);
+            let mut theirs: Vec<Pid> = theirs.map(|(pid, _)| *pid).collect();
+            theirs.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+            theirs
+        }
+
+        /// Whose process this is. No answer is better than a wrong one.
+        async fn owner_of(&self, pid: Pid) -> Option<Uuid> {
+            let started = Stat::read(pid)?.started;
+            if let Some(job) = self.known_owner(pid, started) {
+                return Some(job);
+            }
             // Reading another process's memory may block for as long as that process's page faults do.
-            let environment = spawn_blocking(move || proc_fs::environment(pid))
-                .await
-                .unwrap_or_default();
-            let marks = marks_in(&environment);
-            let suspects: Vec<(Pid, Uuid)> = {
-                let claims = self.orphans.claims();
+            let look = move || {
+                (
+                    marks_in(&proc_fs::environment(pid)),
+                    proc_fs::open_pipes(pid),
+                )
+            };
+            let (marks, pipes) = spawn_blocking(look).await.unwrap_or_default();
+            let claims = self.orphans.claims();
+            let jobs = || {
                 claims
                     .iter()
-                    .filter_map(|(leader, owner)| Some((*leader, owner.job?)))
-                    .collect()
+                    .filter_map(|(leader, owner)| Some((*leader, owner, owner.job?)))
             };
-            if let Some((_, job)) = suspects.iter().find(|(_, job)| marks.contains(job)) {
-                return Some(*job);
+            let by_mark = jobs().find(|(_, _, job)| marks.contains(job));
+            let by_pipe =
+                || jobs().find(|(_, owner, _)| owner.pipes.iter().any(|pipe| pipes.contains(pipe)));
+            if let Some((_, _, job)) = by_mark.or_else(by_pipe) {
+                return Some(job);
             }
+            let suspects: Vec<(Pid, Uuid)> = jobs().map(|(leader, _, job)| (leader, job)).collect();
+            drop(claims);
+            self.only_suspect(&suspects, started)
+        }
+
+        /// The job in whose tree it was seen, or whose group it is in.
+        fn known_owner(&self, pid: Pid, started: u64) -> Option<Uuid> {
+            let claims = self.orphans.claims();
+            let was_seen = claims
+                .values()
+                .find(|owner| owner.seen.get(&pid) == Some(&started));
+            let in_group = || claims.get(&getpgid(Some(pid)).ok()?);
+            was_seen.or_else(in_group)?.job
+        }
+
+        /// The only job that it can have come from: it has left the group, dropped the mark and closed the pipes.
+        fn only_suspect(&self, jobs: &[(Pid, Uuid)], started: u64) -> Option<Uuid> {
             if !self.inherited.is_empty() {
                 return None;
             }
-            let mut born_before = suspects.into_iter().filter(|(leader, _)| {
-                Stat::read(*leader).is_some_and(|leader| leader.started <= started)
-            });
-            match (born_before.next(), born_before.next()) {
-                (Some((_, job)), None) => Some(job),
+            let is_older =
+                |leader: Pid| Stat::read(leader).is_some_and(|leader| leader.started <= started);
+            let mut suspects = jobs.iter().filter(|(leader, _)| is_older(*leader));
+            match (suspects.next(), suspects.next()) {
+                (Some((_, job)), None) => Some(*job),
                 _ => None,
             }
         }
+    }
+
+    fn replace(published: &watch::Sender<Vec<Pid>>, now: Vec<Pid>) {
+        published.send_if_modified(|known| {
+            let changed = *known != now;
+            *known = now;
+            changed
+        });
     }
 
     /// Takes an ended orphan off the kernel's hands; false if it is still alive.
@@ -295,13 +328,6 @@ mod keeper {
             ),
             Ok(None)
         )
-    }
-
-    fn marks_in(environment: &[u8]) -> Vec<Uuid> {
-        let entries = environment.split(|byte| *byte == 0);
-        let ids = entries.filter_map(|entry| entry.strip_prefix(MARKER_PREFIX.as_bytes()));
-        ids.filter_map(|id| Uuid::try_parse_ascii(id.split(|byte| *byte == b'=').next()?).ok())
-            .collect()
     }
 }
 

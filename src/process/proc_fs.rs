@@ -6,6 +6,7 @@ use super::Pid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) pid: Pid,
+    pub(crate) parent: Option<Pid>,
     pub(crate) group: i32,
     /// Ended, but not yet reaped.
     pub(crate) is_zombie: bool,
@@ -39,6 +40,7 @@ impl Stat {
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Self {
             pid,
+            parent: Pid::from_raw(fields.get(1)?.parse().ok()?),
             group: fields.get(2)?.parse().ok()?,
             is_zombie: matches!(*fields.first()?, "Z" | "X"),
             cpu_ticks: number(14)? + number(15)? + number(16)? + number(17)?,
@@ -78,6 +80,47 @@ fn parse_pids(list: &str) -> Vec<Pid> {
         .collect()
 }
 
+/// The inodes of the pipes that a process holds.
+#[cfg(target_os = "linux")]
+pub(crate) fn open_pipes(pid: Pid) -> Vec<u64> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())) else {
+        return Vec::new();
+    };
+    let links = entries
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links
+        .filter_map(|link| {
+            link.to_str()?
+                .strip_prefix("pipe:[")?
+                .strip_suffix(']')?
+                .parse()
+                .ok()
+        })
+        .collect()
+}
+
+/// Every process there is.
+#[cfg(target_os = "linux")]
+pub(crate) fn everyone() -> Vec<Stat> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    pids.filter_map(Stat::read).collect()
+}
+
+/// The present in the unit of `Stat::started`.
+#[cfg(target_os = "linux")]
+pub(crate) fn now_in_ticks() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let ticks_per_second = rustix::param::clock_ticks_per_second();
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or_default();
+    now.tv_sec.unsigned_abs() * ticks_per_second + nanoseconds * ticks_per_second / 1_000_000_000
+}
+
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn children(_parent: Pid) -> Vec<Pid> {
     Vec::new()
@@ -99,6 +142,7 @@ mod tests {
         let pid = Pid::from_raw(77).expect("not zero");
         let expected = Stat {
             pid,
+            parent: Pid::from_raw(1),
             group: 76,
             is_zombie: false,
             cpu_ticks: 50,

@@ -1,7 +1,7 @@
 //! Starts a shell command in its own process group.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -58,7 +58,15 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .and_then(|pid| i32::try_from(pid).ok())
         .and_then(Pid::from_raw);
     let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
-    let claim = orphans.claim(pid, Some(order.job));
+    let streams = [
+        child.stdout.as_ref().map(AsFd::as_fd),
+        child.stderr.as_ref().map(AsFd::as_fd),
+    ];
+    let inodes = streams
+        .into_iter()
+        .flatten()
+        .filter_map(|pipe| Some(rustix::fs::fstat(pipe).ok()?.st_ino));
+    let claim = orphans.claim(pid, Some(order.job), inodes.collect());
     let parts = (|| {
         let stdin = child.stdin.take();
         let stdout = receiver(child.stdout.take().map(|pipe| pipe.into_owned_fd()))?;

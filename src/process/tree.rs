@@ -3,14 +3,15 @@
 //! The tree is the leader's process group and, on Linux, every descendant of the leader and of the orphans that the
 //! server adopted from it. Elsewhere it is the group alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::Pid;
 use super::leader::Leader;
-use super::orphans::Claim;
+use super::orphans::{Claim, Orphans};
 use super::proc_fs::{self, Stat};
 use crate::job::Exit;
 
@@ -105,8 +106,10 @@ impl Tree {
 
     /// Signals the group, and each member that has left it.
     pub(crate) async fn signal(&self, signal: Signal) {
+        // Looked for first: once their parents are gone, nothing may tell any more whose some of them were.
+        let members = self.members().await;
         self.leader.signal_group(signal);
-        for member in self.members().await {
+        for member in members {
             if member.group != self.leader.pid().as_raw_nonzero().get() {
                 signal_exactly(&member, signal);
             }
@@ -126,6 +129,33 @@ impl Tree {
         }
     }
 }
+
+/// Ends the orphans of which nobody knows what job they came from, and whatever descends from them: for the end of the
+/// server, which none of its jobs' processes may outlive.
+pub(crate) async fn end_strays(orphans: &Orphans, grace: Duration) {
+    let kill_at = Instant::now() + grace;
+    let mut signal = Signal::TERM;
+    loop {
+        orphans.look().await;
+        let roots = orphans.strays();
+        if roots.is_empty() {
+            return;
+        }
+        for stray in spawn_blocking(move || walk(&roots))
+            .await
+            .unwrap_or_default()
+        {
+            signal_exactly(&stray, signal);
+        }
+        if Instant::now() >= kill_at {
+            signal = Signal::KILL;
+        }
+        sleep(LOOK_FOR_STRAYS_EVERY).await;
+    }
+}
+
+/// How often to see whether the strays have ended.
+const LOOK_FOR_STRAYS_EVERY: Duration = Duration::from_millis(20);
 
 /// What the job with this leader, which may have ended, and these leftovers uses now. Blocks for some reads of `/proc`.
 pub(crate) fn usage(leader: u32, leftovers: &[u32]) -> Usage {
@@ -165,7 +195,7 @@ fn walk(roots: &[Pid]) -> Vec<Stat> {
 /// Signals this process and no other, even if it has ended meanwhile and its pid was given to somebody else: the check
 /// comes after the pidfd was opened, and a pidfd stays with one process.
 #[cfg(target_os = "linux")]
-fn signal_exactly(process: &Stat, signal: Signal) {
+pub(crate) fn signal_exactly(process: &Stat, signal: Signal) {
     use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
     let Ok(pidfd) = pidfd_open(process.pid, PidfdFlags::empty()) else {

@@ -1,0 +1,278 @@
+//! The second process, which ends the jobs when the server itself is killed.
+//!
+//! It is this same binary, started at the first job, in a process group of its own. Its standard input is a pipe on
+//! which the server says which jobs have processes. However the server ends, the kernel closes that pipe, and the
+//! watchdog ends what is still there. It is told of a job before the job is started, by its marker, so no instant is
+//! left in which a job could escape it. If the watchdog itself is killed, it is replaced.
+
+mod duty;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::job::Job;
+use crate::process::Pid;
+use crate::process::orphans::{Claim, Orphans};
+
+pub use duty::stand_by;
+
+/// The argument that makes this binary a watchdog.
+const ARGUMENT: &str = "--watchdog";
+
+/// How long to leave it before a watchdog that ended is replaced, should it end again and again.
+const BETWEEN_STARTS: Duration = Duration::from_millis(200);
+
+/// How long the server waits at its end to see the watchdog go.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// Whether this process was started to be a watchdog.
+pub fn is_watchdog() -> bool {
+    std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == ARGUMENT)
+}
+
+/// What the server says to its watchdog, one line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Notice {
+    /// A job is about to be started.
+    Expect(Uuid),
+    /// It leads this process group.
+    Started(Uuid, i32),
+    /// Nothing of it is alive.
+    Gone(Uuid),
+    /// Where output goes: to be removed at the end.
+    Directory(String),
+}
+
+impl Notice {
+    fn to_line(&self) -> String {
+        match self {
+            Self::Expect(job) => format!("expect {job}\n"),
+            Self::Started(job, group) => format!("started {job} {group}\n"),
+            Self::Gone(job) => format!("gone {job}\n"),
+            // A newline in a path would end the line early; such a directory is left to the next server's sweep.
+            Self::Directory(path) => {
+                format!("directory {}\n", path.lines().next().unwrap_or_default())
+            }
+        }
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (kind, rest) = line.split_once(' ')?;
+        match kind {
+            "expect" => Some(Self::Expect(rest.parse().ok()?)),
+            "started" => {
+                let (job, group) = rest.split_once(' ')?;
+                Some(Self::Started(job.parse().ok()?, group.parse().ok()?))
+            }
+            "gone" => Some(Self::Gone(rest.parse().ok()?)),
+            "directory" => Some(Self::Directory(rest.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// The server's end of the pipe. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Watchdog(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// None while there is no watchdog. A leaf lock: held to clone or to replace what is in it.
+    pipe: Mutex<Option<Arc<OwnedFd>>>,
+    dismissed: CancellationToken,
+    gone: CancellationToken,
+}
+
+/// A job that the watchdog knows of, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    watchdog: Watchdog,
+    job: Uuid,
+}
+
+/// What a watchdog that takes over has to be told.
+pub(crate) trait Situation: Send + 'static {
+    fn jobs(&self) -> Vec<Job>;
+    fn directory(&self) -> Option<PathBuf>;
+}
+
+impl Watchdog {
+    /// Starts the watchdog, and from then on replaces it whenever it ends. To be called within the runtime.
+    pub(crate) fn start(orphans: &Orphans, situation: impl Situation) -> Self {
+        let watchdog = Self(Arc::new(Shared {
+            pipe: Mutex::new(None),
+            dismissed: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        }));
+        let first = watchdog.launch(orphans);
+        tokio::spawn(watchdog.clone().keep(first, orphans.clone(), situation));
+        watchdog
+    }
+
+    /// Tells of a job that is about to be started.
+    pub(crate) fn register(&self, job: Uuid) -> Registration {
+        self.say(&Notice::Expect(job));
+        Registration {
+            watchdog: self.clone(),
+            job,
+        }
+    }
+
+    /// Tells where output goes.
+    pub(crate) fn directory(&self, path: &Path) {
+        self.say(&Notice::Directory(path.display().to_string()));
+    }
+
+    /// Closes the pipe, so that the watchdog does what is left to do and ends. With nothing left that takes an instant.
+    pub(crate) async fn dismiss(&self) {
+        self.0.dismissed.cancel();
+        drop(self.pipe().take());
+        // An error means that it still has something to do, which it will do without us.
+        drop(timeout(FAREWELL, self.0.gone.cancelled()).await);
+    }
+
+    fn say(&self, notice: &Notice) {
+        let Some(pipe) = self.pipe().clone() else {
+            return;
+        };
+        let line = notice.to_line();
+        if !matches!(rustix::io::write(&*pipe, line.as_bytes()), Ok(written) if written == line.len())
+        {
+            // One that does not read is as good as none. Without its pipe it ends, and the keeper replaces it.
+            drop(self.pipe().take());
+        }
+    }
+
+    fn launch(&self, orphans: &Orphans) -> io::Result<(Child, Claim)> {
+        let mut child = Command::new(own_program()?)
+            .arg0(env!("CARGO_PKG_NAME"))
+            .arg(ARGUMENT)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let raw = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw);
+        let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
+        let claim = orphans.claim(pid, None, Vec::new());
+        let stdin = child
+            .stdin
+            .take()
+            .ok_or_else(|| io::Error::other("a piped stream has no pipe"))?;
+        // The runtime has made our end non-blocking: a watchdog that hangs does not hang the server.
+        let pipe = stdin.into_owned_fd()?;
+        self.pipe().replace(Arc::new(pipe));
+        Ok((child, claim))
+    }
+
+    async fn keep(
+        self,
+        first: io::Result<(Child, Claim)>,
+        orphans: Orphans,
+        situation: impl Situation,
+    ) {
+        let mut launched = first;
+        loop {
+            match launched {
+                Ok((mut child, _claim)) => {
+                    let end = child.wait().await;
+                    drop(self.pipe().take());
+                    if self.0.dismissed.is_cancelled() {
+                        self.0.gone.cancel();
+                        return;
+                    }
+                    tracing::warn!(?end, "the watchdog ended, starting another");
+                }
+                Err(error) => tracing::warn!(%error, "the watchdog could not be started"),
+            }
+            sleep(BETWEEN_STARTS).await;
+            launched = self.launch(&orphans);
+            self.brief(&situation);
+        }
+    }
+
+    /// Tells a watchdog that takes over what its predecessor knew.
+    fn brief(&self, situation: &impl Situation) {
+        if let Some(directory) = situation.directory() {
+            self.directory(&directory);
+        }
+        for job in situation.jobs() {
+            if let Ok(group) = i32::try_from(job.pid()) {
+                self.say(&Notice::Started(job.id(), group));
+            }
+        }
+    }
+
+    fn pipe(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+        self.0.pipe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registration {
+    /// The job was started and leads this process group.
+    pub(crate) fn started(&self, pid: u32) {
+        if let Ok(group) = i32::try_from(pid) {
+            self.watchdog.say(&Notice::Started(self.job, group));
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.watchdog.say(&Notice::Gone(self.job));
+    }
+}
+
+/// This very program: by its own path, which is what `ps` shows, or if another file is there by now, by the kernel's
+/// link to the one that runs.
+fn own_program() -> io::Result<PathBuf> {
+    let by_path = std::env::current_exe()?;
+    let running = Path::new("/proc/self/exe");
+    let identity = |path: &Path| {
+        std::fs::metadata(path)
+            .map(|file| (file.dev(), file.ino()))
+            .ok()
+    };
+    match identity(running) {
+        Some(this) if identity(&by_path) != Some(this) => Ok(running.to_owned()),
+        _ => Ok(by_path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_read_as_it_was_said() {
+        let job = Uuid::new_v4();
+        let notices = [
+            Notice::Expect(job),
+            Notice::Started(job, 4711),
+            Notice::Gone(job),
+            Notice::Directory("/a b/c".to_owned()),
+        ];
+        for notice in notices {
+            assert_eq!(
+                Notice::parse(notice.to_line().trim_end_matches('\n')),
+                Some(notice)
+            );
+        }
+        assert_eq!(Notice::parse("started x 1"), None);
+    }
+}
