@@ -168,22 +168,19 @@ async fn left_in_the_background(agent: &Agent) -> Result<()> {
 
 async fn server_closed(agent: Agent) -> Result<()> {
     heading("The end of the server: its input is closed while a job runs");
-    let (pids, files) = start_family(&agent).await?;
+    let family = start_family(&agent).await?;
     let closed = Instant::now();
     agent.close().await?;
-    say(&format!(
-        "The server ended after {} ms.",
-        closed.elapsed().as_millis()
-    ));
-    all_gone(&pids).await?;
-    check(!files.exists(), "the files with its output are gone")
+    let took = closed.elapsed().as_millis();
+    say(&format!("The server ended after {took} ms."));
+    nothing_left(family).await
 }
 
 async fn server_killed(agent: Agent) -> Result<()> {
     heading("The end of another server: killed with SIGKILL while a job runs");
-    let (pids, _) = start_family(&agent).await?;
+    let family = start_family(&agent).await?;
     agent.kill_server()?;
-    all_gone(&pids).await
+    nothing_left(family).await
 }
 
 /// Starts a job of several processes; answers the pids of two and the directory with its output.
@@ -199,13 +196,18 @@ async fn start_family(agent: &Agent) -> Result<([i64; 2], PathBuf)> {
     Ok(([shell, child], directory.to_owned()))
 }
 
-async fn all_gone(pids: &[i64]) -> Result<()> {
+async fn nothing_left((pids, files): ([i64; 2], PathBuf)) -> Result<()> {
+    let is_there = || files.exists() || !pids.iter().all(|pid| is_gone(*pid));
     let deadline = Instant::now() + Duration::from_secs(3);
-    while !pids.iter().all(|pid| is_gone(*pid)) && Instant::now() < deadline {
+    while is_there() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let all = pids.iter().all(|pid| is_gone(*pid));
-    check(all, &format!("the processes of its job are gone: {pids:?}"))
+    let gone = pids.iter().all(|pid| is_gone(*pid));
+    check(
+        gone,
+        &format!("the processes of its job are gone: {pids:?}"),
+    )?;
+    check(!files.exists(), "the files with its output are gone")
 }
 
 fn is_silent(reply: &Value) -> bool {
