@@ -3,6 +3,7 @@
 pub(crate) mod leader;
 pub(crate) mod orphans;
 pub(crate) mod proc_fs;
+pub(crate) mod remains;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod tree;

@@ -45,6 +45,10 @@ struct Shared {
 
 /// Who started one of our children.
 #[derive(Debug)]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "nobody is adopted there")
+)]
 struct Owner {
     /// None for a process of the server's own.
     job: Option<Uuid>,
@@ -128,6 +132,7 @@ impl Claim {
     }
 
     /// Resolves when `leftovers` has changed since the last call.
+    #[cfg(target_os = "linux")]
     pub(crate) async fn changed(&mut self) {
         if self.leftovers.changed().await.is_err() {
             std::future::pending().await

@@ -32,7 +32,7 @@ impl Stat {
     }
 
     /// See proc_pid_stat(5). The second field, the name in parentheses, may itself hold spaces and parentheses.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    #[cfg(any(target_os = "linux", test))]
     fn parse(pid: Pid, line: &str) -> Option<Self> {
         let after_name = line.rsplit_once(") ")?.1;
         let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();

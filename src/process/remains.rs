@@ -1,0 +1,170 @@
+//! What is left of the jobs of a server that is gone, and how to end it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub(crate) use imp::end;
+
+/// Jobs that had processes when their server ended, with their process groups as far as they are known.
+pub(crate) type Jobs = HashMap<Uuid, Option<i32>>;
+
+/// How long after TERM what is left gets KILL.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long KILL is repeated.
+#[cfg(target_os = "linux")]
+const HOPE: Duration = Duration::from_secs(2);
+
+/// How often to look whether all have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+#[cfg(target_os = "linux")]
+mod imp {
+    use std::collections::HashMap;
+    use std::thread::sleep;
+    use std::time::Instant;
+
+    use rustix::process::Signal;
+
+    use super::{GRACE, HOPE, Jobs, LOOK_EVERY};
+    use crate::process::Pid;
+    use crate::process::orphans::marks_in;
+    use crate::process::proc_fs::{self, Stat};
+    use crate::process::tree::signal_exactly;
+
+    /// TERM, a grace, then KILL until nothing is left.
+    pub(crate) fn end(jobs: &Jobs) {
+        let mut search = Search::new(jobs);
+        for member in search.members() {
+            signal_exactly(&member, Signal::TERM);
+            signal_exactly(&member, Signal::CONT);
+        }
+        let kill_at = Instant::now() + GRACE;
+        while Instant::now() < kill_at && search.any_is_alive() {
+            sleep(LOOK_EVERY);
+        }
+        let give_up_at = Instant::now() + HOPE;
+        while Instant::now() < give_up_at {
+            let left = search.members();
+            if left.is_empty() {
+                return;
+            }
+            for member in left {
+                signal_exactly(&member, Signal::KILL);
+            }
+            sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Finds the processes of the jobs. Nobody adopts them for us, so the whole process table is looked through.
+    struct Search<'a> {
+        jobs: &'a Jobs,
+        /// When the server was gone, in clock ticks since boot. Until then its unreaped children kept the groups' ids from
+        /// being used again, so that whoever is in such a group and was started before is a job's.
+        gone_at: u64,
+        /// Everyone found so far, by pid, with the time of its start.
+        known: HashMap<Pid, u64>,
+    }
+
+    impl<'a> Search<'a> {
+        fn new(jobs: &'a Jobs) -> Self {
+            Self {
+                jobs,
+                gone_at: proc_fs::now_in_ticks(),
+                known: HashMap::new(),
+            }
+        }
+
+        fn any_is_alive(&self) -> bool {
+            self.known
+                .iter()
+                .any(|(pid, started)| is_alive(*pid, *started))
+        }
+
+        /// Everyone of the jobs who is alive: by group, by marker, by descent.
+        fn members(&mut self) -> Vec<Stat> {
+            let own = rustix::process::getpid();
+            let everyone: Vec<Stat> = proc_fs::everyone()
+                .into_iter()
+                .filter(|process| !process.is_zombie && process.pid != own)
+                .collect();
+            for process in &everyone {
+                let in_group = self
+                    .jobs
+                    .values()
+                    .any(|group| *group == Some(process.group));
+                if (in_group && process.started <= self.gone_at) || self.is_marked(process) {
+                    self.known.insert(process.pid, process.started);
+                }
+            }
+            loop {
+                let before = self.known.len();
+                for process in &everyone {
+                    if self.known.contains_key(&process.pid) {
+                        continue;
+                    }
+                    if process
+                        .parent
+                        .is_some_and(|parent| self.known.contains_key(&parent))
+                    {
+                        self.known.insert(process.pid, process.started);
+                    }
+                }
+                if self.known.len() == before {
+                    break;
+                }
+            }
+            everyone
+                .into_iter()
+                .filter(|process| self.known.get(&process.pid) == Some(&process.started))
+                .collect()
+        }
+
+        fn is_marked(&self, process: &Stat) -> bool {
+            let marks = marks_in(&proc_fs::environment(process.pid));
+            marks.iter().any(|job| self.jobs.contains_key(job))
+        }
+    }
+
+    fn is_alive(pid: Pid, started: u64) -> bool {
+        Stat::read(pid).is_some_and(|now| now.started == started && !now.is_zombie)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod imp {
+    use std::thread::sleep;
+    use std::time::Instant;
+
+    use rustix::process::{Signal, kill_process_group, test_kill_process_group};
+
+    use super::{GRACE, Jobs, LOOK_EVERY};
+    use crate::process::Pid;
+
+    /// Groups are all that is known where there is no `/proc`.
+    pub(crate) fn end(jobs: &Jobs) {
+        let groups: Vec<Pid> = jobs
+            .values()
+            .filter_map(|group| Pid::from_raw((*group)?))
+            .collect();
+        let signal = |signal| {
+            for group in &groups {
+                // One that has ended by itself is no error.
+                let _ = kill_process_group(*group, signal);
+            }
+        };
+        signal(Signal::TERM);
+        signal(Signal::CONT);
+        let kill_at = Instant::now() + GRACE;
+        while Instant::now() < kill_at
+            && groups
+                .iter()
+                .any(|group| test_kill_process_group(*group).is_ok())
+        {
+            sleep(LOOK_EVERY);
+        }
+        signal(Signal::KILL);
+    }
+}
