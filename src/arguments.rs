@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::words::cut;
+
 /// The longest duration that a parameter takes. A year is beyond any use and far from where clocks overflow.
 const MOST_SECONDS: f64 = 366.0 * 86_400.0;
 
@@ -158,14 +160,6 @@ fn wrong_type(name: &str, wanted: &str, value: &Value) -> String {
         "{name} must be {wanted}, not {}",
         cut(&value.to_string(), 60)
     )
-}
-
-/// The first characters of a text.
-pub(crate) fn cut(text: &str, max_chars: usize) -> String {
-    match text.char_indices().nth(max_chars) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -9,13 +9,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::deliveries::{Deliveries, News};
-use crate::hints;
 use crate::job::Job;
 use crate::registry::ProcessRegistry;
-use crate::texts;
 use crate::transport::ReplySlot;
 use crate::wait::{Patience, Progress};
 use crate::wire::Reply;
+use crate::{hints, texts};
 
 /// Ids in `also_ended`.
 const ALSO_ENDED: usize = 5;

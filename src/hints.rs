@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::arguments::cut;
 use crate::job::{Cause, Exit, Snapshot};
 use crate::output::cursor::Cursor;
 use crate::output::view::Cut;
-use crate::texts::{span, thousands};
+use crate::words::{cut, span, thousands};
 
 /// How long a job must be silent before that is worth a word.
 const LONG_SILENCE: Duration = Duration::from_secs(60);

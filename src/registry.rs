@@ -291,6 +291,13 @@ impl ProcessRegistry {
         drop(spawn_blocking(move || discard(&store, &job)).await);
     }
 
+    /// Whether more results are kept than `--max-finished` allows.
+    pub(crate) fn has_too_many_finished(&self) -> bool {
+        let mut chronicle = self.chronicle();
+        chronicle.settle();
+        chronicle.finished.len() > self.config().max_finished
+    }
+
     /// Removes the results that have expired or that are more than the bounds allow, oldest first. A job of which
     /// something is alive stays.
     pub(crate) async fn evict(&self, now: Instant) {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::task::spawn_blocking;
 
-use crate::arguments::cut;
 use crate::hints::{self, Facts};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
 use crate::output::cursor::Cursor;
@@ -17,6 +16,7 @@ use crate::process::signals;
 use crate::process::tree::{Usage, usage};
 use crate::texts;
 use crate::wire::{GetReply, ListEntry};
+use crate::words::cut;
 
 /// Most characters of the command in a get reply, and in a list.
 const COMMAND_CHARS: usize = 1000;
@@ -24,6 +24,9 @@ const LISTED_COMMAND_CHARS: usize = 200;
 
 /// Characters of the tail that a look at a running job shows when the call names no number.
 const RUNNING_CHARS: usize = 2000;
+
+/// Characters of the tail in which progress looks for the last line.
+const PROGRESS_CHARS: usize = 600;
 
 /// What of the output a reply shows.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +115,29 @@ pub(crate) async fn job_reply(
     reply.output = shown.output;
     reply.error = shown.error;
     reply
+}
+
+/// What a call that waits for this job says in between.
+pub(crate) async fn progress(job: &Job, store: &Store) -> String {
+    let snapshot = job.snapshot();
+    let bytes = snapshot.record.stdout.end + snapshot.record.stderr.end;
+    let reading = Reading {
+        cursor: None,
+        max_chars: None,
+        default_chars: PROGRESS_CHARS,
+    };
+    let shown = show(&snapshot, store, reading).await;
+    let last_line = |text: &str| {
+        text.trim_end()
+            .lines()
+            .next_back()
+            .map(str::trim)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (output, error) = (last_line(&shown.output), last_line(&shown.error));
+    let last = if output.is_empty() { error } else { output };
+    texts::progress(snapshot.elapsed(), bytes, &last)
 }
 
 /// What the tree has used until now, if it may be worth comparing after a wait.

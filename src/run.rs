@@ -50,6 +50,7 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
     close_on_signals(&closing).context("signal handlers could not be installed")?;
     let registry = ProcessRegistry::new(config, closing.clone());
+    log_start(&registry);
     let transport =
         Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
     tokio::spawn(sweep(registry.clone()));
@@ -71,6 +72,28 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     registry.dismiss_watchdog().await;
     tracing::info!("server ended");
     Ok(())
+}
+
+/// The one line from which a person sees what was configured.
+fn log_start(registry: &ProcessRegistry) {
+    let config = registry.config();
+    let cwd = config
+        .cwd
+        .clone()
+        .or_else(|| std::env::current_dir().ok())
+        .unwrap_or_default();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        shell = %config.shell,
+        cwd = %cwd.display(),
+        output_dir = %registry.store().root().display(),
+        max_running = config.max_running,
+        max_finished = config.max_finished,
+        retention_seconds = config.retention_seconds.as_secs_f64(),
+        max_output_bytes = config.max_output_bytes,
+        max_total_bytes = config.max_total_bytes,
+        "server started"
+    );
 }
 
 /// The signals that end a server close this one in good order.

@@ -24,7 +24,9 @@ pub(crate) fn of_reply<T: JsonSchema>() -> Arc<JsonObject> {
         .for_serialize()
         .into_generator()
         .into_root_schema_for::<T>();
-    Arc::new(simplify(schema.to_value()))
+    let mut reply = simplify(schema.to_value());
+    drop_descriptions(&mut reply);
+    Arc::new(reply)
 }
 
 /// Keywords that say nothing a model needs and that some client stumbles over.
@@ -40,6 +42,16 @@ fn simplify(schema: Value) -> Map<String, Value> {
     object.remove("description");
     simplify_object(&mut object);
     object
+}
+
+/// What replies mean, their tools' descriptions say; comments on the types are for readers of the code.
+fn drop_descriptions(object: &mut Map<String, Value>) {
+    object.retain(|keyword, value| keyword != "description" || value.is_object());
+    for value in object.values_mut() {
+        if let Value::Object(inner) = value {
+            drop_descriptions(inner);
+        }
+    }
 }
 
 fn simplify_object(object: &mut Map<String, Value>) {

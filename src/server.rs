@@ -19,18 +19,17 @@ use crate::arguments::Arguments;
 use crate::call::{Call, Told, result};
 use crate::config::MAX_CHARS_LIMIT;
 use crate::deliveries::{Deliveries, News};
-use crate::hints;
 use crate::job::{Job, JobError};
 use crate::output::cursor::Cursor;
 use crate::registry::{ProcessRegistry, Start};
-use crate::report::{Circumstances, Reading, cpu_now, job_reply, list_entries};
+use crate::report::{Circumstances, Reading, cpu_now, job_reply, list_entries, progress};
 use crate::schema::{of_parameters, of_reply};
-use crate::texts;
 use crate::wait::{self, Pattern, Search};
 use crate::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
 };
+use crate::{hints, texts};
 
 /// Finished jobs in a list.
 const LISTED_FINISHED: usize = 20;
@@ -245,7 +244,7 @@ impl Server {
         let mut hint = String::new();
         if !wait.asked.is_zero() {
             let (running, ..) = self.registry.list(0);
-            let status = || texts::waiting_for_any(running.len());
+            let status = || std::future::ready(texts::waiting_for_any(running.len()));
             let ended = call
                 .patience(wait)
                 .until(wait::for_any_end(&self.registry), status)
@@ -366,7 +365,7 @@ impl Server {
         pattern: Option<Pattern>,
         reading: Reading,
     ) -> GetReply {
-        let status = || wait::status(&job.snapshot());
+        let status = || progress(job, self.registry.store());
         let patience = call.patience(wait);
         let mut circumstances = Circumstances {
             wait,

@@ -1,4 +1,4 @@
-//! Evicts on an interval, and at once when the store grows too large.
+//! Evicts on an interval, and at once when there are too many results or too much output.
 
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,16 @@ pub(crate) async fn sweep(registry: ProcessRegistry) {
         .max(SHORTEST_INTERVAL);
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ends = registry.ends();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = registry.store().under_pressure() => {}
+            Ok(()) = ends.changed() => {
+                if !registry.has_too_many_finished() {
+                    continue;
+                }
+            }
         }
         registry.evict(Instant::now()).await;
     }

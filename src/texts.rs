@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::arguments::cut;
 use crate::config::Config;
 use crate::job::{Job, JobError};
+use crate::words::{cut, plain, span, thousands};
 
 /// Most characters of a failure's message.
 const MAX_MESSAGE_CHARS: usize = 4000;
@@ -155,9 +155,13 @@ pub(crate) fn internal_error(what: &str) -> String {
 }
 
 /// What a waiting call says in between.
-pub(crate) fn progress(elapsed: Duration, bytes: u64) -> String {
+pub(crate) fn progress(elapsed: Duration, bytes: u64, last_line: &str) -> String {
+    let last = match last_line {
+        "" => String::new(),
+        line => format!(", last: {}", cut(line, 80)),
+    };
     format!(
-        "running {}, {} bytes of output",
+        "running {}, {} bytes of output{last}",
         span(elapsed),
         thousands(bytes)
     )
@@ -265,42 +269,4 @@ fn one_line(job: &Job) -> String {
 
 fn first_line(command: &str) -> String {
     command.trim().lines().next().unwrap_or_default().to_owned()
-}
-
-/// An error of the operating system without its number.
-fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-/// A duration for people: `45 s`, `12 min`, `1 h`, `1.5 h`.
-pub(crate) fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    let rounded = |number: f64| format!("{}", (number * 10.0).round() / 10.0);
-    match duration.as_secs() {
-        0..120 => format!(
-            "{} s",
-            if seconds < 10.0 {
-                rounded(seconds)
-            } else {
-                format!("{seconds:.0}")
-            }
-        ),
-        120..3600 => format!("{} min", rounded(seconds / 60.0)),
-        _ => format!("{} h", rounded(seconds / 3600.0)),
-    }
-}
-
-/// `1234567` as `1,234,567`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let groups = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(String::from_utf8_lossy);
-    groups.collect::<Vec<_>>().join(",")
 }

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Job, JobState, Snapshot, Tree};
+use crate::job::{Job, JobState, Tree};
 use crate::output::cursor::{Cursor, Position};
 use crate::output::lines::Item;
 use crate::output::store::Store;
@@ -48,10 +48,10 @@ pub(crate) struct Progress {
 
 impl Patience {
     /// The event's value, or none if it did not come in time. An event that is already there is always seen.
-    pub(crate) async fn until<T>(
+    pub(crate) async fn until<T, S: Future<Output = String>>(
         &self,
         event: impl Future<Output = T>,
-        status: impl Fn() -> String,
+        status: impl Fn() -> S,
     ) -> Option<T> {
         tokio::pin!(event);
         let started = Instant::now();
@@ -64,7 +64,10 @@ impl Patience {
                 () = self.cancelled.cancelled() => return None,
                 () = self.closing.cancelled() => return None,
                 () = sleep_until(self.deadline.into()) => return None,
-                _ = ticks.tick(), if self.progress.is_some() => self.tell(started.elapsed(), status()).await,
+                _ = ticks.tick(), if self.progress.is_some() => {
+                    let message = status().await;
+                    self.tell(started.elapsed(), message).await;
+                }
             }
         }
     }
@@ -140,10 +143,10 @@ pub(crate) struct Search<'a> {
 
 impl Search<'_> {
     /// The first line that matches: one that is there, or one that comes in time. None if time is up or the output ends.
-    pub(crate) async fn run(
+    pub(crate) async fn run<S: Future<Output = String>>(
         mut self,
         patience: &Patience,
-        status: impl Fn() -> String,
+        status: impl Fn() -> S,
     ) -> Option<String> {
         let at_least = Patience {
             deadline: patience.deadline.max(Instant::now() + FIRST_SEARCH),
@@ -233,11 +236,4 @@ fn search_stream(
         }
     }
     None
-}
-
-/// What a waiting call says in between.
-pub(crate) fn status(snapshot: &Snapshot) -> String {
-    let record = &snapshot.record;
-    let bytes = record.stdout.end + record.stderr.end;
-    crate::texts::progress(snapshot.elapsed(), bytes)
 }

@@ -15,6 +15,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use duty::stand_by;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,8 +24,6 @@ use uuid::Uuid;
 use crate::job::Job;
 use crate::process::Pid;
 use crate::process::orphans::{Claim, Orphans};
-
-pub use duty::stand_by;
 
 /// The argument that makes this binary a watchdog.
 const ARGUMENT: &str = "--watchdog";

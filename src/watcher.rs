@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use crate::capture::Capture;
@@ -163,10 +164,13 @@ impl Watcher {
                 () = self.stdout.readable() => {
                     self.stdout.take().await;
                     self.publish_output();
+                    // A flood must not keep other calls waiting for the length of tokio's own budget.
+                    yield_now().await;
                 }
                 () = self.stderr.readable() => {
                     self.stderr.take().await;
                     self.publish_output();
+                    yield_now().await;
                 }
             }
         }
@@ -266,11 +270,11 @@ impl Watcher {
             Ending::Killing { give_up_at, .. } => give_up_at,
             _ => now + SURVIVOR_AFTER,
         };
+        self.ending = Ending::Killing {
+            again_at: now + KILL_AGAIN,
+            give_up_at,
+        };
         if now < give_up_at {
-            self.ending = Ending::Killing {
-                again_at: now + KILL_AGAIN,
-                give_up_at,
-            };
             tree.signal(Signal::KILL).await;
             return;
         }

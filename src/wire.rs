@@ -33,7 +33,7 @@ pub(crate) struct GetParams {
     pub(crate) wait_seconds: Option<f64>,
     /// Regex for one line of output; searched from cursor, else from the start
     pub(crate) until_pattern: Option<String>,
-    /// \"start\" or the cursor of an earlier reply: only what comes after it, oldest first
+    /// "start" or the cursor of an earlier reply: only what comes after it, oldest first
     pub(crate) cursor: Option<String>,
     /// Characters of output in the reply, at most 100000
     pub(crate) max_chars: Option<u64>,

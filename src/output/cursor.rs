@@ -1,9 +1,7 @@
 //! How a reader says where it stands: a raw byte offset in each stream, as one short word.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    str::FromStr,
-};
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 
 /// Where a reader stands in both streams; the default is the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,8 +97,9 @@ impl std::error::Error for CursorError {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn the_start_has_two_names() {

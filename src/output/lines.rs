@@ -1,10 +1,9 @@
 //! From the retained bytes of one stream to its lines and its holes.
 
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+
 use super::render;
-use std::{
-    io::{Read, Seek, SeekFrom},
-    ops::Range,
-};
 
 /// Where a line without a newline is cut.
 const LINE_LIMIT: usize = 64 * 1024;

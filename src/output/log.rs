@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::store::{Directory, Store};
 use crate::job::Captured;
+use crate::words::plain;
 
 /// A stream is kept in at most this many segments.
 const MAX_SEGMENTS: u64 = 8;
@@ -151,7 +152,7 @@ impl OutputLog {
         tracing::warn!(stream = self.name, %error, "output is not stored");
         self.captured
             .storage_error
-            .get_or_insert_with(|| error.to_string().into());
+            .get_or_insert_with(|| plain(error).into());
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
         let Some(Current { file, start }) = self.current.take() else {
             return;

@@ -1,14 +1,12 @@
 //! Lines as they are shown: with their line break, without what a reader has seen of them, with a note for each hole.
 
-use super::{
-    cursor::Position,
-    lines::{Item, Stream},
-};
-use std::{
-    io::{Read, Seek},
-    mem,
-    ops::Range,
-};
+use std::io::{Read, Seek};
+use std::mem;
+use std::ops::Range;
+
+use super::cursor::Position;
+use super::lines::{Item, Stream};
+use crate::words::thousands;
 
 /// A line, or the note on a hole, with its line break.
 pub(super) struct Piece {
@@ -95,13 +93,8 @@ pub(super) fn byte_of(text: &str, char: usize) -> usize {
 
 /// What is shown in place of bytes that were dropped.
 pub(super) fn dropped(bytes: u64) -> String {
-    let digits = bytes.to_string();
-    let mut number = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            number.push(',');
-        }
-        number.push(digit);
-    }
-    format!("[{number} bytes were dropped here: the output limit was reached]")
+    format!(
+        "[{} bytes were dropped here: over the output limit, or not storable]",
+        thousands(bytes)
+    )
 }

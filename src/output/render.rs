@@ -1,6 +1,7 @@
 //! One raw line as a terminal would show it.
 
 use std::borrow::Cow;
+
 use vte::{Params, Parser, Perform};
 
 /// The width of the imagined terminal. It bounds what a short escape sequence can ask for, not the length of a line.

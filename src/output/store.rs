@@ -7,9 +7,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, OnceCell};
 use tokio::task::spawn_blocking;
@@ -38,6 +37,11 @@ impl Store {
             max_total,
             pressure: Notify::new(),
         }
+    }
+
+    /// Under which directory output will go, if that can be.
+    pub(crate) fn root(&self) -> &Path {
+        &self.roots[0]
     }
 
     /// This server's own directory, made when it is first asked for; that also sweeps the directories of dead servers.

@@ -1,11 +1,11 @@
 //! What an agent reads of a job's two streams: a summary that fits a reply, or the next page.
 
-use super::{
-    cursor::{Cursor, Position},
-    lines::Stream,
-};
-use run::{Head, Run, WINDOW};
 use std::io::{Read, Seek};
+
+use run::{Head, Run, WINDOW};
+
+use super::cursor::{Cursor, Position};
+use super::lines::Stream;
 
 mod run;
 

@@ -156,16 +156,21 @@ impl Drop for Claim {
 #[cfg(target_os = "linux")]
 mod keeper {
     use std::collections::{HashMap, HashSet};
+    use std::time::Duration;
 
     use rustix::process::{WaitId, WaitIdOptions, getpgid, set_child_subreaper, waitid};
     use tokio::signal::unix::{Signal, SignalKind, signal};
     use tokio::sync::{mpsc, oneshot, watch};
     use tokio::task::spawn_blocking;
+    use tokio::time::timeout;
     use uuid::Uuid;
 
     use super::{Orphans, marks_in};
     use crate::process::Pid;
     use crate::process::proc_fs::{self, Stat};
+
+    /// How long an orphan may take to show what it is.
+    const READ_WITHIN: Duration = Duration::from_millis(200);
 
     struct Keeper {
         orphans: Orphans,
@@ -273,7 +278,8 @@ mod keeper {
                     proc_fs::open_pipes(pid),
                 )
             };
-            let (marks, pipes) = spawn_blocking(look).await.unwrap_or_default();
+            let looked = timeout(READ_WITHIN, spawn_blocking(look)).await;
+            let (marks, pipes) = looked.ok().and_then(Result::ok).unwrap_or_default();
             let claims = self.orphans.claims();
             let jobs = || {
                 claims

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 pub(crate) use imp::end;
+use uuid::Uuid;
 
 /// Jobs that had processes when their server ended, with their process groups as far as they are known.
 pub(crate) type Jobs = HashMap<Uuid, Option<i32>>;

@@ -1,6 +1,8 @@
-use super::*;
-use proptest::prelude::*;
 use std::io::{self, Cursor as Bytes};
+
+use proptest::prelude::*;
+
+use super::*;
 
 /// Gives back at most `step` bytes at once, and fails behind `broken`.
 struct Grudging {

@@ -1,5 +1,6 @@
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 #[track_caller]
 fn check(raw: impl AsRef<[u8]>, shown: &str) {

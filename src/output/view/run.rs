@@ -1,14 +1,11 @@
 //! Consecutive pieces of a stream, and as many of them, from either end, as there is room for.
 
-use crate::output::{
-    cursor::Position,
-    lines::Stream,
-    pieces::{Piece, byte_of, pieces},
-};
-use std::{
-    collections::VecDeque,
-    io::{Read, Seek},
-};
+use std::collections::VecDeque;
+use std::io::{Read, Seek};
+
+use crate::output::cursor::Position;
+use crate::output::lines::Stream;
+use crate::output::pieces::{Piece, byte_of, pieces};
 
 /// How many bytes are looked at for one end of a stream. A progress bar renders to next to nothing, so what fits into
 /// a reply may lie far apart; beyond this it is not looked for.
