@@ -160,7 +160,10 @@ impl<R: Read + Seek> Lines<'_, R> {
 
     fn line(&mut self, len: usize, finished: bool, breaks: bool) -> Item {
         let start = self.at;
-        let text = render::line(&self.buffer[self.taken..self.taken + len]);
+        let raw = &self.buffer[self.taken..self.taken + len];
+        // What may still grow may end within a character, which is no broken one yet.
+        let shown = if finished { raw } else { &raw[..whole(raw)] };
+        let text = render::line(shown);
         self.taken += len;
         self.at += len as u64;
         Item::Line {
@@ -196,25 +199,32 @@ impl<R: Read + Seek> Lines<'_, R> {
     }
 }
 
-/// How much of a line that is too long to take: all of it, but for a character or an escape sequence at its end
-/// that may continue.
+/// How much of a line that is too long to take.
 fn cut(raw: &[u8]) -> usize {
+    match whole(raw) {
+        // A line that is nothing but an unfinished sequence is cut in it: every piece must take something.
+        0 => raw.len(),
+        len => len,
+    }
+}
+
+/// The length without a character or an escape sequence at the end that may continue.
+fn whole(raw: &[u8]) -> usize {
     let reach = raw.len().saturating_sub(SEQUENCE);
     let sequence = raw[reach..]
         .iter()
         .rposition(|&byte| byte == b'\x1b')
         .map(|escape| reach + escape)
         .filter(|&escape| render::is_within_sequence(&raw[escape..]));
-    let end = sequence.unwrap_or_else(|| {
+    sequence.unwrap_or_else(|| {
         let tail = &raw[raw.len().saturating_sub(4)..];
-        let partial = tail
+        let invalid = tail
             .utf8_chunks()
             .last()
-            .map_or(0, |chunk| chunk.invalid().len());
-        raw.len() - partial
-    });
-    // A line that is nothing but an unfinished sequence is cut in it: every piece must take something.
-    if end == 0 { raw.len() } else { end }
+            .map_or(&[][..], |chunk| chunk.invalid());
+        let may_continue = str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+        raw.len() - if may_continue { invalid.len() } else { 0 }
+    })
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ struct Current {
 
 impl OutputLog {
     pub(crate) fn new(store: Arc<Store>, id: Uuid, stream: StreamKind, max_bytes: u64) -> Self {
+        // In segments that are as large as the store, the first one would leave no room for the newest.
+        let max_bytes = max_bytes.min(store.max_total());
         Self {
             store,
             name: base_name(id, stream),

@@ -75,6 +75,10 @@ impl Store {
         self.retained.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn max_total(&self) -> u64 {
+        self.max_total
+    }
+
     pub(crate) fn retained(&self) -> u64 {
         self.retained.load(Ordering::Relaxed)
     }
@@ -84,9 +88,11 @@ impl Store {
         self.retained() >= self.max_total
     }
 
-    /// Where eviction of finished jobs starts: a little below the bound, so that there is room while it is under way.
+    /// Where eviction of finished jobs starts: below the bound, so that there is room while it is under way.
     pub(crate) fn soft_limit(&self) -> u64 {
-        self.max_total - self.max_total / 16
+        // Several pipes full can come before the sweeper has its turn.
+        let room = (self.max_total / 16).max(1 << 20);
+        self.max_total - room.min(self.max_total / 2)
     }
 
     /// Resolves when the store has grown beyond its soft limit.

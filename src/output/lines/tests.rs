@@ -226,7 +226,8 @@ proptest! {
             let raw = &bytes[*start as usize..*end as usize];
             prop_assert!(!raw.is_empty() && raw.len() <= limit);
             prop_assert_eq!(raw.iter().position(|&byte| byte == b'\n').map(|at| at + 1), breaks.then_some(raw.len()));
-            prop_assert_eq!(text, &render::line(raw));
+            let shown = if *finished { raw } else { &raw[..super::whole(raw)] };
+            prop_assert_eq!(text, &render::line(shown));
             prop_assert!(*finished || (index + 1 == items.len() && !ended));
             at = *end;
             // From any line start the same lines follow.

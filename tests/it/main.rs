@@ -1,0 +1,18 @@
+//! The server from outside: the real binary, real commands, what the kernel and the files say of them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
+mod contract;
+mod hints;
+mod lifecycle;
+mod limits;
+mod load;
+mod official_client;
+mod output;
+mod paging;
+mod readme;
+mod shutdown;
+mod support;
+mod tools;
+mod waiting;

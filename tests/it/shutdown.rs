@@ -1,0 +1,253 @@
+//! However the server ends, nothing of its jobs does not.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::client::{files_below, ref_id};
+use crate::support::processes::{self, pids_in};
+use crate::support::reply::{EXECUTE, GET, LIST};
+use crate::support::{Client, Gate, Setup, eventually};
+
+/// A command that ignores TERM, with a child that ignores it in a session of its own, and one without the marker.
+const STUBBORN: &str = "setsid sh -c 'trap \"\" TERM HUP INT; echo $$; while :; do sleep 0.1; done' & \
+    env -i setsid sh -c 'echo $$; while :; do sleep 0.1; done' & \
+    trap '' TERM HUP INT; echo $$; while :; do sleep 0.1; done";
+
+#[track_caller]
+fn start_stubborn(client: &Client) -> Vec<u32> {
+    let id = client.begin(STUBBORN);
+    eventually("three processes run", || {
+        let reply = client.get(&id);
+        let pids = pids_in(&reply["output"]);
+        if pids.len() == 3 {
+            Ok(pids)
+        } else {
+            Err(reply.to_string())
+        }
+    })
+}
+
+/// Ends a server that has stubborn jobs and checks that it does so well.
+#[track_caller]
+fn assert_ends_well(end: impl FnOnce(&Client) -> crate::support::client::End) {
+    let client = Client::start();
+    let mut pids = start_stubborn(&client);
+    pids.extend(start_stubborn(&client));
+    client.run("echo finished");
+    let end = end(&client);
+    assert_eq!(end.status.code(), Some(0), "{end:?}");
+    assert!(end.took < Duration::from_secs(3), "{end:?}");
+    let alive: Vec<_> = pids
+        .into_iter()
+        .filter(|pid| processes::is_alive(*pid))
+        .collect();
+    assert!(
+        alive.is_empty(),
+        "alive after the server: {}",
+        processes::describe(alive)
+    );
+    client.assert_nothing_left();
+}
+
+#[track_caller]
+fn assert_ends_well_on(signal: Signal) {
+    assert_ends_well(|client| {
+        processes::signal(client.pid(), signal);
+        client.end()
+    });
+}
+
+#[test]
+fn invariant_10_the_end_of_input_ends_everything() {
+    assert_ends_well(Client::hang_up);
+}
+
+#[test]
+fn invariant_10_sigterm_ends_everything() {
+    assert_ends_well_on(Signal::TERM);
+}
+
+#[test]
+fn invariant_10_sigint_ends_everything() {
+    assert_ends_well_on(Signal::INT);
+}
+
+#[test]
+fn invariant_10_sighup_ends_everything() {
+    assert_ends_well_on(Signal::HUP);
+}
+
+#[test]
+fn invariant_10_a_signal_during_the_end_of_input_hinders_nothing() {
+    assert_ends_well(|client| {
+        processes::signal(client.pid(), Signal::TERM);
+        processes::signal(client.pid(), Signal::INT);
+        client.hang_up()
+    });
+}
+
+/// The process that dropped its marker and left the group is beyond what a watchdog can know, so it is not among these.
+#[test]
+fn invariant_10_sigkill_of_the_server_ends_its_jobs() {
+    let client = Client::start();
+    let id = client.begin(
+        "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & trap '' TERM; echo $$; while :; do sleep 0.1; done",
+    );
+    eventually("both processes run", || {
+        let reply = client.get(&id);
+        if pids_in(&reply["output"]).len() == 2 {
+            Ok(())
+        } else {
+            Err(reply.to_string())
+        }
+    });
+    client.kill_server();
+    eventually("no process is left of a killed server", || {
+        let left = client.living();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(processes::describe(left))
+        }
+    });
+}
+
+#[test]
+fn jobs_that_heed_term_have_time_for_their_last_words() {
+    let client = Client::start();
+    let words = client.scratch().join("words");
+    let id = client.begin(&format!(
+        "trap 'echo bye > {}; exit 0' TERM; echo ready; while :; do sleep 0.01; done",
+        words.display()
+    ));
+    client.wait_for(&id, "ready");
+    client.hang_up();
+    assert_eq!(std::fs::read_to_string(words).unwrap(), "bye\n");
+}
+
+#[test]
+fn invariant_09_calls_under_way_are_answered_at_the_end() {
+    for signal in [None, Some(Signal::TERM)] {
+        let client = Client::start();
+        let gate = Gate::new();
+        let id = client.begin(&gate.wait());
+        let waits = [
+            client.post(GET, &json!({"ref_id": id, "wait_seconds": 40})),
+            client.post(
+                GET,
+                &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never"}),
+            ),
+            client.post(LIST, &json!({"wait_seconds": 40})),
+            client.post(EXECUTE, &json!({"cmd": gate.wait(), "wait_seconds": 40})),
+        ];
+        eventually("the second job runs", || match &client.list()["count"] {
+            count if *count == 2 => Ok(()),
+            count => Err(count.to_string()),
+        });
+        let end = match signal {
+            None => client.hang_up(),
+            Some(signal) => {
+                processes::signal(client.pid(), signal);
+                client.end()
+            }
+        };
+        assert!(
+            end.status.success() && end.took < Duration::from_secs(3),
+            "{end:?}"
+        );
+        for wait in waits {
+            client.reply(wait);
+        }
+        client.assert_nothing_left();
+    }
+}
+
+#[test]
+fn an_idle_server_ends_at_once() {
+    let client = Client::start();
+    let end = client.hang_up();
+    assert!(end.took < Duration::from_millis(500), "{end:?}");
+    let client = Client::start();
+    processes::signal(client.pid(), Signal::TERM);
+    let end = client.end();
+    assert_eq!(end.status.code(), Some(0), "{end:?}");
+    assert!(end.took < Duration::from_millis(500), "{end:?}");
+}
+
+#[test]
+fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
+    let root = tempfile::TempDir::new().unwrap();
+    let dead = root.path().join("server-dead");
+    let foreign = root.path().join("photos");
+    let unlocked = root.path().join("server-notes");
+    for directory in [&dead, &foreign, &unlocked] {
+        std::fs::create_dir(directory).unwrap();
+        std::fs::write(directory.join("file"), "x").unwrap();
+    }
+    std::fs::write(dead.join("lock"), "").unwrap();
+    let killed = Setup::new().output_dir(root.path()).start();
+    killed.run("echo words of the dead");
+    killed.kill_server();
+    let living = Setup::new().output_dir(root.path()).start();
+    let id = living.begin("echo words of the living");
+    living.wait(&id);
+
+    let next = Setup::new().output_dir(root.path()).start();
+    assert!(
+        dead.exists() || !living.output_files().is_empty(),
+        "swept before the first job"
+    );
+    next.run("echo next");
+    eventually("the dead server's files are gone", || {
+        let files = files_below(root.path());
+        let of_the_dead = files
+            .iter()
+            .any(|file| std::fs::read(file).is_ok_and(|bytes| bytes == b"words of the dead\n"));
+        if dead.exists() || of_the_dead {
+            Err(format!("{files:?}"))
+        } else {
+            Ok(())
+        }
+    });
+    assert_eq!(living.get(&id)["output"], "words of the living\n");
+    assert!(foreign.join("file").exists() && unlocked.join("file").exists());
+}
+
+#[test]
+fn a_job_started_as_the_server_ends_does_not_outlive_it() {
+    for _ in 0..5 {
+        let client = Client::start();
+        for _ in 0..20 {
+            client.post(EXECUTE, &json!({"cmd": "sleep 300"}));
+        }
+        let end = client.hang_up();
+        assert!(
+            end.status.success() && end.took < Duration::from_secs(3),
+            "{end:?}"
+        );
+        client.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_server_inside_a_job_of_another_ends_with_it() {
+    let outer = Client::start();
+    let started = outer.execute(&json!({"cmd": format!(
+        "(printf '%s\\n' '{}' '{}' '{}'; sleep 300) | {} --output-dir {}",
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": EXECUTE, "arguments": {"cmd": "setsid sleep 299 & wait"}}}),
+        crate::support::client::SERVER,
+        outer.scratch().join("inner").display(),
+    )}));
+    let id = ref_id(&started);
+    outer.wait_for(&id, "\"success\":true");
+    outer.clean_up(&id);
+    assert!(
+        outer.living().is_empty(),
+        "{}",
+        processes::describe(outer.living())
+    );
+}

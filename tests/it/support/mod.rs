@@ -1,0 +1,11 @@
+//! What the tests stand on: the real server, commands that wait until they are told, and looking until it is so.
+
+pub(crate) mod client;
+pub(crate) mod eventually;
+pub(crate) mod gate;
+pub(crate) mod processes;
+pub(crate) mod reply;
+
+pub(crate) use client::{Client, Setup};
+pub(crate) use eventually::{PATIENCE, eventually};
+pub(crate) use gate::Gate;

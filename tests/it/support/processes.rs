@@ -1,0 +1,136 @@
+//! What the kernel says of processes, independently of the server.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::eventually;
+
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    kill_process(as_pid(pid), signal).unwrap_or_else(|error| panic!("kill {pid}: {error}"));
+}
+
+/// Ends a process a test has left on purpose. It may be gone already.
+pub(crate) fn kill(pid: u32) {
+    let _gone_already = kill_process(as_pid(pid), Signal::KILL);
+}
+
+fn as_pid(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+}
+
+/// The letter for a process's state (`S`, `T`, `Z` …); none if there is no such process.
+pub(crate) fn state(pid: u32) -> Option<char> {
+    stat_fields(pid)?.first()?.chars().next()
+}
+
+/// A field of `/proc/PID/stat` by its number in proc(5), from 3 on.
+pub(crate) fn stat_field(pid: u32, number: usize) -> Option<u64> {
+    stat_fields(pid)?.get(number - 3)?.parse().ok()
+}
+
+fn stat_fields(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    Some(after_name.split_whitespace().map(str::to_owned).collect())
+}
+
+pub(crate) fn is_alive(pid: u32) -> bool {
+    !matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+#[track_caller]
+pub(crate) fn assert_gone(pids: &[u32]) {
+    eventually(&format!("{pids:?} are gone"), || {
+        let alive: Vec<_> = pids.iter().filter(|pid| is_alive(**pid)).collect();
+        if alive.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("alive: {alive:?}"))
+        }
+    });
+}
+
+/// A line of `/proc/PID/status` in its unit, like `VmHWM`, which is in kB.
+pub(crate) fn status_number(pid: u32, key: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no {key} in {status}"))
+}
+
+pub(crate) fn open_descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Direct children, the dead ones too.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let mut children = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        children.extend(
+            list.split_whitespace()
+                .map(|pid| pid.parse::<u32>().unwrap()),
+        );
+    }
+    children
+}
+
+/// Living processes that carry this `NAME=value` in the environment they were started with.
+pub(crate) fn with_environment(entry: &str) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        if environment
+            .split(|byte| *byte == 0)
+            .any(|one| one == entry.as_bytes())
+            && is_alive(pid)
+        {
+            found.insert(pid);
+        }
+    }
+    found
+}
+
+/// Whether this is the second process of a server that itself runs in no job.
+pub(crate) fn is_watchdog_of(pid: u32, server: u32) -> bool {
+    let read = |name| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let says = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    stat_field(pid, 4) == Some(u64::from(server))
+        && says(&read("cmdline"), b"--watchdog")
+        && !says(&read("environ"), b"BACKGROUND_COMMAND_MCP_JOB_")
+}
+
+/// For failures: what these processes are.
+pub(crate) fn describe(pids: impl IntoIterator<Item = u32>) -> String {
+    let one = |pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        format!(
+            "{pid} {:?} {}",
+            state(pid),
+            String::from_utf8_lossy(&line).replace('\0', " ")
+        )
+    };
+    pids.into_iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// Pids that a command has printed, one on a line.
+pub(crate) fn pids_in(output: &Value) -> Vec<u32> {
+    let lines = output.as_str().unwrap().lines();
+    lines.filter_map(|line| line.trim().parse().ok()).collect()
+}
