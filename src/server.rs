@@ -256,6 +256,7 @@ impl Server {
             }
         }
         call.may_reply().await;
+        self.registry.look_for_orphans().await;
         let (running, finished, omitted) = self.registry.list(LISTED_FINISHED);
         let ended = finished.clone();
         let processes = list_entries(running.into_iter().chain(finished)).await;
@@ -390,6 +391,9 @@ impl Server {
             None => drop(patience.until(wait::for_end(job), status).await),
         }
         call.may_reply().await;
+        if job.is_running() {
+            self.registry.look_for_orphans().await;
+        }
         job_reply(job, self.registry.store(), reading, circumstances).await
     }
 
