@@ -123,7 +123,7 @@ fn the_numbers_of_a_running_job_are_plausible() {
     let gate = Gate::new();
     // Two processes, one of which has used CPU time; then silence.
     let id = client.begin(&format!(
-        "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; sleep 300 & echo $!; {}; kill $!",
+        "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; sleep 300 & echo $!; {}; kill $!; wait",
         gate.wait()
     ));
     client.wait_for(&id, "[0-9]+");
