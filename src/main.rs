@@ -1,5 +1,6 @@
 //! The binary: read the configuration, serve.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use background_command_mcp::config::Config;
@@ -14,7 +15,11 @@ fn main() -> ExitCode {
     match background_command_mcp::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            // Not logged: there may be no log yet, and nobody looks into a file for why a server does not start.
+            drop(writeln!(
+                std::io::stderr(),
+                "background-command-mcp: {error:#}"
+            ));
             ExitCode::FAILURE
         }
     }
