@@ -60,7 +60,7 @@ fn a_question_is_recognised() {
     let client = Client::start();
     let gate = Gate::new();
     let id = client.begin(&format!("printf 'Overwrite file? [y/N] '; {}", gate.wait()));
-    let reply = client.wait_for(&id, "Overwrite");
+    client.wait_for(&id, "Overwrite");
     let reply = eventually("the question is seen", || {
         let reply = client.get(&id);
         if text(&reply, "hint").contains("stdin=") {

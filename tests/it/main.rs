@@ -11,6 +11,7 @@ mod load;
 mod official_client;
 mod output;
 mod paging;
+mod protocol;
 mod readme;
 mod shutdown;
 mod support;
