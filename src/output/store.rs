@@ -183,12 +183,12 @@ fn refuse_strangers(root: &Path) -> io::Result<()> {
     };
     let own = rustix::process::getuid().as_raw();
     let is_trusted = metadata.uid() == own || metadata.uid() == 0;
-    let is_shared = metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0;
+    let is_shared = metadata.mode() & 0o002 != 0 && metadata.mode() & 0o1000 == 0;
     if is_trusted && !is_shared {
         return Ok(());
     }
     let why = if is_trusted {
-        "others may write to it"
+        "everybody may write to it"
     } else {
         "it belongs to another user"
     };
