@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::job::{Cause, Exit, Snapshot};
+use crate::job::{Cause, Exit, Finished, Snapshot};
 use crate::output::cursor::Cursor;
 use crate::output::view::Cut;
 use crate::words::{cut, span, thousands};
@@ -84,7 +84,9 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
         ));
     }
     let leftovers = &facts.snapshot.record.leftovers;
-    if !facts.snapshot.is_running() && !leftovers.is_empty() {
+    // After a stop or a time limit they are being ended as well, and are only not gone yet.
+    let ended_by_itself = |finished: &Finished| finished.cause == Cause::Itself;
+    if facts.snapshot.finished().is_some_and(ended_by_itself) && !leftovers.is_empty() {
         let pids = leftovers
             .iter()
             .take(5)

@@ -194,7 +194,8 @@ pub(crate) struct Record {
     pub(crate) stdout: Captured,
     pub(crate) stderr: Captured,
     pub(crate) last_output: Option<Instant>,
-    /// Processes of the job that outlived its command.
+    /// Processes of the job that outlived their parent: while the command runs, those that do not descend from it;
+    /// after its end, those that are left of the job.
     pub(crate) leftovers: Vec<u32>,
     /// Processes that did not end although they were sent KILL.
     pub(crate) survivors: Vec<u32>,

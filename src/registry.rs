@@ -221,6 +221,13 @@ impl ProcessRegistry {
         })
     }
 
+    /// Brings the records of running jobs up to date on orphans: nothing else tells when a process becomes one.
+    pub(crate) async fn look_for_orphans(&self) {
+        if let Some(attendants) = self.shared.attendants.get() {
+            attendants.orphans.look().await;
+        }
+    }
+
     /// Every running job, oldest first, and the newest finished ones, newest first; and how many more there are.
     pub(crate) fn list(&self, max_finished: usize) -> (Vec<Job>, Vec<Job>, usize) {
         let mut chronicle = self.chronicle();
@@ -399,7 +406,8 @@ impl ProcessRegistry {
                 store: self.shared.store.clone(),
             };
             let watchdog = Watchdog::start(&orphans, present);
-            tokio::spawn(announce_directory(
+            // Among the watchers, so that the server does not end, and leave it there, while it is being made.
+            self.shared.watchers.spawn(announce_directory(
                 self.shared.store.clone(),
                 watchdog.clone(),
             ));

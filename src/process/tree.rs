@@ -47,10 +47,13 @@ impl Tree {
         self.leader.has_exited()
     }
 
-    /// The leader's end if it is still awaited, afterwards each change of the leftovers. Cancellation loses nothing.
+    /// The leader's end if it is still awaited, and each change of the leftovers. Cancellation loses nothing.
     pub(crate) async fn next_event(&mut self, running: bool) -> TreeEvent {
         if running {
-            TreeEvent::Exited(self.leader.exited().await)
+            tokio::select! {
+                exit = self.leader.exited() => TreeEvent::Exited(exit),
+                () = self.claim.changed() => TreeEvent::LeftoversChanged,
+            }
         } else {
             self.leftovers_changed().await;
             TreeEvent::LeftoversChanged
