@@ -110,6 +110,14 @@ impl Job {
         self.0.record.borrow().tree == Tree::Alive
     }
 
+    /// When the command ended, if it has.
+    pub(crate) fn finished_at(&self) -> Option<Instant> {
+        match &self.0.record.borrow().state {
+            JobState::Running => None,
+            JobState::Finished(finished) => Some(finished.at.monotonic),
+        }
+    }
+
     /// When the command ended and nothing of the job is alive any more: only such a job can be evicted.
     pub(crate) fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
