@@ -12,6 +12,7 @@ mod official_client;
 mod output;
 mod paging;
 mod readme;
+mod setting;
 mod shutdown;
 mod support;
 mod tools;
