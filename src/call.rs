@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::deliveries::{Deliveries, News};
 use crate::job::Job;
 use crate::registry::ProcessRegistry;
-use crate::transport::ReplySlot;
+use crate::transport::{Disconnected, ReplySlot};
 use crate::wait::{Patience, Progress};
 use crate::wire::Reply;
 use crate::{hints, texts};
@@ -75,10 +75,14 @@ impl<'a> Call<'a> {
     }
 
     /// Waits for a place among the replies that are being made: a client that does not read must not fill the memory.
-    pub(crate) async fn may_reply(&self) {
-        if let Some(slot) = self.context.extensions.get::<ReplySlot>() {
-            // An error says that nobody will read the reply: then it may as well be made.
-            let _ = slot.acquire().await;
+    /// The error says that nobody will read the reply.
+    pub(crate) async fn may_reply(&self) -> Result<(), String> {
+        match self.context.extensions.get::<ReplySlot>() {
+            Some(slot) => slot
+                .acquire()
+                .await
+                .map_err(|Disconnected| texts::nobody_reads().to_owned()),
+            None => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rmcp::service::serve_directly;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,9 @@ const LAST_ANSWERS: Duration = Duration::from_millis(700);
 
 /// How long the jobs' processes then have to end: with the time above, within the two seconds that clients allow.
 const LAST_PROCESSES: Duration = Duration::from_millis(700);
+
+/// How long the removal of files may take: what is left then is the watchdog's, and after it the next server's.
+const LAST_FILES: Duration = Duration::from_millis(100);
 
 /// Descriptors of the server itself, and of one running job: two pipes, two files, two pidfds.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -81,7 +85,13 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     if timeout(LAST_PROCESSES, registry.shut_down()).await.is_err() {
         tracing::warn!("some processes did not end in time");
     }
-    registry.store().remove();
+    let store = registry.store().clone();
+    if timeout(LAST_FILES, spawn_blocking(move || store.remove()))
+        .await
+        .is_err()
+    {
+        tracing::warn!("the output directory could not be removed in time");
+    }
     registry.dismiss_watchdog().await;
     tracing::info!("server ended");
     Ok(())

@@ -172,7 +172,7 @@ impl Server {
             let wait = call.wait(seconds);
             let mut result = self
                 .look(call, &job, wait, pattern, self.reading(None, None))
-                .await;
+                .await?;
             news.note_end(&job, result.running);
             reply.hint = std::mem::take(&mut result.hint);
             result.ref_id.clear();
@@ -229,7 +229,8 @@ impl Server {
                 pattern,
                 self.reading(cursor, params.max_chars),
             )
-            .await;
+            .await
+            .map_err(fail)?;
         let mut news = News::default();
         news.note_end(&job, reply.running);
         (reply.also_ended, reply.also_started) = call.side_news(&mut news);
@@ -255,7 +256,7 @@ impl Server {
                 hint = texts::none_ended(wait.asked, wait.cap);
             }
         }
-        call.may_reply().await;
+        call.may_reply().await?;
         self.registry.look_for_orphans().await;
         let (running, finished, omitted) = self.registry.list(LISTED_FINISHED);
         let ended = finished.clone();
@@ -314,7 +315,8 @@ impl Server {
             survivors = job.ended() => survivors,
             () = self.closing.cancelled() => Vec::new(),
         };
-        call.may_reply().await;
+        // Heard or not, the cleanup goes on to its end.
+        let _ = call.may_reply().await;
         let circumstances = Circumstances {
             files_go: !keep,
             ..Circumstances::default()
@@ -367,7 +369,7 @@ impl Server {
         wait: hints::Wait,
         pattern: Option<Pattern>,
         reading: Reading,
-    ) -> GetReply {
+    ) -> Result<GetReply, String> {
         let status = || progress(job, self.registry.store());
         let patience = call.patience(wait);
         let mut circumstances = Circumstances {
@@ -390,11 +392,11 @@ impl Server {
             }
             None => drop(patience.until(wait::for_end(job), status).await),
         }
-        call.may_reply().await;
+        call.may_reply().await?;
         if job.is_running() {
             self.registry.look_for_orphans().await;
         }
-        job_reply(job, self.registry.store(), reading, circumstances).await
+        Ok(job_reply(job, self.registry.store(), reading, circumstances).await)
     }
 
     fn reading(&self, cursor: Option<Cursor>, max_chars: Option<u64>) -> Reading {

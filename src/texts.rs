@@ -243,6 +243,11 @@ pub(crate) fn cleaned_up(
     format!("{processes}; {record}")
 }
 
+/// For a client that has gone: nobody sees it.
+pub(crate) fn nobody_reads() -> &'static str {
+    "the client has closed its end of standard output"
+}
+
 /// A call of a tool that is not there.
 pub(crate) fn no_such_tool(name: &str) -> String {
     format!(

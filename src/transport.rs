@@ -41,8 +41,8 @@ use descriptor::Readiness;
 use lines::{Line, Lines, MAX_LINE};
 use message::{Incoming, Refusal, interpret};
 pub(crate) use outbox::Outbox;
-pub(crate) use requests::ReplySlot;
 use requests::Requests;
+pub(crate) use requests::{Disconnected, ReplySlot};
 use rmcp::RoleServer;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ErrorCode, GetExtensions, JsonRpcMessage,

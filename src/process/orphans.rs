@@ -132,7 +132,6 @@ impl Claim {
     }
 
     /// Resolves when `leftovers` has changed since the last call.
-    #[cfg(target_os = "linux")]
     pub(crate) async fn changed(&mut self) {
         if self.leftovers.changed().await.is_err() {
             std::future::pending().await
