@@ -115,7 +115,7 @@ fn about_exit(facts: &Facts<'_>) -> Option<String> {
         Exit::Code(_) if let Some(question) = question(facts.shown) => {
             Some(format!("The last line asks {question:?}: rerun with stdin=\"y\\n\" or a --yes flag"))
         }
-        Exit::Code(127) => Some("Exit 127 means command not found: use an absolute path or set PATH in the command".to_owned()),
+        Exit::Code(127) => Some("Exit 127 means command not found: use an absolute path or set PATH in the command; if PATH lacks what a terminal has, start the server with --login-env".to_owned()),
         Exit::Code(126) => Some("Exit 126 means found but not executable: check the file's mode or run it with its interpreter".to_owned()),
         Exit::Code(137) => Some("Exit 137 means that something was killed by SIGKILL, often for want of memory: try again with less parallelism".to_owned()),
         Exit::Signal(9) => Some("It was killed by SIGKILL from outside, often for want of memory: try again with less parallelism".to_owned()),

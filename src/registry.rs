@@ -14,9 +14,12 @@ use uuid::Uuid;
 
 use crate::chronicle::{Chronicle, Fate};
 use crate::config::Config;
+use crate::directory::Workplace;
+use crate::environment::{LoginEnvironment, Means};
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::{self, OutputLog, StreamKind};
 use crate::output::store::Store;
+use crate::process::login::Variables;
 use crate::process::orphans::Orphans;
 use crate::process::spawn::{Order, spawn};
 use crate::process::tree::end_strays;
@@ -39,10 +42,12 @@ pub(crate) struct ProcessRegistry {
 #[derive(Debug)]
 struct Shared {
     config: Arc<Config>,
+    workplace: Workplace,
     store: Arc<Store>,
     slots: Arc<Semaphore>,
     /// Present from the first job on.
     attendants: OnceCell<Attendants>,
+    login: LoginEnvironment,
     ends: Arc<watch::Sender<u64>>,
     watchers: TaskTracker,
     closing: CancellationToken,
@@ -96,6 +101,7 @@ impl ProcessRegistry {
     /// An empty registry: nothing is created before the first job.
     pub(crate) fn new(config: Arc<Config>, closing: CancellationToken) -> Self {
         let shared = Shared {
+            workplace: Workplace::find(config.cwd.as_deref()),
             store: Arc::new(Store::new(
                 config.output_dir.as_deref(),
                 config.max_total_bytes,
@@ -104,6 +110,7 @@ impl ProcessRegistry {
                 config.max_running.min(Semaphore::MAX_PERMITS),
             )),
             attendants: OnceCell::new(),
+            login: LoginEnvironment::default(),
             ends: Arc::new(watch::Sender::new(0)),
             watchers: TaskTracker::new(),
             closing,
@@ -119,6 +126,11 @@ impl ProcessRegistry {
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// Where jobs run that name no directory.
+    pub(crate) fn workplace(&self) -> &Workplace {
+        &self.shared.workplace
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -155,6 +167,10 @@ impl ProcessRegistry {
             .map_err(|_| self.busy())?;
         let cwd = self.directory(start.cwd.as_deref()).await?;
         let attendants = self.attendants().await.map_err(JobError::Resources)?;
+        let environment = tokio::select! {
+            environment = self.login_environment(attendants) => environment,
+            () = cancelled.cancelled() => return Err(JobError::Cancelled),
+        };
         if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
             return Err(JobError::Cancelled);
         }
@@ -165,6 +181,7 @@ impl ProcessRegistry {
             shell: &config.shell,
             command: &start.command,
             cwd: &cwd,
+            environment: &environment,
             with_stdin,
         };
         let registration = attendants.watchdog.register(id);
@@ -416,20 +433,28 @@ impl ProcessRegistry {
         self.shared.attendants.get_or_try_init(first_job).await
     }
 
+    async fn login_environment(&self, attendants: &Attendants) -> Arc<Variables> {
+        if !self.config().login_env {
+            return Arc::default();
+        }
+        let means = Means {
+            orphans: attendants.orphans.clone(),
+            watchdog: attendants.watchdog.clone(),
+            closing: self.shared.closing.clone(),
+        };
+        self.shared
+            .login
+            .variables(&means, &self.shared.watchers)
+            .await
+    }
+
     /// The directory a job runs in: absolute, existing.
     async fn directory(&self, asked: Option<&str>) -> Result<PathBuf, JobError> {
-        let default = self
-            .config()
-            .cwd
-            .clone()
-            .map_or_else(std::env::current_dir, Ok);
+        let default = &self.workplace().path;
         let Some(asked) = asked else {
-            return default.map_err(|error| JobError::NoDirectory {
-                path: ".".into(),
-                error,
-            });
+            return Ok(default.clone());
         };
-        let path = default.unwrap_or_default().join(asked);
+        let path = default.join(asked);
         let found = spawn_blocking(move || {
             let is_directory =
                 std::fs::metadata(&path).and_then(|metadata| match metadata.is_dir() {

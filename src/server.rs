@@ -438,17 +438,12 @@ enum NotFound {
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let config = self.registry.config();
-        let cwd = config
-            .cwd
-            .clone()
-            .or_else(|| std::env::current_dir().ok())
-            .unwrap_or_default();
         let mut implementation =
             Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         implementation.title = Some("Background Commands".to_owned());
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(implementation)
-            .with_instructions(texts::instructions(config, &cwd))
+            .with_instructions(texts::instructions(config, &self.registry.workplace().path))
     }
 
     /// As the SDK does it, and remembers the revision that was agreed on instead of the one that was asked for.

@@ -1,5 +1,6 @@
 //! Starts a shell command in its own process group.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -23,6 +24,8 @@ pub(crate) struct Order<'a> {
     pub(crate) shell: &'a Shell,
     pub(crate) command: &'a str,
     pub(crate) cwd: &'a Path,
+    /// Variables besides our own.
+    pub(crate) environment: &'a [(OsString, OsString)],
     pub(crate) with_stdin: bool,
 }
 
@@ -43,6 +46,7 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .args(&order.shell.arguments)
         .arg(order.command)
         .current_dir(order.cwd)
+        .envs(order.environment.iter().map(|(name, value)| (name, value)))
         .env(marker(order.job), "1")
         .process_group(0)
         .stdin(if order.with_stdin {

@@ -13,6 +13,7 @@ mod output;
 mod paging;
 mod protocol;
 mod readme;
+mod setting;
 mod shutdown;
 mod support;
 mod tools;
