@@ -2,8 +2,12 @@
 //!
 //! A client started from a dock or a menu starts its servers in `/` or in its own folder, where no command means to be.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use tokio::task::spawn_blocking;
+
+use crate::job::JobError;
 use crate::process::folders;
 
 /// The directory and where it was found, for people to see.
@@ -23,6 +27,27 @@ impl Workplace {
             own: std::env::current_dir().ok(),
             home: dirs::home_dir(),
         })
+    }
+
+    /// The directory that a call asks for, from here if it is not absolute: existing, without links and dots.
+    pub(crate) async fn resolve(&self, asked: Option<&str>) -> Result<PathBuf, JobError> {
+        let Some(asked) = asked else {
+            return Ok(self.path.clone());
+        };
+        let path = match (asked.strip_prefix('~'), dirs::home_dir()) {
+            (Some(""), Some(home)) => home,
+            (Some(rest), Some(home)) if rest.starts_with('/') => {
+                home.join(rest.trim_start_matches('/'))
+            }
+            _ => self.path.join(asked),
+        };
+        let found = spawn_blocking(move || match usable(&path) {
+            Ok(found) => Ok(found),
+            Err(error) => Err(JobError::NoDirectory { path, error }),
+        });
+        found
+            .await
+            .unwrap_or_else(|error| Err(JobError::Resources(io::Error::other(error))))
     }
 
     fn choose(candidates: Candidates) -> Self {
@@ -47,6 +72,15 @@ impl Workplace {
             return found(path, "home");
         }
         found(own.unwrap_or_else(std::env::temp_dir), "the server's own")
+    }
+}
+
+fn usable(path: &Path) -> io::Result<PathBuf> {
+    let found = path.canonicalize()?;
+    if found.is_dir() {
+        Ok(found)
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
     }
 }
 

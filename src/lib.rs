@@ -8,7 +8,8 @@
 //!
 //! - [`job`]: what a job is; no I/O, imports nothing of the crate
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte; [`capture`] what it reads
-//! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down; [`chronicle`] in which order
+//! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down; [`chronicle`] in which order,
+//!   [`attendants`] what the first job brings about
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
 //!   of all that belongs to a job
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed
@@ -68,6 +69,7 @@
 compile_error!("this platform is not supported yet");
 
 mod arguments;
+mod attendants;
 mod call;
 mod capture;
 mod check;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::attendants::Attendants;
 use crate::chronicle::{Chronicle, Fate};
 use crate::config::Config;
 use crate::directory::Workplace;
@@ -20,10 +20,8 @@ use crate::job::{Job, JobError, Moment};
 use crate::output::log::{self, OutputLog, StreamKind};
 use crate::output::store::Store;
 use crate::process::login::Variables;
-use crate::process::orphans::Orphans;
 use crate::process::spawn::{Order, spawn};
 use crate::process::tree::end_strays;
-use crate::watchdog::{Situation, Watchdog};
 use crate::watcher::{Assignment, watch};
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
@@ -52,37 +50,6 @@ struct Shared {
     watchers: TaskTracker,
     closing: CancellationToken,
     started: Instant,
-}
-
-/// Who sees to it that no process is lost sight of.
-#[derive(Debug)]
-struct Attendants {
-    orphans: Orphans,
-    watchdog: Watchdog,
-}
-
-/// What the watchdog's successor is told.
-#[derive(Debug)]
-struct Present {
-    chronicle: Arc<Mutex<Chronicle>>,
-    store: Arc<Store>,
-}
-
-impl Situation for Present {
-    fn jobs(&self) -> Vec<Job> {
-        let mut chronicle = self
-            .chronicle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        chronicle.settle();
-        chronicle.alive.clone()
-    }
-
-    fn directory(&self) -> Option<PathBuf> {
-        self.store
-            .existing()
-            .map(|directory| directory.path().to_owned())
-    }
 }
 
 /// How many jobs a refusal for want of a slot names.
@@ -165,7 +132,7 @@ impl ProcessRegistry {
             .clone()
             .try_acquire_owned()
             .map_err(|_| self.busy())?;
-        let cwd = self.directory(start.cwd.as_deref()).await?;
+        let cwd = self.workplace().resolve(start.cwd.as_deref()).await?;
         let attendants = self.attendants().await.map_err(JobError::Resources)?;
         let environment = tokio::select! {
             environment = self.login_environment(attendants) => environment,
@@ -186,8 +153,7 @@ impl ProcessRegistry {
         };
         let registration = attendants.watchdog.register(id);
         let created = Moment::now();
-        let process =
-            spawn(&order, &attendants.orphans).map_err(|error| self.spawn_error(error, &order))?;
+        let process = spawn(&order, &attendants.orphans).map_err(|error| order.refused(error))?;
         registration.started(process.pid);
         let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
         let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
@@ -413,22 +379,15 @@ impl ProcessRegistry {
         }
     }
 
-    /// What the first job brings about: orphans are adopted from now on, a watchdog stands by, and dead servers' output
-    /// is swept.
+    /// What the first job brings about.
     async fn attendants(&self) -> io::Result<&Attendants> {
         let first_job = || async {
-            let orphans = Orphans::adopt()?;
-            let present = Present {
-                chronicle: self.chronicle.clone(),
-                store: self.shared.store.clone(),
-            };
-            let watchdog = Watchdog::start(&orphans, present);
-            // Among the watchers, so that the server does not end, and leave it there, while it is being made.
-            self.shared.watchers.spawn(announce_directory(
-                self.shared.store.clone(),
-                watchdog.clone(),
-            ));
-            Ok(Attendants { orphans, watchdog })
+            let shared = &self.shared;
+            Attendants::engage(
+                self.chronicle.clone(),
+                shared.store.clone(),
+                &shared.watchers,
+            )
         };
         self.shared.attendants.get_or_try_init(first_job).await
     }
@@ -446,57 +405,6 @@ impl ProcessRegistry {
             .login
             .variables(&means, &self.shared.watchers)
             .await
-    }
-
-    /// The directory a job runs in: absolute, existing.
-    async fn directory(&self, asked: Option<&str>) -> Result<PathBuf, JobError> {
-        let default = &self.workplace().path;
-        let Some(asked) = asked else {
-            return Ok(default.clone());
-        };
-        let path = default.join(asked);
-        let found = spawn_blocking(move || {
-            let is_directory =
-                std::fs::metadata(&path).and_then(|metadata| match metadata.is_dir() {
-                    true => Ok(()),
-                    false => Err(io::ErrorKind::NotADirectory.into()),
-                });
-            is_directory
-                .map_err(|error| JobError::NoDirectory {
-                    path: path.clone(),
-                    error,
-                })
-                .map(|()| path)
-        });
-        found
-            .await
-            .unwrap_or_else(|error| Err(JobError::Resources(io::Error::other(error))))
-    }
-
-    fn spawn_error(&self, error: io::Error, order: &Order<'_>) -> JobError {
-        match error.kind() {
-            io::ErrorKind::ArgumentListTooLong => JobError::CommandTooLong {
-                bytes: order.command.len(),
-            },
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if !order.cwd.is_dir() => {
-                JobError::NoDirectory {
-                    path: order.cwd.to_owned(),
-                    error,
-                }
-            }
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => JobError::NoShell {
-                program: order.shell.program.clone(),
-                error,
-            },
-            _ => JobError::Resources(error),
-        }
-    }
-}
-
-async fn announce_directory(store: Arc<Store>, watchdog: Watchdog) {
-    // An error is logged where it arises, and every write that needs the directory tries again.
-    if let Ok(directory) = store.directory().await {
-        watchdog.directory(directory.path());
     }
 }
 

@@ -16,6 +16,7 @@ use super::leader::Leader;
 use super::orphans::{Orphans, marker};
 use super::tree::Tree;
 use crate::config::Shell;
+use crate::job::JobError;
 
 /// What to start.
 #[derive(Debug)]
@@ -37,6 +38,30 @@ pub(crate) struct Process {
     pub(crate) stdin: Option<ChildStdin>,
     pub(crate) stdout: pipe::Receiver,
     pub(crate) stderr: pipe::Receiver,
+}
+
+impl Order<'_> {
+    /// Why it could not be carried out.
+    pub(crate) fn refused(&self, error: io::Error) -> JobError {
+        use io::ErrorKind::{ArgumentListTooLong, NotADirectory, NotFound, PermissionDenied};
+        match error.kind() {
+            ArgumentListTooLong => JobError::CommandTooLong {
+                bytes: self.command.len(),
+            },
+            // The same error for the directory, which may have gone since it was looked at, and for the program.
+            NotFound | NotADirectory | PermissionDenied if !self.cwd.is_dir() => {
+                JobError::NoDirectory {
+                    path: self.cwd.to_owned(),
+                    error,
+                }
+            }
+            NotFound | NotADirectory | PermissionDenied => JobError::NoShell {
+                program: self.shell.program.clone(),
+                error,
+            },
+            _ => JobError::Resources(error),
+        }
+    }
 }
 
 /// Starts the command. Nothing is awaited between the spawn and the claim, see `Orphans::claim`, and there is no
