@@ -291,6 +291,10 @@ fn a_bad_pattern_is_a_clear_error_and_starts_nothing() {
         &json!({"ref_id": id, "wait_seconds": 1, "until_pattern": "["}),
     );
     assert!(text(&reply, "error").contains("until_pattern"), "{reply}");
+    assert_eq!(
+        reply["cmd"], "true",
+        "a refusal tells the job's true state: {reply}"
+    );
 }
 
 #[test]
