@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod contract;
+mod docs;
 mod hints;
 mod lifecycle;
 mod limits;
