@@ -13,6 +13,7 @@ mod output;
 mod paging;
 mod readme;
 mod shutdown;
+mod stdio;
 mod support;
 mod tools;
 mod waiting;
