@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod contract;
+mod dev_server;
 mod hints;
 mod lifecycle;
 mod limits;
@@ -15,6 +16,7 @@ mod protocol;
 mod readme;
 mod setting;
 mod shutdown;
+mod stdio;
 mod support;
 mod tools;
 mod waiting;
