@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod contract;
+mod dev_server;
 mod docs;
 mod hints;
 mod lifecycle;
@@ -16,6 +17,7 @@ mod protocol;
 mod readme;
 mod setting;
 mod shutdown;
+mod stdio;
 mod support;
 mod tools;
 mod waiting;
