@@ -44,7 +44,7 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
                                       clean up finished jobs, and run it again if that part matters"
                 .to_owned(),
             Unstored::Failed(why) => {
-                format!("Some output could not be stored ({why}): free space there, and run it again if that part matters")
+                format!("Some output could not be stored ({why}): free space or pass another --output-dir, and run it again if that part matters")
             }
         });
     }
