@@ -264,8 +264,17 @@ pub(crate) struct Captured {
     pub(crate) end: u64,
     /// The stream has ended: nothing will be added.
     pub(crate) ended: bool,
-    /// Why bytes could not be stored, the first time that happened.
-    pub(crate) storage_error: Option<Arc<str>>,
+    /// Why bytes were first not stored, apart from the bound of the stream itself.
+    pub(crate) unstored: Option<Unstored>,
+}
+
+/// Why bytes were not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unstored {
+    /// All jobs together have as much as `--max-total-bytes` allows.
+    StoreIsFull,
+    /// The file system refused: its words.
+    Failed(Arc<str>),
 }
 
 impl Captured {

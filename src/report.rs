@@ -233,6 +233,15 @@ fn measure(snapshot: &Snapshot) -> Usage {
     }
 }
 
+/// The reply to a call about this job that cannot be carried out as it was made.
+pub(crate) fn refused_reply(job: &Job, message: String) -> GetReply {
+    let described = described(&job.snapshot(), &Usage::default());
+    GetReply {
+        error: message,
+        ..described
+    }
+}
+
 /// Everything that is not output.
 fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
     let job = &snapshot.job;

@@ -100,15 +100,13 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
 /// The one line from which a person sees what was configured.
 fn log_start(registry: &ProcessRegistry) {
     let config = registry.config();
-    let cwd = config
-        .cwd
-        .clone()
-        .or_else(|| std::env::current_dir().ok())
-        .unwrap_or_default();
+    let workplace = registry.workplace();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         shell = %config.shell,
-        cwd = %cwd.display(),
+        cwd = %workplace.path.display(),
+        cwd_from = workplace.source,
+        login_env = config.login_env,
         output_dir = %registry.store().root().display(),
         max_running = config.max_running,
         max_finished = config.max_finished,

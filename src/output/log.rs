@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::store::{Directory, Store};
-use crate::job::Captured;
+use crate::job::{Captured, Unstored};
 use crate::words::plain;
 
 /// A stream is kept in at most this many segments.
@@ -153,8 +153,11 @@ impl OutputLog {
     fn fail(&mut self, error: &io::Error) {
         tracing::warn!(stream = self.name, %error, "output is not stored");
         self.captured
-            .storage_error
-            .get_or_insert_with(|| plain(error).into());
+            .unstored
+            .get_or_insert_with(|| match error.kind() {
+                io::ErrorKind::QuotaExceeded if self.store.is_full() => Unstored::StoreIsFull,
+                _ => Unstored::Failed(plain(error).into()),
+            });
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
         let Some(Current { file, start }) = self.current.take() else {
             return;
@@ -188,7 +191,8 @@ impl OutputLog {
             return Ok(());
         }
         if self.store.is_full() {
-            return Err(io::Error::other("--max-total-bytes is reached"));
+            let full = "the output of all jobs has reached --max-total-bytes";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, full));
         }
         let directory = self.store.directory().await?;
         let start = self.captured.end;

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod contract;
+mod dev_server;
 mod hints;
 mod lifecycle;
 mod limits;
@@ -11,8 +12,11 @@ mod load;
 mod official_client;
 mod output;
 mod paging;
+mod protocol;
 mod readme;
+mod setting;
 mod shutdown;
+mod stdio;
 mod support;
 mod tools;
 mod waiting;
