@@ -90,7 +90,7 @@ fn to_cat(producer: &str, file: &Path, echo: &mut Peer, times: &mut Samples) -> 
 
 fn to_server(producer: &str, server: &mut Server, times: &mut Samples) -> anyhow::Result<()> {
     let job = server.begin(producer)?;
-    let end = server.send(GET, &json!({"ref_id": job, "wait_seconds": 45}))?;
+    let end = server.send(GET, &json!({"ref_id": job, "wait_seconds": 600}))?;
     loop {
         std::thread::sleep(BETWEEN_PINGS);
         let begin = Instant::now();
