@@ -118,9 +118,11 @@ impl<'a> Call<'a> {
 
 /// The same object twice: some clients show the model only the structure, others only the text.
 pub(crate) fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
-    match serde_json::to_value(reply) {
-        Ok(value) => {
-            let content = vec![ContentBlock::text(value.to_string())];
+    let serialised =
+        serde_json::to_value(reply).and_then(|value| Ok((serde_json::to_string(&value)?, value)));
+    match serialised {
+        Ok((text, value)) => {
+            let content = vec![ContentBlock::text(text)];
             let mut result = if is_error {
                 CallToolResult::error(content)
             } else {

@@ -18,6 +18,12 @@ pub(crate) struct Wait {
     pub(crate) cap: Duration,
 }
 
+/// Whether the job can be found idle after this wait. If not, what it uses need not be measured before.
+pub(crate) fn may_be_silent_for_long(before: &Snapshot, wait: Wait) -> bool {
+    let waited = wait.asked.min(wait.cap);
+    before.is_running() && !waited.is_zero() && before.silent() + waited >= LONG_SILENCE
+}
+
 /// What a hint is made from.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {

@@ -276,6 +276,9 @@ impl ProcessRegistry {
 
     /// Removes the output files of a job that was taken out and has ended.
     pub(crate) async fn discard(&self, job: Job) {
+        if job.retained_bytes() == 0 {
+            return;
+        }
         let store = self.shared.store.clone();
         // Only a panic in there could fail it, and the directory goes with the server in any case.
         drop(spawn_blocking(move || discard(&store, &job)).await);

@@ -279,7 +279,7 @@ impl Server {
             wait,
             ..Circumstances::default()
         };
-        if !wait.asked.is_zero() {
+        if hints::may_be_silent_for_long(&job.snapshot(), wait) {
             circumstances.cpu_before = cpu_now(job).await;
         }
         match pattern {
