@@ -30,7 +30,7 @@ const LAST_PROCESSES: Duration = Duration::from_millis(700);
 /// How long the removal of files may take: what is left then is the watchdog's, and after it the next server's.
 const LAST_FILES: Duration = Duration::from_millis(100);
 
-/// Descriptors of the server itself, and of one running job: two pipes and the one that feeds it, two files, a pidfd.
+/// Descriptors of the server itself, and of one running job: two pipes, two files, two pidfds.
 const OWN_DESCRIPTORS: u64 = 64;
 const DESCRIPTORS_PER_JOB: u64 = 6;
 

@@ -316,7 +316,7 @@ impl Drop for Watcher {
     /// is killed, and the record says that its end was not seen.
     fn drop(&mut self) {
         if let Some(tree) = self.tree.take() {
-            tree.abandon();
+            tree.kill_group();
         }
         let finished = self.record.send_if_modified(|record| {
             let lost = matches!(record.state, JobState::Running);

@@ -4,9 +4,10 @@
 //! what makes signals to the group safe.
 
 use std::io;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 
 use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::process::Child;
 
 use super::Pid;
 use crate::job::Exit;
@@ -21,8 +22,12 @@ pub(crate) struct Leader {
 
 impl Leader {
     /// `pid` is the child's, which leads a group of its own.
-    pub(crate) fn new(child: Child, pid: Pid, end: EndOfProcess) -> Self {
-        Self { child, pid, end }
+    pub(crate) fn new(child: Child, pid: Pid) -> io::Result<Self> {
+        Ok(Self {
+            child,
+            pid,
+            end: EndOfProcess::of(pid)?,
+        })
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -55,12 +60,6 @@ impl Leader {
         }
     }
 
-    /// Kills the group and waits for nothing: for a watcher that is going away unexpectedly.
-    pub(crate) fn abandon(self) {
-        self.signal_group(Signal::KILL);
-        reap_killed(self.child);
-    }
-
     /// Whether a process of the group is alive besides an unreaped leader. Only systems that do not count the dead can
     /// answer that here.
     #[cfg(not(target_os = "linux"))]
@@ -71,15 +70,6 @@ impl Leader {
     /// Gives the pid back to the kernel, after the end.
     pub(crate) fn reap(mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
-    }
-}
-
-/// Sees to it that a child which was killed, and which nobody watches any more, is reaped. On Linux that is done for every
-/// child that no job claims, see `Orphans`.
-pub(crate) fn reap_killed(child: Child) {
-    if cfg!(not(target_os = "linux")) {
-        let mut child = child;
-        std::thread::spawn(move || child.wait());
     }
 }
 
@@ -96,9 +86,9 @@ fn status(pid: Pid) -> io::Result<Option<Exit>> {
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use pidfd::EndOfProcess;
+use pidfd::EndOfProcess;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use sigchld::EndOfProcess;
+use sigchld::EndOfProcess;
 
 /// Linux: a pidfd becomes readable when the process ends.
 #[cfg(target_os = "linux")]
@@ -113,10 +103,10 @@ mod pidfd {
     use crate::readiness::watched;
 
     #[derive(Debug)]
-    pub(crate) struct EndOfProcess(AsyncFd<OwnedFd>);
+    pub(super) struct EndOfProcess(AsyncFd<OwnedFd>);
 
     impl EndOfProcess {
-        pub(crate) fn of(pid: Pid) -> io::Result<Self> {
+        pub(super) fn of(pid: Pid) -> io::Result<Self> {
             let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
             watched(pidfd, Interest::READABLE).map(Self)
         }
@@ -138,10 +128,10 @@ mod sigchld {
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
     #[derive(Debug)]
-    pub(crate) struct EndOfProcess(Signal);
+    pub(super) struct EndOfProcess(Signal);
 
     impl EndOfProcess {
-        pub(crate) fn of(_pid: Pid) -> io::Result<Self> {
+        pub(super) fn of(_pid: Pid) -> io::Result<Self> {
             signal(SignalKind::child()).map(Self)
         }
 

@@ -3,17 +3,16 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::process::{Signal, kill_process_group};
 use tokio::net::unix::pipe;
-use tokio::process::ChildStdin;
+use tokio::process::{ChildStdin, Command};
 use uuid::Uuid;
 
 use super::Pid;
-use super::leader::{EndOfProcess, Leader, reap_killed};
+use super::leader::Leader;
 use super::orphans::{Orphans, marker};
 use super::tree::Tree;
 use crate::config::Shell;
@@ -66,8 +65,7 @@ impl Order<'_> {
 }
 
 /// Starts the command. Nothing is awaited between the spawn and the claim, see `Orphans::claim`, and there is no
-/// `pre_exec`, which would fork the whole server instead of going through posix_spawn. The runtime's own `Command` would
-/// watch for the end of the process a second time.
+/// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
 pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process> {
     let mut child = Command::new(&order.shell.program)
         .args(&order.shell.arguments)
@@ -84,7 +82,10 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let raw = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let raw = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw);
     let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
     let streams = [
         child.stdout.as_ref().map(AsFd::as_fd),
@@ -96,29 +97,28 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .filter_map(|pipe| Some(rustix::fs::fstat(pipe).ok()?.st_ino));
     let claim = orphans.claim(pid, Some(order.job), inodes.collect());
     let parts = (|| {
-        let stdin = child.stdin.take().map(ChildStdin::from_std).transpose()?;
-        let stdout = receiver(child.stdout.take().map(OwnedFd::from))?;
-        let stderr = receiver(child.stderr.take().map(OwnedFd::from))?;
-        Ok((stdin, stdout, stderr, EndOfProcess::of(pid)?))
+        let stdin = child.stdin.take();
+        let stdout = receiver(child.stdout.take().map(|pipe| pipe.into_owned_fd()))?;
+        let stderr = receiver(child.stderr.take().map(|pipe| pipe.into_owned_fd()))?;
+        Ok((stdin, stdout, stderr, Leader::new(child, pid)?))
     })();
     match parts {
-        Ok((stdin, stdout, stderr, end)) => Ok(Process {
-            pid: child.id(),
-            tree: Tree::new(Leader::new(child, pid, end), claim),
+        Ok((stdin, stdout, stderr, leader)) => Ok(Process {
+            pid: pid.as_raw_nonzero().get().unsigned_abs(),
+            tree: Tree::new(leader, claim),
             stdin,
             stdout,
             stderr,
         }),
         Err(error) => {
-            // No descriptor is left to watch it with: it must not run.
+            // No descriptor is left to watch it with: it must not run. The runtime reaps what was dropped.
             let _ = kill_process_group(pid, Signal::KILL);
-            reap_killed(child);
             Err(error)
         }
     }
 }
 
-fn receiver(pipe: Option<OwnedFd>) -> io::Result<pipe::Receiver> {
-    let pipe = pipe.ok_or_else(|| io::Error::other("a piped stream has no pipe"))?;
+fn receiver(pipe: Option<io::Result<OwnedFd>>) -> io::Result<pipe::Receiver> {
+    let pipe = pipe.ok_or_else(|| io::Error::other("a piped stream has no pipe"))??;
     pipe::Receiver::from_owned_fd(pipe)
 }

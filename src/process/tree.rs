@@ -119,9 +119,9 @@ impl Tree {
         }
     }
 
-    /// Kills the group and waits for nothing: for a watcher that is going away unexpectedly.
-    pub(crate) fn abandon(self) {
-        self.leader.abandon();
+    /// Kills the group without waiting for anything: for a watcher that is going away unexpectedly.
+    pub(crate) fn kill_group(&self) {
+        self.leader.signal_group(Signal::KILL);
     }
 
     /// Gives the leader's pid back, now that nothing of its group is alive.
