@@ -263,7 +263,7 @@ impl Peer {
     pub(super) fn ends_well(&mut self) {
         let status = self.wait();
         assert!(status.success(), "{status}");
-        let left = crate::support::client::files_below(self.own.path());
+        let left = crate::support::client::files_below(&self.output_dir());
         assert!(left.is_empty(), "left by an ended server: {left:?}");
     }
 
