@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod contract;
+#[cfg(target_os = "linux")]
+mod faults;
 mod hints;
 mod lifecycle;
 mod limits;
