@@ -345,6 +345,19 @@ impl ProcessRegistry {
         tokio::join!(self.shared.watchers.wait(), strays);
     }
 
+    /// What is still alive of all jobs, by pid: for the log of a server that ends without having ended them.
+    pub(crate) fn living(&self) -> Vec<u32> {
+        let mut chronicle = self.chronicle();
+        chronicle.settle();
+        let mut living: Vec<u32> = Vec::new();
+        for job in &chronicle.alive {
+            let snapshot = job.snapshot();
+            living.extend(snapshot.is_running().then(|| job.pid()));
+            living.extend(snapshot.record.leftovers);
+        }
+        living
+    }
+
     /// The last thing: lets the watchdog go, which still ends whatever has not ended.
     pub(crate) async fn dismiss_watchdog(&self) {
         if let Some(attendants) = self.shared.attendants.get() {

@@ -84,7 +84,8 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         () = last_answers => {}
     }
     if timeout(LAST_PROCESSES, registry.shut_down()).await.is_err() {
-        tracing::warn!("some processes did not end in time");
+        let living = registry.living();
+        tracing::warn!(?living, "some processes did not end in time");
     }
     if let Some(directory) = registry.store().existing() {
         let removed = spawn_blocking(move || remove_directory(directory.path()));

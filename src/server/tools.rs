@@ -213,9 +213,9 @@ impl Server {
             self.registry.config().stop_grace_seconds,
             Duration::from_secs_f64,
         );
-        job.request_stop(grace);
+        let attempt = job.request_stop(grace);
         let survivors = tokio::select! {
-            survivors = job.ended() => survivors,
+            survivors = job.ended(attempt) => survivors,
             () = self.closing.cancelled() => Vec::new(),
         };
         // Heard or not, the cleanup goes on to its end.

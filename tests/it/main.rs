@@ -5,6 +5,8 @@
 mod bad_input;
 mod contract;
 mod dev_server;
+#[cfg(target_os = "linux")]
+mod faults;
 mod hints;
 mod lifecycle;
 mod limits;
