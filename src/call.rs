@@ -75,8 +75,11 @@ impl<'a> Call<'a> {
     }
 
     /// Waits for a place among the replies that are being made: a client that does not read must not fill the memory.
-    /// The error says that nobody will read the reply.
+    /// The error says that nobody will read the reply: the call was cancelled, or the client is gone.
     pub(crate) async fn may_reply(&self) -> Result<(), String> {
+        if self.context.ct.is_cancelled() {
+            return Err(texts::nobody_reads().to_owned());
+        }
         match self.context.extensions.get::<ReplySlot>() {
             Some(slot) => slot
                 .acquire()

@@ -159,7 +159,8 @@ impl Inquiry {
             stderr,
             ..
         } = &mut self.process;
-        let mut output = Vec::new();
+        let mut output = Vec::with_capacity(64 << 10);
+        let mut searched = 0;
         let mut ignored = vec![0; 4096];
         let mut stderr_open = true;
         while output.len() < MOST_OUTPUT {
@@ -175,9 +176,14 @@ impl Inquiry {
                     return parse(&output, &self.mark);
                 }
             }
-            if let Some(variables) = parse(&output, &self.mark) {
+            // The second mark is what makes an answer, so nothing is worth a look until a mark has just come.
+            let fresh = &output[searched..];
+            if places(fresh, &self.mark).next().is_some()
+                && let Some(variables) = parse(&output, &self.mark)
+            {
                 return Some(variables);
             }
+            searched = output.len().saturating_sub(self.mark.len() - 1);
         }
         None
     }
@@ -210,13 +216,15 @@ fn is_csh(shell: &str) -> bool {
     name.to_string_lossy().ends_with("csh")
 }
 
+/// Where the mark stands.
+fn places(output: &[u8], mark: &str) -> impl Iterator<Item = usize> {
+    let windows = output.windows(mark.len()).enumerate();
+    windows.filter_map(move |(place, window)| (window == mark.as_bytes()).then_some(place))
+}
+
 /// What stands between the last two marks.
 fn parse(output: &[u8], mark: &str) -> Option<Variables> {
-    let places: Vec<usize> = output
-        .windows(mark.len())
-        .enumerate()
-        .filter_map(|(place, window)| (window == mark.as_bytes()).then_some(place))
-        .collect();
+    let places: Vec<usize> = places(output, mark).collect();
     let [.., from, to] = places[..] else {
         return None;
     };

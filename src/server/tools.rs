@@ -66,9 +66,15 @@ impl Server {
         };
         if let Some(seconds) = params.wait_seconds {
             let wait = call.wait(seconds);
-            let mut result = self
-                .look(call, &job, wait, pattern, self.reading(None, None))
-                .await?;
+            let look = self.look(call, &job, wait, pattern, self.reading(None, None));
+            let mut result = match look.await {
+                Ok(result) => result,
+                Err(message) => {
+                    // The job runs, and nobody has been told.
+                    self.deliveries.lost(news, &self.registry);
+                    return Err(message);
+                }
+            };
             news.note_end(&job, result.running);
             reply.hint = std::mem::take(&mut result.hint);
             result.ref_id.clear();

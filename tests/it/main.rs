@@ -5,6 +5,7 @@
 mod bad_input;
 mod contract;
 mod dev_server;
+mod docs;
 #[cfg(target_os = "linux")]
 mod faults;
 mod hints;
