@@ -18,6 +18,12 @@ pub(crate) struct Wait {
     pub(crate) cap: Duration,
 }
 
+/// Whether the job can be found idle after this wait. If not, what it uses need not be measured before.
+pub(crate) fn may_be_silent_for_long(before: &Snapshot, wait: Wait) -> bool {
+    let waited = wait.asked.min(wait.cap);
+    before.is_running() && !waited.is_zero() && before.silent() + waited >= LONG_SILENCE
+}
+
 /// What a hint is made from.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
@@ -44,7 +50,7 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
                                       clean up finished jobs, and run it again if that part matters"
                 .to_owned(),
             Unstored::Failed(why) => {
-                format!("Some output could not be stored ({why}): free space there, and run it again if that part matters")
+                format!("Some output could not be stored ({why}): free space or pass another --output-dir, and run it again if that part matters")
             }
         });
     }

@@ -148,23 +148,28 @@ impl Job {
         }
     }
 
-    /// Asks the watcher to end the whole tree. Asking again can only bring the KILL forward.
-    pub(crate) fn request_stop(&self, grace: Duration) {
+    /// Asks the watcher to end the whole tree. Asking again can only bring the KILL forward, unless the watcher has given
+    /// up since: then it tries once more.
+    pub(crate) fn request_stop(&self, grace: Duration) -> Attempt {
         let kill_at = Instant::now() + grace;
+        let attempt = Attempt {
+            given_up: self.0.record.borrow().given_up,
+        };
         self.0.stop.send_if_modified(|request| match request {
-            Some(earlier) if earlier.kill_at <= kill_at => false,
+            Some(earlier) if earlier.attempt == attempt && earlier.kill_at <= kill_at => false,
             _ => {
-                *request = Some(StopRequest { kill_at });
+                *request = Some(StopRequest { kill_at, attempt });
                 true
             }
         });
+        attempt
     }
 
-    /// Waits until nothing of the job is alive, or the watcher has given up on some of it: their pids.
-    pub(crate) async fn ended(&self) -> Vec<u32> {
+    /// Waits until nothing of the job is alive, or the watcher has given up on some of it in this attempt: their pids.
+    pub(crate) async fn ended(&self, attempt: Attempt) -> Vec<u32> {
         let mut record = self.0.record.clone();
         let settled = record
-            .wait_for(|record| record.tree != Tree::Alive || !record.survivors.is_empty())
+            .wait_for(|record| record.tree != Tree::Alive || record.given_up > attempt.given_up)
             .await;
         settled
             .map(|record| record.survivors.clone())
@@ -184,6 +189,13 @@ impl Job {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StopRequest {
     pub(crate) kill_at: Instant,
+    attempt: Attempt,
+}
+
+/// One of the attempts to end a tree: how often the watcher had given up before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    given_up: u32,
 }
 
 /// What is known of a job's processes and output. Written by the watcher alone.
@@ -199,6 +211,8 @@ pub(crate) struct Record {
     pub(crate) leftovers: Vec<u32>,
     /// Processes that did not end although they were sent KILL.
     pub(crate) survivors: Vec<u32>,
+    /// How often the watcher has given up on some of them.
+    pub(crate) given_up: u32,
 }
 
 /// Whether any process of the job is alive, its command included.

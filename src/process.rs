@@ -1,5 +1,6 @@
 //! The operating system's side of a job: start a command, see its end, know its processes, end all of them.
 
+pub(crate) mod brand;
 pub(crate) mod folders;
 pub(crate) mod leader;
 pub(crate) mod login;

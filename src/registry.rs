@@ -276,6 +276,9 @@ impl ProcessRegistry {
 
     /// Removes the output files of a job that was taken out and has ended.
     pub(crate) async fn discard(&self, job: Job) {
+        if job.retained_bytes() == 0 {
+            return;
+        }
         let store = self.shared.store.clone();
         // Only a panic in there could fail it, and the directory goes with the server in any case.
         drop(spawn_blocking(move || discard(&store, &job)).await);
@@ -340,6 +343,19 @@ impl ProcessRegistry {
             }
         };
         tokio::join!(self.shared.watchers.wait(), strays);
+    }
+
+    /// What is still alive of all jobs, by pid: for the log of a server that ends without having ended them.
+    pub(crate) fn living(&self) -> Vec<u32> {
+        let mut chronicle = self.chronicle();
+        chronicle.settle();
+        let mut living: Vec<u32> = Vec::new();
+        for job in &chronicle.alive {
+            let snapshot = job.snapshot();
+            living.extend(snapshot.is_running().then(|| job.pid()));
+            living.extend(snapshot.record.leftovers);
+        }
+        living
     }
 
     /// The last thing: lets the watchdog go, which still ends whatever has not ended.

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::output::store::remove_directory;
 use crate::registry::ProcessRegistry;
 use crate::server::Server;
 use crate::sweeper::sweep;
@@ -83,14 +84,14 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         () = last_answers => {}
     }
     if timeout(LAST_PROCESSES, registry.shut_down()).await.is_err() {
-        tracing::warn!("some processes did not end in time");
+        let living = registry.living();
+        tracing::warn!(?living, "some processes did not end in time");
     }
-    let store = registry.store().clone();
-    if timeout(LAST_FILES, spawn_blocking(move || store.remove()))
-        .await
-        .is_err()
-    {
-        tracing::warn!("the output directory could not be removed in time");
+    if let Some(directory) = registry.store().existing() {
+        let removed = spawn_blocking(move || remove_directory(directory.path()));
+        if timeout(LAST_FILES, removed).await.is_err() {
+            tracing::warn!("the output directory could not be removed in time");
+        }
     }
     registry.dismiss_watchdog().await;
     tracing::info!("server ended");

@@ -242,9 +242,9 @@ pub(crate) fn cleaned_up(before: &Snapshot, kept: bool, survivors: &[u32]) -> St
     format!("{processes}; {record}")
 }
 
-/// For a client that has gone: nobody sees it.
+/// For a call whose reply nobody awaits: nobody sees it.
 pub(crate) fn nobody_reads() -> &'static str {
-    "the client has closed its end of standard output"
+    "the call was cancelled, or the client is gone"
 }
 
 /// A call of a tool that is not there.

@@ -10,9 +10,9 @@ mod duty;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use duty::stand_by;
 use tokio::process::{Child, Command};
@@ -27,6 +27,10 @@ use crate::process::own;
 
 /// The argument that makes this binary a watchdog.
 const ARGUMENT: &str = "--watchdog";
+
+/// Room for what is said of some ten thousand jobs: as much as an ordinary user may have.
+#[cfg(target_os = "linux")]
+const PIPE_SIZE: usize = 1 << 20;
 
 /// How long to leave it before a watchdog that ended is replaced, should it end again and again.
 const BETWEEN_STARTS: Duration = Duration::from_millis(200);
@@ -89,9 +93,17 @@ pub(crate) struct Watchdog(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     /// None while there is no watchdog. A leaf lock: held to clone or to replace what is in it.
-    pipe: Mutex<Option<Arc<OwnedFd>>>,
+    line: Mutex<Option<Arc<Line>>>,
     dismissed: CancellationToken,
     gone: CancellationToken,
+}
+
+/// The pipe to one watchdog.
+#[derive(Debug)]
+struct Line {
+    pipe: OwnedFd,
+    /// Something could not be said.
+    unheard: CancellationToken,
 }
 
 /// A job that the watchdog knows of, until this is dropped.
@@ -99,6 +111,15 @@ struct Shared {
 pub(crate) struct Registration {
     watchdog: Watchdog,
     job: Uuid,
+}
+
+/// A watchdog.
+#[derive(Debug)]
+struct Launched {
+    child: Child,
+    unheard: CancellationToken,
+    at: Instant,
+    _claim: Claim,
 }
 
 /// What a watchdog that takes over has to be told.
@@ -111,7 +132,7 @@ impl Watchdog {
     /// Starts the watchdog, and from then on replaces it whenever it ends. To be called within the runtime.
     pub(crate) fn start(orphans: &Orphans, situation: impl Situation) -> Self {
         let watchdog = Self(Arc::new(Shared {
-            pipe: Mutex::new(None),
+            line: Mutex::new(None),
             dismissed: CancellationToken::new(),
             gone: CancellationToken::new(),
         }));
@@ -137,24 +158,25 @@ impl Watchdog {
     /// Closes the pipe, so that the watchdog does what is left to do and ends. With nothing left that takes an instant.
     pub(crate) async fn dismiss(&self) {
         self.0.dismissed.cancel();
-        drop(self.pipe().take());
+        drop(self.line().take());
         // An error means that it still has something to do, which it will do without us.
         drop(timeout(FAREWELL, self.0.gone.cancelled()).await);
     }
 
     fn say(&self, notice: &Notice) {
-        let Some(pipe) = self.pipe().clone() else {
+        let Some(line) = self.line().clone() else {
             return;
         };
-        let line = notice.to_line();
-        if !matches!(rustix::io::write(&*pipe, line.as_bytes()), Ok(written) if written == line.len())
+        let text = notice.to_line();
+        if !matches!(rustix::io::write(&line.pipe, text.as_bytes()), Ok(written) if written == text.len())
         {
-            // One that does not read is as good as none. Without its pipe it ends, and the keeper replaces it.
-            drop(self.pipe().take());
+            // One that does not read is as good as none: the keeper replaces it. The pipe stays open until it is dead,
+            // since it would take the end of its pipe for the end of the server, and end every job.
+            line.unheard.cancel();
         }
     }
 
-    fn launch(&self, orphans: &Orphans) -> io::Result<(Child, Claim)> {
+    fn launch(&self, orphans: &Orphans) -> io::Result<Launched> {
         let mut child = Command::new(own::program()?)
             .arg0(env!("CARGO_PKG_NAME"))
             .arg(ARGUMENT)
@@ -173,33 +195,45 @@ impl Watchdog {
             .stdin
             .take()
             .ok_or_else(|| io::Error::other("a piped stream has no pipe"))?;
-        // The runtime has made our end non-blocking: a watchdog that hangs does not hang the server.
+        // The runtime hands it out blocking: a watchdog that hangs must not hang the server.
         let pipe = stdin.into_owned_fd()?;
-        self.pipe().replace(Arc::new(pipe));
-        Ok((child, claim))
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        // For the briefing of one that takes over from another. With less it works until some hundred jobs run at once.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_SIZE);
+        let unheard = CancellationToken::new();
+        self.line().replace(Arc::new(Line {
+            pipe,
+            unheard: unheard.clone(),
+        }));
+        Ok(Launched {
+            child,
+            unheard,
+            at: Instant::now(),
+            _claim: claim,
+        })
     }
 
-    async fn keep(
-        self,
-        first: io::Result<(Child, Claim)>,
-        orphans: Orphans,
-        situation: impl Situation,
-    ) {
+    async fn keep(self, first: io::Result<Launched>, orphans: Orphans, situation: impl Situation) {
         let mut launched = first;
         loop {
             match launched {
-                Ok((mut child, _claim)) => {
-                    let end = child.wait().await;
-                    drop(self.pipe().take());
+                Ok(mut launched) => {
+                    let end = launched.end().await;
+                    drop(self.line().take());
                     if self.0.dismissed.is_cancelled() {
                         self.0.gone.cancel();
                         return;
                     }
                     tracing::warn!(?end, "the watchdog ended, starting another");
+                    // At once, but for one that ends again and again.
+                    sleep(BETWEEN_STARTS.saturating_sub(launched.at.elapsed())).await;
                 }
-                Err(error) => tracing::warn!(%error, "the watchdog could not be started"),
+                Err(error) => {
+                    tracing::warn!(%error, "the watchdog could not be started");
+                    sleep(BETWEEN_STARTS).await;
+                }
             }
-            sleep(BETWEEN_STARTS).await;
             launched = self.launch(&orphans);
             self.brief(&situation);
         }
@@ -217,8 +251,21 @@ impl Watchdog {
         }
     }
 
-    fn pipe(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
-        self.0.pipe.lock().unwrap_or_else(PoisonError::into_inner)
+    fn line(&self) -> MutexGuard<'_, Option<Arc<Line>>> {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Launched {
+    /// Waits for its end, and brings it about if it does not listen.
+    async fn end(&mut self) -> io::Result<ExitStatus> {
+        tokio::select! {
+            end = self.child.wait() => end,
+            () = self.unheard.cancelled() => {
+                self.child.start_kill()?;
+                self.child.wait().await
+            }
+        }
     }
 }
 

@@ -152,7 +152,7 @@ impl Watcher {
                 },
                 Ok(()) = stop.changed() => {
                     let request = *stop.borrow_and_update();
-                    if let Some(StopRequest { kill_at }) = request {
+                    if let Some(StopRequest { kill_at, .. }) = request {
                         self.end_tree(Cause::Stopped, kill_at).await;
                     }
                 }
@@ -287,8 +287,10 @@ impl Watcher {
         if !survivors.is_empty() {
             tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
             self.ending = Ending::GaveUp;
-            self.record
-                .send_modify(|record| record.survivors = survivors);
+            self.record.send_modify(|record| {
+                record.survivors = survivors;
+                record.given_up += 1;
+            });
         }
     }
 

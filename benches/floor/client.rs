@@ -186,7 +186,7 @@ impl Server {
         let directory = directory()?;
         let mut command = Command::new(binary());
         command
-            .arg("--output-dir")
+            .args(["--max-wait-seconds", "600", "--output-dir"])
             .arg(directory.path())
             .args(arguments);
         let mut peer = Peer::spawn(&mut command, link)?;

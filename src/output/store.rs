@@ -99,13 +99,6 @@ impl Store {
     pub(crate) async fn under_pressure(&self) {
         self.pressure.notified().await;
     }
-
-    /// Removes the directory and everything in it. Blocks.
-    pub(crate) fn remove(&self) {
-        if let Some(directory) = self.existing() {
-            remove_directory(&directory.path);
-        }
-    }
 }
 
 /// One server's directory.

@@ -166,6 +166,7 @@ mod keeper {
 
     use super::{Orphans, marks_in};
     use crate::process::Pid;
+    use crate::process::brand::brand;
     use crate::process::proc_fs::{self, Stat};
 
     /// How long an orphan may take to show what it is.
@@ -279,13 +280,16 @@ mod keeper {
             };
             let looked = timeout(READ_WITHIN, spawn_blocking(look)).await;
             let (marks, pipes) = looked.ok().and_then(Result::ok).unwrap_or_default();
+            let limit = proc_fs::realtime_limit(pid);
             let claims = self.orphans.claims();
             let jobs = || {
                 claims
                     .iter()
                     .filter_map(|(leader, owner)| Some((*leader, owner, owner.job?)))
             };
-            let by_mark = jobs().find(|(_, _, job)| marks.contains(job));
+            let by_mark = jobs()
+                .find(|(_, _, job)| limit == Some(brand(*job)))
+                .or_else(|| jobs().find(|(_, _, job)| marks.contains(job)));
             let by_pipe =
                 || jobs().find(|(_, owner, _)| owner.pipes.iter().any(|pipe| pipes.contains(pipe)));
             if let Some((_, _, job)) = by_mark.or_else(by_pipe) {

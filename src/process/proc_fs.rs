@@ -132,6 +132,16 @@ pub(crate) fn environment(pid: Pid) -> Vec<u8> {
     std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default()
 }
 
+/// The soft limit on real-time CPU time in microseconds; none if there is no limit. Readable for any process.
+#[cfg(target_os = "linux")]
+pub(crate) fn realtime_limit(pid: Pid) -> Option<u64> {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).ok()?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max realtime timeout"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

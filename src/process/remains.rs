@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[cfg(target_os = "linux")]
 mod imp {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
     use std::thread::sleep;
     use std::time::Instant;
 
@@ -29,6 +29,7 @@ mod imp {
 
     use super::{GRACE, HOPE, Jobs, LOOK_EVERY};
     use crate::process::Pid;
+    use crate::process::brand::brand;
     use crate::process::orphans::marks_in;
     use crate::process::proc_fs::{self, Stat};
     use crate::process::tree::signal_exactly;
@@ -60,6 +61,7 @@ mod imp {
     /// Finds the processes of the jobs. Nobody adopts them for us, so the whole process table is looked through.
     struct Search<'a> {
         jobs: &'a Jobs,
+        brands: HashSet<u64>,
         /// When the server was gone, in clock ticks since boot. Until then its unreaped children kept the groups' ids from
         /// being used again, so that whoever is in such a group and was started before is a job's.
         gone_at: u64,
@@ -71,6 +73,7 @@ mod imp {
         fn new(jobs: &'a Jobs) -> Self {
             Self {
                 jobs,
+                brands: jobs.keys().map(|job| brand(*job)).collect(),
                 gone_at: proc_fs::now_in_ticks(),
                 known: HashMap::new(),
             }
@@ -122,6 +125,10 @@ mod imp {
         }
 
         fn is_marked(&self, process: &Stat) -> bool {
+            let limit = proc_fs::realtime_limit(process.pid);
+            if limit.is_some_and(|limit| self.brands.contains(&limit)) {
+                return true;
+            }
             let marks = marks_in(&proc_fs::environment(process.pid));
             marks.iter().any(|job| self.jobs.contains_key(job))
         }

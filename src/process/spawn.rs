@@ -12,6 +12,7 @@ use tokio::process::{ChildStdin, Command};
 use uuid::Uuid;
 
 use super::Pid;
+use super::brand::Branding;
 use super::leader::Leader;
 use super::orphans::{Orphans, marker};
 use super::tree::Tree;
@@ -67,6 +68,7 @@ impl Order<'_> {
 /// Starts the command. Nothing is awaited between the spawn and the claim, see `Orphans::claim`, and there is no
 /// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
 pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process> {
+    let branding = Branding::of(order.job);
     let mut child = Command::new(&order.shell.program)
         .args(&order.shell.arguments)
         .arg(order.command)
@@ -82,6 +84,7 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
+    drop(branding);
     let raw = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())

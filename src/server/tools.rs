@@ -66,9 +66,15 @@ impl Server {
         };
         if let Some(seconds) = params.wait_seconds {
             let wait = call.wait(seconds);
-            let mut result = self
-                .look(call, &job, wait, pattern, self.reading(None, None))
-                .await?;
+            let look = self.look(call, &job, wait, pattern, self.reading(None, None));
+            let mut result = match look.await {
+                Ok(result) => result,
+                Err(message) => {
+                    // The job runs, and nobody has been told.
+                    self.deliveries.lost(news, &self.registry);
+                    return Err(message);
+                }
+            };
             news.note_end(&job, result.running);
             reply.hint = std::mem::take(&mut result.hint);
             result.ref_id.clear();
@@ -213,9 +219,9 @@ impl Server {
             self.registry.config().stop_grace_seconds,
             Duration::from_secs_f64,
         );
-        job.request_stop(grace);
+        let attempt = job.request_stop(grace);
         let survivors = tokio::select! {
-            survivors = job.ended() => survivors,
+            survivors = job.ended(attempt) => survivors,
             () = self.closing.cancelled() => Vec::new(),
         };
         // Heard or not, the cleanup goes on to its end.
@@ -279,7 +285,7 @@ impl Server {
             wait,
             ..Circumstances::default()
         };
-        if !wait.asked.is_zero() {
+        if hints::may_be_silent_for_long(&job.snapshot(), wait) {
             circumstances.cpu_before = cpu_now(job).await;
         }
         match pattern {

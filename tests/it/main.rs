@@ -6,6 +6,8 @@ mod bad_input;
 mod contract;
 mod dev_server;
 mod docs;
+#[cfg(target_os = "linux")]
+mod faults;
 mod hints;
 mod lifecycle;
 mod limits;

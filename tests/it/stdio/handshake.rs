@@ -13,7 +13,7 @@ const LATEST: &str = REVISIONS[3];
 
 /// All four tools on one job. `call` makes a request out of an id, a tool and its arguments.
 #[track_caller]
-fn drive(peer: &mut Peer, call: impl Fn(u8, &str, &Value) -> Value) {
+fn drive(peer: &mut Peer, call: impl Fn(u32, &str, &Value) -> Value) {
     peer.send(&call(10, EXECUTE, &json!({"cmd": "echo hello; exit 3"})));
     let started = peer.reply(10);
     let ref_id = &started["ref_id"];
@@ -50,7 +50,7 @@ fn each_revision_with_a_handshake_is_spoken_end_to_end() {
         peer.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
         let tools = peer.result(1)["tools"].take();
         assert_eq!(tools.as_array().map(Vec::len), Some(4), "{tools}");
-        drive(&mut peer, |id, tool, arguments| call(id, tool, arguments));
+        drive(&mut peer, call);
         peer.finish();
     }
 }

@@ -6,7 +6,7 @@ use super::streams::terminal;
 use crate::support::client::text;
 use crate::support::{Client, Setup, processes};
 
-/// Signals that are set in a line of `/proc/PID/status` like `SigIgn:	0000000000000000`.
+/// Signals that are set in a line of `/proc/PID/status` like `SigIgn`.
 #[track_caller]
 fn signals_in(line: &str) -> u64 {
     let mask = line.split_whitespace().last().unwrap();
@@ -64,10 +64,11 @@ fn invariant_08_inherited_descriptors_reach_no_job() {
 #[test]
 fn a_low_limit_on_descriptors_is_raised_to_what_the_jobs_need() {
     let client = Setup::new().after("ulimit -Sn 256").start();
-    let ids: Vec<_> = (0..100).map(|_| client.begin("sleep 60")).collect();
+    for _ in 0..100 {
+        client.begin("sleep 60");
+    }
     assert_eq!(client.list()["count"], 100);
     assert!(processes::open_descriptors(client.pid()) > 256);
-    drop(ids);
 }
 
 /// A server on a terminal, started by a piece of shell that leads the session and is in the foreground. In it `server`

@@ -2,20 +2,20 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::peer::{Peer, WIRES, Wire};
+use super::peer::{Peer, WIRES, Wire, assert_takes_less, call, initialize};
 use crate::support::client::{SERVER, files_below};
 use crate::support::processes::{children, status_number};
 use crate::support::reply::LIST;
 use crate::support::{Client, eventually};
 
-/// Where the only thread of a server rests: milliseconds until it wakes up by itself.
+/// How long the main thread of a server rests before it wakes up by itself.
 #[track_caller]
-fn sleeps_for(pid: u32) -> i64 {
+fn sleeps_for(pid: u32) -> Duration {
     eventually("the server rests in epoll_wait", || {
         // The number of the system call and its arguments: epoll, events, room, timeout.
         let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
@@ -25,10 +25,9 @@ fn sleeps_for(pid: u32) -> i64 {
             _ => None,
         };
         let timeout = timeout.and_then(|timeout| u64::from_str_radix(timeout, 16).ok());
-        // An int: the upper half of the register is nobody's.
-        timeout
-            .map(|timeout| i64::from(timeout as u32 as i32))
-            .ok_or(call)
+        // The argument is an int, of which -1 means for ever: longer than anything when it is read as unsigned.
+        let timeout = timeout.map(|timeout| Duration::from_millis(timeout & u64::from(u32::MAX)));
+        timeout.ok_or(call)
     })
 }
 
@@ -45,7 +44,7 @@ fn an_idle_server_is_one_thread_that_sleeps_until_the_sweepers_time() {
         assert_eq!(status_number(peer.pid(), "Threads"), 1);
         // The sweeper's interval is 30 s; the runtime rounds a long sleep down and sleeps again.
         let sleep = sleeps_for(peer.pid());
-        assert!(sleep < 0 || sleep > 15_000, "it wakes up in {sleep} ms");
+        assert!(sleep > Duration::from_secs(15), "it wakes up in {sleep:?}");
         // And in fact it does not: no switch to it in a second. The first may still be under way from above.
         eventually("nothing wakes the server up for a second", || {
             let switches = || status_number(peer.pid(), "voluntary_ctxt_switches");
@@ -72,7 +71,22 @@ fn after_its_jobs_a_server_is_one_thread_again() {
         }
     });
     let sleep = sleeps_for(client.pid());
-    assert!(sleep < 0 || sleep > 4_000, "it wakes up in {sleep} ms");
+    assert!(sleep > Duration::from_secs(4), "it wakes up in {sleep:?}");
+}
+
+#[test]
+fn the_first_answer_comes_at_once() {
+    for wire in WIRES {
+        assert_takes_less(Duration::from_millis(300), || {
+            let started = Instant::now();
+            let mut peer = Peer::on(wire);
+            peer.send(&initialize(1, "2025-06-18"));
+            peer.result(1);
+            let took = started.elapsed();
+            peer.finish();
+            took
+        });
+    }
 }
 
 /// Clients start a server only to ask what it can do, and end it again.
@@ -85,7 +99,7 @@ fn before_the_first_job_nothing_is_created_or_spawned() {
             .env("XDG_CACHE_HOME", home.path());
         command.env("TMPDIR", home.path()).current_dir(home.path());
     });
-    peer.send(&super::peer::initialize(1, "2025-06-18"));
+    peer.send(&initialize(1, "2025-06-18"));
     peer.result(1);
     peer.send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}));
     peer.result(2);
@@ -115,9 +129,9 @@ fn before_the_first_job_nothing_is_scanned() {
     let own = TempDir::new().unwrap();
     let (trace, input) = (own.path().join("trace"), own.path().join("in"));
     let lines = [
-        super::peer::initialize(1, "2025-06-18"),
+        initialize(1, "2025-06-18"),
         json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
-        super::peer::call(3, LIST, &json!({})),
+        call(3, LIST, &json!({})),
     ];
     fs::write(&input, lines.map(|line| format!("{line}\n")).concat()).unwrap();
     let traced = Command::new("strace")

@@ -22,7 +22,7 @@ fn ask_for_all(peer: &Peer, ref_id: &Value, calls: std::ops::Range<u32>) {
 #[test]
 fn a_thousand_large_replies_that_nobody_reads_take_little_memory() {
     const CALLS: u32 = 1000;
-    const READ: usize = 60;
+    const READ: usize = 40;
     for wire in WIRES {
         let mut peer = Peer::on(wire);
         let ref_id = job_with_much_output(&mut peer);

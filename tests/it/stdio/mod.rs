@@ -1,5 +1,6 @@
 //! The front door: what clients really send, and what they hand a server when they start it.
 
+mod framing;
 mod handshake;
 #[cfg(target_os = "linux")]
 mod hygiene;

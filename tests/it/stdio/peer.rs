@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
@@ -263,7 +263,7 @@ impl Peer {
     pub(super) fn ends_well(&mut self) {
         let status = self.wait();
         assert!(status.success(), "{status}");
-        let left = crate::support::client::files_below(self.own.path());
+        let left = crate::support::client::files_below(&self.output_dir());
         assert!(left.is_empty(), "left by an ended server: {left:?}");
     }
 
@@ -316,9 +316,4 @@ pub(super) fn assert_takes_less(limit: Duration, mut attempt: impl FnMut() -> Du
         }
     }
     panic!("not within {limit:?}: {taken:?}");
-}
-
-/// A moment to measure from.
-pub(super) fn now() -> Instant {
-    Instant::now()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 use super::eventually;
@@ -12,9 +12,18 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(as_pid(pid), signal).unwrap_or_else(|error| panic!("kill {pid}: {error}"));
 }
 
+pub(crate) fn signal_group(group: u32, signal: Signal) {
+    kill_process_group(as_pid(group), signal)
+        .unwrap_or_else(|error| panic!("kill group {group}: {error}"));
+}
+
+pub(crate) fn signal_if_there(pid: u32, signal: Signal) {
+    let _gone_already = kill_process(as_pid(pid), signal);
+}
+
 /// Ends a process a test has left on purpose. It may be gone already.
 pub(crate) fn kill(pid: u32) {
-    let _gone_already = kill_process(as_pid(pid), Signal::KILL);
+    signal_if_there(pid, Signal::KILL);
 }
 
 fn as_pid(pid: u32) -> Pid {
