@@ -36,6 +36,9 @@ def record():
     lines = [(time.monotonic(), line.rstrip("\n")) for line in tour.stdout]
     if tour.wait() != 0:
         sys.exit("the tour has failed")
+    # Before the first heading it may have to build the server.
+    first = next(number for number, (_, line) in enumerate(lines) if line.startswith("───"))
+    lines = lines[first:]
     start = lines[0][0]
     return [(came - start, line) for came, line in lines]
 
