@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, Semaphore, watch};
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -20,6 +19,7 @@ use crate::output::store::Store;
 use crate::process::orphans::Orphans;
 use crate::process::spawn::{Order, spawn};
 use crate::process::tree::end_strays;
+use crate::threads::off_thread;
 use crate::watchdog::{Situation, Watchdog};
 use crate::watcher::{Assignment, watch};
 
@@ -295,7 +295,7 @@ impl ProcessRegistry {
     pub(crate) async fn discard(&self, job: Job) {
         let store = self.shared.store.clone();
         // Only a panic in there could fail it, and the directory goes with the server in any case.
-        drop(spawn_blocking(move || discard(&store, &job)).await);
+        drop(off_thread(move || discard(&store, &job)).await);
     }
 
     /// Whether more results are kept than `--max-finished` allows.
@@ -423,6 +423,7 @@ impl ProcessRegistry {
             self.shared.watchers.spawn(announce_directory(
                 self.shared.store.clone(),
                 watchdog.clone(),
+                self.shared.closing.clone(),
             ));
             Ok(Attendants { orphans, watchdog })
         };
@@ -443,7 +444,7 @@ impl ProcessRegistry {
             });
         };
         let path = default.unwrap_or_default().join(asked);
-        let found = spawn_blocking(move || {
+        let found = off_thread(move || {
             let is_directory =
                 std::fs::metadata(&path).and_then(|metadata| match metadata.is_dir() {
                     true => Ok(()),
@@ -481,9 +482,15 @@ impl ProcessRegistry {
     }
 }
 
-async fn announce_directory(store: Arc<Store>, watchdog: Watchdog) {
+async fn announce_directory(store: Arc<Store>, watchdog: Watchdog, closing: CancellationToken) {
     // An error is logged where it arises, and every write that needs the directory tries again.
-    if let Ok(directory) = store.directory().await {
+    if store.directory().await.is_err() {
+        tokio::select! {
+            () = store.made() => {}
+            () = closing.cancelled() => {}
+        }
+    }
+    if let Some(directory) = store.existing() {
         watchdog.directory(directory.path());
     }
 }
