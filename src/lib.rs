@@ -19,7 +19,7 @@
 //!   of both; [`report`] how a job becomes a reply; [`texts`] and [`hints`] what a
 //!   model reads; [`call`] and [`deliveries`] which reply told what, and whether it arrived
 //! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
-//! - [`config`]: every limit, read once; [`words`] how numbers and errors are written
+//! - [`threads`]: work that may block; [`config`]: every limit, read once; [`words`] how numbers and errors are written
 //!
 //! Imports point one way: `main → server → wait, wire → registry → watcher → process, output → job`.
 //!
@@ -86,6 +86,7 @@ mod schema;
 mod server;
 mod sweeper;
 mod texts;
+mod threads;
 mod transport;
 mod wait;
 mod watchdog;
