@@ -20,6 +20,7 @@
 //!   of both; [`report`] how a job becomes a reply; [`texts`] and [`hints`] what a
 //!   model reads; [`call`] and [`deliveries`] which reply told what, and whether it arrived
 //! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
+//! - [`threads`]: work that may block
 //! - [`config`]: every limit, read once; [`directory`] where a job runs that names no directory; [`environment`] what jobs
 //!   get of the login shell; [`check`] the self-test; [`words`] how numbers and errors are written
 //!
@@ -92,6 +93,7 @@ mod schema;
 mod server;
 mod sweeper;
 mod texts;
+mod threads;
 mod transport;
 mod wait;
 mod watchdog;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::threads::off_thread;
 use tokio::sync::{Notify, OnceCell};
-use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 const DIRECTORY_PREFIX: &str = "server-";
@@ -25,6 +25,7 @@ pub(crate) struct Store {
     retained: AtomicU64,
     max_total: u64,
     pressure: Notify,
+    made: Notify,
 }
 
 impl Store {
@@ -36,6 +37,7 @@ impl Store {
             retained: AtomicU64::new(0),
             max_total,
             pressure: Notify::new(),
+            made: Notify::new(),
         }
     }
 
@@ -48,19 +50,28 @@ impl Store {
     pub(crate) async fn directory(&self) -> io::Result<Arc<Directory>> {
         let create = || async {
             let roots = self.roots.clone();
-            let directory = spawn_blocking(move || Directory::create_in_first(&roots))
+            let directory = off_thread(move || Directory::create_in_first(&roots))
                 .await
                 .map_err(io::Error::other)??;
             let root = directory.path.parent().map(Path::to_owned);
-            spawn_blocking(move || root.map(|root| sweep_dead(&root)));
+            drop(off_thread(move || root.map(|root| sweep_dead(&root))));
             Ok(Arc::new(directory))
         };
-        self.directory.get_or_try_init(create).await.cloned()
+        let directory = self.directory.get_or_try_init(create).await.cloned();
+        if directory.is_ok() {
+            self.made.notify_one();
+        }
+        directory
     }
 
     /// This server's directory, if anything was ever stored.
     pub(crate) fn existing(&self) -> Option<Arc<Directory>> {
         self.directory.get().cloned()
+    }
+
+    /// Resolves, for one caller, when the directory has been made, which may be long after it was first needed.
+    pub(crate) async fn made(&self) {
+        self.made.notified().await;
     }
 
     /// Counts bytes written. Near the bound the sweeper is woken to evict finished jobs.
@@ -86,6 +97,11 @@ impl Store {
     /// Whether not one more byte may be stored.
     pub(crate) fn is_full(&self) -> bool {
         self.retained() >= self.max_total
+    }
+
+    /// How many bytes may still be stored.
+    pub(crate) fn room(&self) -> u64 {
+        self.max_total.saturating_sub(self.retained())
     }
 
     /// Where eviction of finished jobs starts: below the bound, so that there is room while it is under way.
