@@ -84,7 +84,8 @@ pub(crate) async fn job_reply(
         output_path: None,
     };
     let record = &snapshot.record;
-    let partial = snapshot.is_running() || shown.cut.is_some() || shown.more;
+    let dropped = record.stdout.dropped() + record.stderr.dropped();
+    let partial = snapshot.is_running() || shown.cut.is_some() || shown.more || dropped > 0;
     let directory = store
         .existing()
         .filter(|_| partial && !circumstances.files_go);
@@ -98,7 +99,7 @@ pub(crate) async fn job_reply(
         reply.output_path = path(StreamKind::Stdout, &record.stdout).unwrap_or_default();
         reply.error_path = path(StreamKind::Stderr, &record.stderr).unwrap_or_default();
     }
-    reply.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
+    reply.dropped_bytes = dropped;
     if (partial || reading.cursor.is_some()) && !circumstances.files_go {
         // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
         let from_gap = shown

@@ -141,7 +141,6 @@ impl Directory {
     }
 
     fn create_in(root: &Path) -> io::Result<Self> {
-        refuse_strangers(root)?;
         let path = std::path::absolute(root)?.join(format!("{DIRECTORY_PREFIX}{}", Uuid::new_v4()));
         let lock = make_and_lock(&path)?;
         Ok(Self {
@@ -182,26 +181,6 @@ impl Directory {
         };
         created.map_err(|error| in_context(&error, &path))
     }
-}
-
-/// In a directory of somebody else, ours could be replaced by a link to anywhere. Whoever may write to a directory with
-/// the sticky bit, like `/tmp`, may not replace what others have there.
-fn refuse_strangers(root: &Path) -> io::Result<()> {
-    let Ok(metadata) = fs::metadata(root) else {
-        return Ok(());
-    };
-    let own = rustix::process::getuid().as_raw();
-    let is_trusted = metadata.uid() == own || metadata.uid() == 0;
-    let is_shared = metadata.mode() & 0o002 != 0 && metadata.mode() & 0o1000 == 0;
-    if is_trusted && !is_shared {
-        return Ok(());
-    }
-    let why = if is_trusted {
-        "everybody may write to it"
-    } else {
-        "it belongs to another user"
-    };
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
 fn in_context(error: &io::Error, path: &Path) -> io::Error {
@@ -277,13 +256,19 @@ pub(crate) fn remove_directory(path: &Path) {
     }
 }
 
-/// The user's cache directory, and for users without one the directory for temporary files.
+/// The user's cache directory, and for users without one the directory for temporary files. If somebody else has made a
+/// directory of our name there, one whose name nobody could know.
 fn default_roots() -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
-    let temporary = std::env::temp_dir().join(format!("background-command-mcp-{uid}"));
-    dirs::cache_dir()
-        .map(|cache| cache.join("background-command-mcp"))
-        .into_iter()
-        .chain([temporary])
-        .collect()
+    let name = format!("background-command-mcp-{uid}");
+    let temporary = std::env::temp_dir().join(&name);
+    let is_ours =
+        fs::symlink_metadata(&temporary).map_or(true, |found| found.is_dir() && found.uid() == uid);
+    let temporary = if is_ours {
+        temporary
+    } else {
+        temporary.with_file_name(format!("{name}-{}", Uuid::new_v4()))
+    };
+    let cache = dirs::cache_dir().map(|cache| cache.join("background-command-mcp"));
+    cache.into_iter().chain([temporary]).collect()
 }
