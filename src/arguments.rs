@@ -135,24 +135,55 @@ impl Arguments {
         let Some(unknown) = self.0.keys().next() else {
             return Ok(());
         };
-        let likeness = |name: &&&str| strsim::jaro_winkler(unknown, name);
-        let likely = known
-            .iter()
-            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-        let all = known.join(", ");
-        Err(match likely {
-            Some(likely) if likeness(&likely) > 0.7 => {
-                format!(
-                    "there is no parameter {}: did you mean {likely}? The parameters are {all}",
-                    cut(unknown, 60)
-                )
-            }
-            _ => format!(
-                "there is no parameter {}; the parameters are {all}",
-                cut(unknown, 60)
+        let (shown, all) = (cut(unknown, 60), known.join(", "));
+        Err(match likely(&unknown.to_lowercase(), known) {
+            Some(likely) => format!(
+                "there is no parameter {shown}: did you mean {likely}? The parameters are {all}"
             ),
+            None => format!("there is no parameter {shown}; the parameters are {all}"),
         })
     }
+}
+
+/// What other tools call our parameters: a part of their name, and ours.
+const OTHER_NAMES: &[(&str, &[&str])] = &[
+    ("timeout", &["kill_after_seconds", "wait_seconds"]),
+    ("dir", &["cwd"]),
+    ("path", &["cwd"]),
+    ("folder", &["cwd"]),
+    ("input", &["stdin"]),
+    ("regex", &["until_pattern"]),
+    ("offset", &["cursor"]),
+    ("since", &["cursor"]),
+    ("lines", &["max_chars"]),
+    ("limit", &["max_chars"]),
+    ("length", &["max_chars"]),
+    ("script", &["cmd"]),
+    ("pid", &["ref_id"]),
+    ("job", &["ref_id"]),
+    ("process", &["ref_id"]),
+    ("task", &["ref_id"]),
+];
+
+/// The parameter that was probably meant: one that is spelled alike, or that others call so.
+fn likely<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let alike = |name: &str| strsim::jaro_winkler(unknown, name);
+    let nearest = known
+        .iter()
+        .copied()
+        .max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
+    if alike(nearest) > 0.85 {
+        return Some(nearest);
+    }
+    let others = OTHER_NAMES
+        .iter()
+        .filter(|(part, _)| unknown.contains(part));
+    let by_name = others
+        .flat_map(|(_, ours)| ours.iter())
+        .find_map(|ours| known.iter().find(|name| *name == ours));
+    by_name
+        .copied()
+        .or((alike(nearest) > 0.7).then_some(nearest))
 }
 
 fn wrong_type(name: &str, wanted: &str, value: &Value) -> String {
@@ -200,12 +231,29 @@ mod tests {
 
     #[test]
     fn an_unknown_parameter_names_the_likely_one() {
-        let mut sent = arguments(json!({"command": "ls", "timeout_seconds": 3}));
-        assert_eq!(sent.required("cmd", &["command"]), Ok("ls".to_owned()));
-        let message = sent.finish(&["cmd", "wait_seconds"]).expect_err("refused");
-        assert!(
-            message.contains("timeout_seconds") && message.contains("wait_seconds"),
-            "{message}"
-        );
+        let execute = [
+            "cmd",
+            "cwd",
+            "stdin",
+            "kill_after_seconds",
+            "wait_seconds",
+            "until_pattern",
+        ];
+        for (unknown, meant) in [
+            ("cwdd", "did you mean cwd?"),
+            ("workdir", "did you mean cwd?"),
+            ("working_directory", "did you mean cwd?"),
+            ("timeout", "did you mean kill_after_seconds?"),
+            ("wait", "did you mean wait_seconds?"),
+            ("frobnicate", "the parameters are cmd, cwd"),
+        ] {
+            let mut arguments = Map::new();
+            arguments.insert(unknown.to_owned(), json!("x"));
+            let message = Arguments(arguments).finish(&execute).expect_err("refused");
+            assert!(
+                message.contains(unknown) && message.contains(meant),
+                "{message}"
+            );
+        }
     }
 }

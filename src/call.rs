@@ -75,8 +75,11 @@ impl<'a> Call<'a> {
     }
 
     /// Waits for a place among the replies that are being made: a client that does not read must not fill the memory.
-    /// The error says that nobody will read the reply.
+    /// The error says that nobody will read the reply: the call was cancelled, or the client is gone.
     pub(crate) async fn may_reply(&self) -> Result<(), String> {
+        if self.context.ct.is_cancelled() {
+            return Err(texts::nobody_reads().to_owned());
+        }
         match self.context.extensions.get::<ReplySlot>() {
             Some(slot) => slot
                 .acquire()
@@ -118,9 +121,11 @@ impl<'a> Call<'a> {
 
 /// The same object twice: some clients show the model only the structure, others only the text.
 pub(crate) fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
-    match serde_json::to_value(reply) {
-        Ok(value) => {
-            let content = vec![ContentBlock::text(value.to_string())];
+    let serialised =
+        serde_json::to_value(reply).and_then(|value| Ok((serde_json::to_string(&value)?, value)));
+    match serialised {
+        Ok((text, value)) => {
+            let content = vec![ContentBlock::text(text)];
             let mut result = if is_error {
                 CallToolResult::error(content)
             } else {

@@ -37,9 +37,9 @@ impl Chronicle {
     pub(crate) fn settle(&mut self) {
         self.alive.retain(Job::is_alive);
         let mut ended: Vec<(Instant, Job)> = Vec::new();
-        self.running.retain(|job| match job.snapshot().finished() {
-            Some(finished) => {
-                ended.push((finished.at.monotonic, job.clone()));
+        self.running.retain(|job| match job.finished_at() {
+            Some(at) => {
+                ended.push((at, job.clone()));
                 false
             }
             None => true,

@@ -1,9 +1,11 @@
 //! Every limit and default, read once from flags and environment, validated before anything starts.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::builder::BoolishValueParser;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
 ///
@@ -16,9 +18,13 @@ pub struct Config {
     #[arg(long, env = "BACKGROUND_COMMAND_MCP_SHELL", default_value = "/bin/sh -c", value_parser = Shell::parse)]
     pub shell: Shell,
 
-    /// Working directory of jobs that name none [default: the server's own]
+    /// Working directory of jobs that name none [default: the client's project or the server's own, else the home directory]
     #[arg(long, env = "BACKGROUND_COMMAND_MCP_CWD", value_parser = directory)]
     pub cwd: Option<PathBuf>,
+
+    /// Give jobs the PATH and the variables of your login shell, read once at the first job [default: off]
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_LOGIN_ENV", value_parser = BoolishValueParser::new())]
+    pub login_env: bool,
 
     /// Jobs that may have a live process at the same time
     #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_RUNNING", default_value_t = 100, value_parser = at_least_one)]
@@ -75,6 +81,10 @@ pub struct Config {
         default_value = "text"
     )]
     pub log_format: LogFormat,
+
+    /// Test the set-up: start the server with the other options, run jobs through it, print what was found, and exit
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Below this the store could not keep a head and a tail worth reading.
@@ -125,6 +135,18 @@ impl std::fmt::Display for Shell {
 }
 
 impl Config {
+    /// Reads the flags and the environment. Ends the process where they ask for help or cannot be used.
+    pub fn read() -> Self {
+        let command = Self::command().mut_args(|argument| {
+            let value = argument.get_env().and_then(std::env::var_os);
+            match value {
+                Some(value) if is_no_value(&value) => argument.env(None),
+                _ => argument,
+            }
+        });
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// The longest wait that a call by this client gets.
     pub(crate) fn wait_cap(&self, client_name: Option<&str>) -> Duration {
         self.max_wait_seconds.unwrap_or_else(|| match client_name {
@@ -142,6 +164,13 @@ const PATIENT_CLIENTS: &[&str] = &[
     "Visual Studio Code",
     "Visual Studio Code - Insiders",
 ];
+
+/// Hosts that have a form for settings pass an empty one as an empty string, or as the placeholder it would have replaced.
+fn is_no_value(value: &OsStr) -> bool {
+    let value = value.to_string_lossy();
+    let value = value.trim();
+    value.is_empty() || (value.starts_with("${") && value.ends_with('}'))
+}
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -174,5 +203,20 @@ fn directory(text: &str) -> Result<PathBuf, String> {
         Ok(metadata) if metadata.is_dir() => Ok(path),
         Ok(_) => Err("is not a directory".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_setting_is_no_setting() {
+        for nothing in ["", " ", "${user_config.shell}", "${workspaceFolder}"] {
+            assert!(is_no_value(OsStr::new(nothing)), "{nothing:?}");
+        }
+        for something in ["0", "bash -c", "${HOME}/bin"] {
+            assert!(!is_no_value(OsStr::new(something)), "{something:?}");
+        }
     }
 }

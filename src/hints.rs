@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::job::{Cause, Exit, Finished, Snapshot};
+use crate::job::{Cause, Exit, Finished, Snapshot, Unstored};
 use crate::output::cursor::Cursor;
 use crate::output::view::Cut;
 use crate::words::{cut, span, thousands};
@@ -16,6 +16,12 @@ pub(crate) struct Wait {
     pub(crate) asked: Duration,
     /// The most that this client's calls may wait.
     pub(crate) cap: Duration,
+}
+
+/// Whether the job can be found idle after this wait. If not, what it uses need not be measured before.
+pub(crate) fn may_be_silent_for_long(before: &Snapshot, wait: Wait) -> bool {
+    let waited = wait.asked.min(wait.cap);
+    before.is_running() && !waited.is_zero() && before.silent() + waited >= LONG_SILENCE
 }
 
 /// What a hint is made from.
@@ -38,10 +44,15 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
     let id = facts.snapshot.job.id();
     let get = format!("call get_background_command_result with ref_id=\"{id}\"");
     let still_running = facts.snapshot.is_running() && !facts.matched;
-    if let Some(error) = storage_error(facts.snapshot) {
-        return Some(format!(
-            "Some output could not be stored ({error}): free space or pass --output-dir, and run it again if that part matters"
-        ));
+    if let Some(unstored) = unstored(facts.snapshot) {
+        return Some(match unstored {
+            Unstored::StoreIsFull => "Some output was not stored, since the output of all jobs has reached --max-total-bytes: \
+                                      clean up finished jobs, and run it again if that part matters"
+                .to_owned(),
+            Unstored::Failed(why) => {
+                format!("Some output could not be stored ({why}): free space or pass another --output-dir, and run it again if that part matters")
+            }
+        });
     }
     if still_running && let Some(question) = question(facts.shown) {
         return Some(format!(
@@ -115,7 +126,7 @@ fn about_exit(facts: &Facts<'_>) -> Option<String> {
         Exit::Code(_) if let Some(question) = question(facts.shown) => {
             Some(format!("The last line asks {question:?}: rerun with stdin=\"y\\n\" or a --yes flag"))
         }
-        Exit::Code(127) => Some("Exit 127 means command not found: use an absolute path or set PATH in the command".to_owned()),
+        Exit::Code(127) => Some("Exit 127 means command not found: use an absolute path or set PATH in the command; if PATH lacks what a terminal has, start the server with --login-env".to_owned()),
         Exit::Code(126) => Some("Exit 126 means found but not executable: check the file's mode or run it with its interpreter".to_owned()),
         Exit::Code(137) => Some("Exit 137 means that something was killed by SIGKILL, often for want of memory: try again with less parallelism".to_owned()),
         Exit::Signal(9) => Some("It was killed by SIGKILL from outside, often for want of memory: try again with less parallelism".to_owned()),
@@ -123,13 +134,13 @@ fn about_exit(facts: &Facts<'_>) -> Option<String> {
     }
 }
 
-fn storage_error(snapshot: &Snapshot) -> Option<&str> {
+fn unstored(snapshot: &Snapshot) -> Option<&Unstored> {
     let record = &snapshot.record;
     record
         .stdout
-        .storage_error
-        .as_deref()
-        .or(record.stderr.storage_error.as_deref())
+        .unstored
+        .as_ref()
+        .or(record.stderr.unstored.as_ref())
 }
 
 /// The last line, if it looks like a question to a person.
@@ -154,4 +165,62 @@ fn question((output, error): (&str, &str)) -> Option<String> {
             .any(|mark| lower.contains(mark))
             .then(|| cut(last, 120))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::job::{Job, Moment};
+
+    /// A running job that was started this long ago and has written nothing.
+    fn silent_for(seconds: u64) -> Snapshot {
+        let now = Instant::now();
+        let started = now
+            .checked_sub(Duration::from_secs(seconds))
+            .expect("the machine is up for that long");
+        let created = Moment {
+            monotonic: started,
+            ..Moment::now()
+        };
+        let (job, watcher) = Job::new(Uuid::new_v4(), "sleep 1000", "/".into(), 1, created);
+        let snapshot = job.snapshot();
+        drop(watcher);
+        snapshot
+    }
+
+    fn hint(snapshot: &Snapshot, idle_cpu: bool) -> String {
+        let facts = Facts {
+            snapshot,
+            shown: ("", ""),
+            cut: None,
+            more: None,
+            matched: false,
+            wait: Wait {
+                asked: Duration::from_secs(5),
+                cap: Duration::from_secs(45),
+            },
+            idle_cpu,
+            output_path: None,
+        };
+        for_job(&facts).expect("a running job always has a hint")
+    }
+
+    #[test]
+    fn long_silence_without_cpu_is_told_and_only_that() {
+        let stuck = hint(&silent_for(240), true);
+        assert!(
+            stuck.starts_with(
+                "No output for 4 min and no CPU used: call cleanup_background_process"
+            ),
+            "{stuck}"
+        );
+        for (seconds, idle_cpu) in [(240, false), (30, true)] {
+            let goes_on = hint(&silent_for(seconds), idle_cpu);
+            assert!(goes_on.starts_with("Still running after"), "{goes_on}");
+        }
+    }
 }

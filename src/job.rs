@@ -110,6 +110,14 @@ impl Job {
         self.0.record.borrow().tree == Tree::Alive
     }
 
+    /// When the command ended, if it has.
+    pub(crate) fn finished_at(&self) -> Option<Instant> {
+        match &self.0.record.borrow().state {
+            JobState::Running => None,
+            JobState::Finished(finished) => Some(finished.at.monotonic),
+        }
+    }
+
     /// When the command ended and nothing of the job is alive any more: only such a job can be evicted.
     pub(crate) fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
@@ -270,8 +278,17 @@ pub(crate) struct Captured {
     pub(crate) end: u64,
     /// The stream has ended: nothing will be added.
     pub(crate) ended: bool,
-    /// Why bytes could not be stored, the first time that happened.
-    pub(crate) storage_error: Option<Arc<str>>,
+    /// Why bytes were first not stored, apart from the bound of the stream itself.
+    pub(crate) unstored: Option<Unstored>,
+}
+
+/// Why bytes were not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unstored {
+    /// All jobs together have as much as `--max-total-bytes` allows.
+    StoreIsFull,
+    /// The file system refused: its words.
+    Failed(Arc<str>),
 }
 
 impl Captured {

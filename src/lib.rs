@@ -8,7 +8,8 @@
 //!
 //! - [`job`]: what a job is; no I/O, imports nothing of the crate
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte; [`capture`] what it reads
-//! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down; [`chronicle`] in which order
+//! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down; [`chronicle`] in which order,
+//!   [`attendants`] what the first job brings about
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
 //!   of all that belongs to a job
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed
@@ -19,7 +20,8 @@
 //!   of both; [`report`] how a job becomes a reply; [`texts`] and [`hints`] what a
 //!   model reads; [`call`] and [`deliveries`] which reply told what, and whether it arrived
 //! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
-//! - [`threads`]: work that may block; [`config`]: every limit, read once; [`words`] how numbers and errors are written
+//! - [`threads`]: work that may block; [`config`]: every limit, read once; [`directory`] where a job runs that names no directory; [`environment`] what jobs
+//!   get of the login shell; [`check`] the self-test; [`words`] how numbers and errors are written
 //!
 //! Imports point one way: `main → server → wait, wire → registry → watcher → process, output → job`.
 //!
@@ -67,11 +69,15 @@
 compile_error!("this platform is not supported yet");
 
 mod arguments;
+mod attendants;
 mod call;
 mod capture;
+mod check;
 mod chronicle;
 pub mod config;
 mod deliveries;
+mod directory;
+mod environment;
 mod hints;
 mod hygiene;
 mod job;
@@ -94,5 +100,7 @@ mod watcher;
 mod wire;
 mod words;
 
+pub use check::check;
+pub use process::login::{is_printer, print_environment};
 pub use run::run;
 pub use watchdog::{is_watchdog, stand_by};

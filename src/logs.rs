@@ -20,11 +20,12 @@ use crate::transport::Descriptor;
 pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::builder()
         .parse(&config.log)
-        .with_context(|| format!("not a log filter: {:?}", config.log))?;
+        .with_context(|| format!("--log: not a log filter: {:?}", config.log))?;
     let lines = match &config.log_file {
         None => LogLines::new(Descriptor::duplicate(io::stderr())?),
         Some(path) => LogLines::new(
-            open(path).with_context(|| format!("cannot write the log to {}", path.display()))?,
+            open(path)
+                .with_context(|| format!("--log-file: cannot write to {}", path.display()))?,
         ),
     };
     let subscriber = tracing_subscriber::fmt()

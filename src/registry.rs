@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,16 +10,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::attendants::Attendants;
 use crate::chronicle::{Chronicle, Fate};
 use crate::config::Config;
+use crate::directory::Workplace;
+use crate::environment::{LoginEnvironment, Means};
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::{self, OutputLog, StreamKind};
 use crate::output::store::Store;
-use crate::process::orphans::Orphans;
+use crate::process::login::Variables;
 use crate::process::spawn::{Order, spawn};
 use crate::process::tree::end_strays;
 use crate::threads::off_thread;
-use crate::watchdog::{Situation, Watchdog};
 use crate::watcher::{Assignment, watch};
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
@@ -39,45 +40,16 @@ pub(crate) struct ProcessRegistry {
 #[derive(Debug)]
 struct Shared {
     config: Arc<Config>,
+    workplace: Workplace,
     store: Arc<Store>,
     slots: Arc<Semaphore>,
     /// Present from the first job on.
     attendants: OnceCell<Attendants>,
+    login: LoginEnvironment,
     ends: Arc<watch::Sender<u64>>,
     watchers: TaskTracker,
     closing: CancellationToken,
     started: Instant,
-}
-
-/// Who sees to it that no process is lost sight of.
-#[derive(Debug)]
-struct Attendants {
-    orphans: Orphans,
-    watchdog: Watchdog,
-}
-
-/// What the watchdog's successor is told.
-#[derive(Debug)]
-struct Present {
-    chronicle: Arc<Mutex<Chronicle>>,
-    store: Arc<Store>,
-}
-
-impl Situation for Present {
-    fn jobs(&self) -> Vec<Job> {
-        let mut chronicle = self
-            .chronicle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        chronicle.settle();
-        chronicle.alive.clone()
-    }
-
-    fn directory(&self) -> Option<PathBuf> {
-        self.store
-            .existing()
-            .map(|directory| directory.path().to_owned())
-    }
 }
 
 /// How many jobs a refusal for want of a slot names.
@@ -96,6 +68,7 @@ impl ProcessRegistry {
     /// An empty registry: nothing is created before the first job.
     pub(crate) fn new(config: Arc<Config>, closing: CancellationToken) -> Self {
         let shared = Shared {
+            workplace: Workplace::find(config.cwd.as_deref()),
             store: Arc::new(Store::new(
                 config.output_dir.as_deref(),
                 config.max_total_bytes,
@@ -104,6 +77,7 @@ impl ProcessRegistry {
                 config.max_running.min(Semaphore::MAX_PERMITS),
             )),
             attendants: OnceCell::new(),
+            login: LoginEnvironment::default(),
             ends: Arc::new(watch::Sender::new(0)),
             watchers: TaskTracker::new(),
             closing,
@@ -119,6 +93,11 @@ impl ProcessRegistry {
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// Where jobs run that name no directory.
+    pub(crate) fn workplace(&self) -> &Workplace {
+        &self.shared.workplace
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -153,8 +132,12 @@ impl ProcessRegistry {
             .clone()
             .try_acquire_owned()
             .map_err(|_| self.busy())?;
-        let cwd = self.directory(start.cwd.as_deref()).await?;
+        let cwd = self.workplace().resolve(start.cwd.as_deref()).await?;
         let attendants = self.attendants().await.map_err(JobError::Resources)?;
+        let environment = tokio::select! {
+            environment = self.login_environment(attendants) => environment,
+            () = cancelled.cancelled() => return Err(JobError::Cancelled),
+        };
         if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
             return Err(JobError::Cancelled);
         }
@@ -165,12 +148,12 @@ impl ProcessRegistry {
             shell: &config.shell,
             command: &start.command,
             cwd: &cwd,
+            environment: &environment,
             with_stdin,
         };
         let registration = attendants.watchdog.register(id);
         let created = Moment::now();
-        let process =
-            spawn(&order, &attendants.orphans).map_err(|error| self.spawn_error(error, &order))?;
+        let process = spawn(&order, &attendants.orphans).map_err(|error| order.refused(error))?;
         registration.started(process.pid);
         let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
         let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
@@ -293,6 +276,9 @@ impl ProcessRegistry {
 
     /// Removes the output files of a job that was taken out and has ended.
     pub(crate) async fn discard(&self, job: Job) {
+        if job.retained_bytes() == 0 {
+            return;
+        }
         let store = self.shared.store.clone();
         // Only a panic in there could fail it, and the directory goes with the server in any case.
         drop(off_thread(move || discard(&store, &job)).await);
@@ -409,89 +395,33 @@ impl ProcessRegistry {
         }
     }
 
-    /// What the first job brings about: orphans are adopted from now on, a watchdog stands by, and dead servers' output
-    /// is swept.
+    /// What the first job brings about.
     async fn attendants(&self) -> io::Result<&Attendants> {
         let first_job = || async {
-            let orphans = Orphans::adopt()?;
-            let present = Present {
-                chronicle: self.chronicle.clone(),
-                store: self.shared.store.clone(),
-            };
-            let watchdog = Watchdog::start(&orphans, present);
-            // Among the watchers, so that the server does not end, and leave it there, while it is being made.
-            self.shared.watchers.spawn(announce_directory(
-                self.shared.store.clone(),
-                watchdog.clone(),
-                self.shared.closing.clone(),
-            ));
-            Ok(Attendants { orphans, watchdog })
+            let shared = &self.shared;
+            Attendants::engage(
+                self.chronicle.clone(),
+                shared.store.clone(),
+                &shared.watchers,
+                shared.closing.clone(),
+            )
         };
         self.shared.attendants.get_or_try_init(first_job).await
     }
 
-    /// The directory a job runs in: absolute, existing.
-    async fn directory(&self, asked: Option<&str>) -> Result<PathBuf, JobError> {
-        let default = self
-            .config()
-            .cwd
-            .clone()
-            .map_or_else(std::env::current_dir, Ok);
-        let Some(asked) = asked else {
-            return default.map_err(|error| JobError::NoDirectory {
-                path: ".".into(),
-                error,
-            });
+    async fn login_environment(&self, attendants: &Attendants) -> Arc<Variables> {
+        if !self.config().login_env {
+            return Arc::default();
+        }
+        let means = Means {
+            orphans: attendants.orphans.clone(),
+            watchdog: attendants.watchdog.clone(),
+            closing: self.shared.closing.clone(),
         };
-        let path = default.unwrap_or_default().join(asked);
-        let found = off_thread(move || {
-            let is_directory =
-                std::fs::metadata(&path).and_then(|metadata| match metadata.is_dir() {
-                    true => Ok(()),
-                    false => Err(io::ErrorKind::NotADirectory.into()),
-                });
-            is_directory
-                .map_err(|error| JobError::NoDirectory {
-                    path: path.clone(),
-                    error,
-                })
-                .map(|()| path)
-        });
-        found
+        self.shared
+            .login
+            .variables(&means, &self.shared.watchers)
             .await
-            .unwrap_or_else(|error| Err(JobError::Resources(io::Error::other(error))))
-    }
-
-    fn spawn_error(&self, error: io::Error, order: &Order<'_>) -> JobError {
-        match error.kind() {
-            io::ErrorKind::ArgumentListTooLong => JobError::CommandTooLong {
-                bytes: order.command.len(),
-            },
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if !order.cwd.is_dir() => {
-                JobError::NoDirectory {
-                    path: order.cwd.to_owned(),
-                    error,
-                }
-            }
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => JobError::NoShell {
-                program: order.shell.program.clone(),
-                error,
-            },
-            _ => JobError::Resources(error),
-        }
-    }
-}
-
-async fn announce_directory(store: Arc<Store>, watchdog: Watchdog, closing: CancellationToken) {
-    // An error is logged where it arises, and every write that needs the directory tries again.
-    if store.directory().await.is_err() {
-        tokio::select! {
-            () = store.made() => {}
-            () = closing.cancelled() => {}
-        }
-    }
-    if let Some(directory) = store.existing() {
-        watchdog.directory(directory.path());
     }
 }
 

@@ -28,6 +28,10 @@ const RUNNING_CHARS: usize = 2000;
 /// Characters of the tail in which progress looks for the last line.
 const PROGRESS_CHARS: usize = 600;
 
+/// Output of at most this many bytes is read at once: it is in the page cache, where the watcher has just written it, and
+/// handing the work to another thread and back takes longer than doing it.
+const READ_INLINE: u64 = 16 << 10;
+
 /// What of the output a reply shows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
@@ -166,7 +170,7 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
     let directory = store.existing();
     let id = snapshot.job.id();
     let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
-    let read = move || match reading.cursor {
+    let mut read = move || match reading.cursor {
         Some(from) => {
             let max_chars = reading.max_chars.unwrap_or(reading.default_chars);
             let page = page(&mut stdout, &mut stderr, from, max_chars);
@@ -200,6 +204,9 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
             }
         }
     };
+    if record.stdout.retained() + record.stderr.retained() <= READ_INLINE {
+        return read();
+    }
     off_thread(read).await.unwrap_or_else(|error| Shown {
         output: String::new(),
         error: texts::internal_error(&error.to_string()),
@@ -223,6 +230,15 @@ fn measure(snapshot: &Snapshot) -> Usage {
     match snapshot.job.is_alive() {
         true => usage(snapshot.job.pid(), &snapshot.record.leftovers),
         false => Usage::default(),
+    }
+}
+
+/// The reply to a call about this job that cannot be carried out as it was made.
+pub(crate) fn refused_reply(job: &Job, message: String) -> GetReply {
+    let described = described(&job.snapshot(), &Usage::default());
+    GetReply {
+        error: message,
+        ..described
     }
 }
 

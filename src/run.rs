@@ -10,9 +10,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::output::store::remove_directory;
 use crate::registry::ProcessRegistry;
 use crate::server::Server;
 use crate::sweeper::sweep;
+use crate::threads::off_thread;
 use crate::transport::Stdio;
 use crate::{hygiene, logs};
 
@@ -24,6 +26,9 @@ const LAST_ANSWERS: Duration = Duration::from_millis(700);
 
 /// How long the jobs' processes then have to end: with the time above, within the two seconds that clients allow.
 const LAST_PROCESSES: Duration = Duration::from_millis(700);
+
+/// How long the removal of files may take: what is left then is the watchdog's, and after it the next server's.
+const LAST_FILES: Duration = Duration::from_millis(100);
 
 /// Descriptors of the server itself, and of one running job: two pipes, two files, two pidfds.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -82,7 +87,12 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         let living = registry.living();
         tracing::warn!(?living, "some processes did not end in time");
     }
-    registry.store().remove();
+    if let Some(directory) = registry.store().existing() {
+        let removed = off_thread(move || remove_directory(directory.path()));
+        if timeout(LAST_FILES, removed).await.is_err() {
+            tracing::warn!("the output directory could not be removed in time");
+        }
+    }
     registry.dismiss_watchdog().await;
     tracing::info!("server ended");
     Ok(())
@@ -91,15 +101,13 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
 /// The one line from which a person sees what was configured.
 fn log_start(registry: &ProcessRegistry) {
     let config = registry.config();
-    let cwd = config
-        .cwd
-        .clone()
-        .or_else(|| std::env::current_dir().ok())
-        .unwrap_or_default();
+    let workplace = registry.workplace();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         shell = %config.shell,
-        cwd = %cwd.display(),
+        cwd = %workplace.path.display(),
+        cwd_from = workplace.source,
+        login_env = config.login_env,
         output_dir = %registry.store().root().display(),
         max_running = config.max_running,
         max_finished = config.max_finished,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::job::{Job, JobError};
+use crate::job::{Cause, Job, JobError, Snapshot, Tree};
 use crate::words::{cut, plain, span, thousands};
 
 /// Most characters of a failure's message.
@@ -213,12 +213,7 @@ pub(crate) fn already_gone() -> &'static str {
 }
 
 /// What a cleanup came to.
-pub(crate) fn cleaned_up(
-    was_running: bool,
-    was_alive: bool,
-    kept: bool,
-    survivors: &[u32],
-) -> String {
+pub(crate) fn cleaned_up(before: &Snapshot, kept: bool, survivors: &[u32]) -> String {
     if !survivors.is_empty() {
         let pids = survivors
             .iter()
@@ -230,10 +225,14 @@ pub(crate) fn cleaned_up(
              the kernel; the job is kept: call cleanup_background_process again to try once more"
         );
     }
-    let processes = match (was_running, was_alive) {
-        (true, _) => "the command was stopped with all its child processes",
-        (false, true) => "the command had ended; the processes it left were stopped",
-        (false, false) => "the command had ended by itself",
+    let processes = match before.finished().map(|finished| finished.cause) {
+        None => "the command was stopped with all its child processes",
+        Some(_) if before.record.tree == Tree::Alive => {
+            "the command had ended; the processes it left were stopped"
+        }
+        Some(Cause::Itself) => "the command had ended by itself",
+        Some(Cause::TimeLimit) => "the command had been ended by its time limit",
+        Some(Cause::Stopped) => "the command had been stopped before",
     };
     let record = if kept {
         "its result stays readable"
@@ -243,9 +242,9 @@ pub(crate) fn cleaned_up(
     format!("{processes}; {record}")
 }
 
-/// For a client that has gone: nobody sees it.
+/// For a call whose reply nobody awaits: nobody sees it.
 pub(crate) fn nobody_reads() -> &'static str {
-    "the client has closed its end of standard output"
+    "the call was cancelled, or the client is gone"
 }
 
 /// A call of a tool that is not there.

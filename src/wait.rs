@@ -27,6 +27,9 @@ const FIRST_SEARCH: Duration = Duration::from_secs(2);
 /// Bound on a compiled pattern: searching takes time in proportion to it.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
+/// Bound on a pattern as written: parsing comes before the bound above, and megabytes would hold up everyone's calls.
+const LONGEST_PATTERN: usize = 16 << 10;
+
 /// Searches that may run at the same time, so that they never take all threads that open and read files.
 static SEARCHES: Semaphore = Semaphore::const_new(4);
 
@@ -117,6 +120,11 @@ pub(crate) struct Pattern(Regex);
 impl Pattern {
     /// The error is for the agent that wrote the pattern.
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
+        if pattern.len() > LONGEST_PATTERN {
+            return Err(format!(
+                "until_pattern is too large: it may have {LONGEST_PATTERN} bytes. Use a shorter one, like a fixed part of the line"
+            ));
+        }
         let regex = RegexBuilder::new(pattern)
             .size_limit(MAX_PATTERN_BYTES)
             .build();

@@ -9,7 +9,6 @@ mod duty;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +23,7 @@ use uuid::Uuid;
 use crate::job::Job;
 use crate::process::Pid;
 use crate::process::orphans::{Claim, Orphans};
+use crate::process::own;
 
 /// The argument that makes this binary a watchdog.
 const ARGUMENT: &str = "--watchdog";
@@ -177,7 +177,7 @@ impl Watchdog {
     }
 
     fn launch(&self, orphans: &Orphans) -> io::Result<Launched> {
-        let mut child = Command::new(own_program()?)
+        let mut child = Command::new(own::program()?)
             .arg0(env!("CARGO_PKG_NAME"))
             .arg(ARGUMENT)
             .process_group(0)
@@ -281,22 +281,6 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.watchdog.say(&Notice::Gone(self.job));
-    }
-}
-
-/// This very program: by its own path, which is what `ps` shows, or if another file is there by now, by the kernel's
-/// link to the one that runs.
-fn own_program() -> io::Result<PathBuf> {
-    let by_path = std::env::current_exe()?;
-    let running = Path::new("/proc/self/exe");
-    let identity = |path: &Path| {
-        std::fs::metadata(path)
-            .map(|file| (file.dev(), file.ino()))
-            .ok()
-    };
-    match identity(running) {
-        Some(this) if identity(&by_path) != Some(this) => Ok(running.to_owned()),
-        _ => Ok(by_path),
     }
 }
 

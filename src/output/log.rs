@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::store::{Directory, Store};
-use crate::job::Captured;
+use crate::job::{Captured, Unstored};
 use crate::threads::off_thread;
 use crate::words::plain;
 
@@ -148,8 +148,11 @@ impl OutputLog {
     fn fail(&mut self, error: &io::Error) {
         tracing::warn!(stream = self.name, %error, "output is not stored");
         self.captured
-            .storage_error
-            .get_or_insert_with(|| plain(error).into());
+            .unstored
+            .get_or_insert_with(|| match error.kind() {
+                io::ErrorKind::QuotaExceeded if self.store.is_full() => Unstored::StoreIsFull,
+                _ => Unstored::Failed(plain(error).into()),
+            });
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
         let Some(Current { file, start }) = self.current.take() else {
             return;
@@ -183,7 +186,8 @@ impl OutputLog {
             return Ok(());
         }
         if self.store.is_full() {
-            return Err(io::Error::other("--max-total-bytes is reached"));
+            let full = "the output of all jobs has reached --max-total-bytes";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, full));
         }
         let directory = self.store.directory().await?;
         let start = self.captured.end;

@@ -115,13 +115,6 @@ impl Store {
     pub(crate) async fn under_pressure(&self) {
         self.pressure.notified().await;
     }
-
-    /// Removes the directory and everything in it. Runs to its end before the server exits, so it may block.
-    pub(crate) fn remove(&self) {
-        if let Some(directory) = self.existing() {
-            remove_directory(&directory.path);
-        }
-    }
 }
 
 /// One server's directory.
@@ -148,6 +141,7 @@ impl Directory {
     }
 
     fn create_in(root: &Path) -> io::Result<Self> {
+        refuse_strangers(root)?;
         let path = std::path::absolute(root)?.join(format!("{DIRECTORY_PREFIX}{}", Uuid::new_v4()));
         let lock = make_and_lock(&path)?;
         Ok(Self {
@@ -188,6 +182,26 @@ impl Directory {
         };
         created.map_err(|error| in_context(&error, &path))
     }
+}
+
+/// In a directory of somebody else, ours could be replaced by a link to anywhere. Whoever may write to a directory with
+/// the sticky bit, like `/tmp`, may not replace what others have there.
+fn refuse_strangers(root: &Path) -> io::Result<()> {
+    let Ok(metadata) = fs::metadata(root) else {
+        return Ok(());
+    };
+    let own = rustix::process::getuid().as_raw();
+    let is_trusted = metadata.uid() == own || metadata.uid() == 0;
+    let is_shared = metadata.mode() & 0o002 != 0 && metadata.mode() & 0o1000 == 0;
+    if is_trusted && !is_shared {
+        return Ok(());
+    }
+    let why = if is_trusted {
+        "everybody may write to it"
+    } else {
+        "it belongs to another user"
+    };
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
 fn in_context(error: &io::Error, path: &Path) -> io::Error {

@@ -1,5 +1,6 @@
 //! Starts a shell command in its own process group.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -16,6 +17,7 @@ use super::leader::Leader;
 use super::orphans::{Orphans, marker};
 use super::tree::Tree;
 use crate::config::Shell;
+use crate::job::JobError;
 
 /// What to start.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Order<'a> {
     pub(crate) shell: &'a Shell,
     pub(crate) command: &'a str,
     pub(crate) cwd: &'a Path,
+    /// Variables besides our own.
+    pub(crate) environment: &'a [(OsString, OsString)],
     pub(crate) with_stdin: bool,
 }
 
@@ -37,6 +41,30 @@ pub(crate) struct Process {
     pub(crate) stderr: pipe::Receiver,
 }
 
+impl Order<'_> {
+    /// Why it could not be carried out.
+    pub(crate) fn refused(&self, error: io::Error) -> JobError {
+        use io::ErrorKind::{ArgumentListTooLong, NotADirectory, NotFound, PermissionDenied};
+        match error.kind() {
+            ArgumentListTooLong => JobError::CommandTooLong {
+                bytes: self.command.len(),
+            },
+            // The same error for the directory, which may have gone since it was looked at, and for the program.
+            NotFound | NotADirectory | PermissionDenied if !self.cwd.is_dir() => {
+                JobError::NoDirectory {
+                    path: self.cwd.to_owned(),
+                    error,
+                }
+            }
+            NotFound | NotADirectory | PermissionDenied => JobError::NoShell {
+                program: self.shell.program.clone(),
+                error,
+            },
+            _ => JobError::Resources(error),
+        }
+    }
+}
+
 /// Starts the command. Nothing is awaited between the spawn and the claim, see `Orphans::claim`, and there is no
 /// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
 pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process> {
@@ -45,6 +73,7 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .args(&order.shell.arguments)
         .arg(order.command)
         .current_dir(order.cwd)
+        .envs(order.environment.iter().map(|(name, value)| (name, value)))
         .env(marker(order.job), "1")
         .process_group(0)
         .stdin(if order.with_stdin {

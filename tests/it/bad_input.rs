@@ -395,6 +395,7 @@ fn no_more_descriptors_is_a_refusal_and_the_server_goes_on() {
 }
 
 /// The limit on processes does not bind root, so the test needs another user to run the server as.
+#[cfg(target_os = "linux")]
 #[test]
 fn no_more_processes_is_a_refusal_and_the_server_goes_on() {
     if rustix::process::getuid().is_root() {

@@ -60,7 +60,7 @@ fn a_question_is_recognised() {
     let client = Client::start();
     let gate = Gate::new();
     let id = client.begin(&format!("printf 'Overwrite file? [y/N] '; {}", gate.wait()));
-    let reply = client.wait_for(&id, "Overwrite");
+    client.wait_for(&id, "Overwrite");
     let reply = eventually("the question is seen", || {
         let reply = client.get(&id);
         if text(&reply, "hint").contains("stdin=") {
@@ -123,7 +123,7 @@ fn the_numbers_of_a_running_job_are_plausible() {
     let gate = Gate::new();
     // Two processes, one of which has used CPU time; then silence.
     let id = client.begin(&format!(
-        "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; sleep 300 & echo $!; {}; kill $!",
+        "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done; sleep 300 & echo $!; {}; kill $!; wait",
         gate.wait()
     ));
     client.wait_for(&id, "[0-9]+");

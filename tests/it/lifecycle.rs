@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{ref_id, text};
 use crate::support::processes::{self, assert_gone, is_alive, pids_in};
-use crate::support::reply::{CLEANUP, EXECUTE};
+use crate::support::reply::{CLEANUP, EXECUTE, GET};
 use crate::support::{Client, Gate, Setup, eventually};
 
 #[test]
@@ -171,6 +171,44 @@ fn invariant_03_what_was_written_before_the_end_is_there_when_the_end_is() {
         assert!(output.ends_with("last\n"), "{reply}");
         assert_eq!(reply["error"], "err\n");
         assert_eq!(reply["output_bytes"], 200_005, "{reply}");
+    }
+}
+
+/// The server is stopped while the commands write and end, so that it learns of everything in the same instant.
+#[test]
+fn invariant_03_the_pipes_are_read_before_anyone_hears_of_the_end() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let cmd = format!(
+        "{}; head -c 50000 /dev/zero | tr '\\0' x; echo last; echo err >&2",
+        gate.wait()
+    );
+    let started: Vec<_> = (0..12)
+        .map(|_| client.execute(&json!({"cmd": cmd})))
+        .collect();
+    let waits: Vec<_> = started
+        .iter()
+        .map(|started| {
+            client.post(
+                GET,
+                &json!({"ref_id": started["ref_id"], "wait_seconds": 40}),
+            )
+        })
+        .collect();
+    client.ping();
+    processes::signal(client.pid(), Signal::STOP);
+    for _ in &started {
+        gate.open();
+    }
+    for started in &started {
+        assert_gone(&[u32::try_from(started["pid"].as_u64().unwrap()).unwrap()]);
+    }
+    processes::signal(client.pid(), Signal::CONT);
+    for wait in waits {
+        let reply = client.reply(wait);
+        assert!(text(&reply, "output").ends_with("xlast\n"), "{reply}");
+        assert_eq!(reply["output_bytes"], 50_005, "{reply}");
+        assert_eq!(reply["error"], "err\n", "{reply}");
     }
 }
 

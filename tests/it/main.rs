@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod contract;
+mod dev_server;
+mod docs;
 #[cfg(target_os = "linux")]
 mod faults;
 mod hints;
@@ -13,8 +15,11 @@ mod load;
 mod official_client;
 mod output;
 mod paging;
+mod protocol;
 mod readme;
+mod setting;
 mod shutdown;
+mod stdio;
 mod support;
 mod tools;
 mod waiting;

@@ -19,11 +19,10 @@ fn flags() -> BTreeMap<String, Flag> {
     let mut current = None;
     for line in help.lines() {
         let line = line.trim();
-        if let Some(name) = line.split([' ', ',']).find(|word| word.starts_with("--")) {
-            if line.starts_with('-') {
-                current = Some(name.to_owned());
-                flags.insert(name.to_owned(), Flag::default());
-            }
+        let name = line.split([' ', ',']).find(|word| word.starts_with("--"));
+        if let Some(name) = name.filter(|_| line.starts_with('-')) {
+            current = Some(name.to_owned());
+            flags.insert(name.to_owned(), Flag::default());
         }
         let Some(flag) = current.as_ref().and_then(|name| flags.get_mut(name)) else {
             continue;

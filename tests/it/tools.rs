@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::{ref_id, text, texts};
-use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST, is_utc_second};
-use crate::support::{Client, Gate, Setup, eventually};
+use crate::support::client::{ref_id, text};
+use crate::support::reply::is_utc_second;
+use crate::support::{Client, Gate};
 
 #[test]
 fn a_command_is_started_watched_collected_and_cleaned_up() {

@@ -291,6 +291,10 @@ fn a_bad_pattern_is_a_clear_error_and_starts_nothing() {
         &json!({"ref_id": id, "wait_seconds": 1, "until_pattern": "["}),
     );
     assert!(text(&reply, "error").contains("until_pattern"), "{reply}");
+    assert_eq!(
+        reply["cmd"], "true",
+        "a refusal tells the job's true state: {reply}"
+    );
 }
 
 #[test]
@@ -298,10 +302,12 @@ fn a_pattern_that_is_too_large_is_refused_and_stalls_nothing() {
     let client = Client::start();
     let id = client.begin("true");
     for pattern in ["(\\w{1000}){1000}".to_owned(), "x".repeat(5_000_000)] {
+        let started = Instant::now();
         let reply = client.refused(
             GET,
             &json!({"ref_id": id, "wait_seconds": 1, "until_pattern": pattern}),
         );
+        assert_soon(started);
         let error = text(&reply, "error");
         assert!(error.contains("until_pattern"), "{error}");
         assert!(error.len() <= 4000, "{} bytes of error", error.len());

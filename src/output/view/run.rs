@@ -11,8 +11,9 @@ use crate::output::pieces::{Piece, byte_of, pieces};
 /// a reply may lie far apart; beyond this it is not looked for.
 pub(super) const WINDOW: u64 = 4 * 1024 * 1024;
 
-/// The first try, enough for any common reply.
-const FIRST_WINDOW: u64 = 128 * 1024;
+/// The first try is twice as many bytes as there are characters to be found, enough where most of what was written is
+/// shown; but not less than this.
+const SMALLEST_WINDOW: u64 = 4 * 1024;
 
 /// Consecutive pieces of one stream.
 pub(super) struct Run {
@@ -72,7 +73,7 @@ impl Run {
         floor: Position,
         enough: usize,
     ) -> Self {
-        let mut window = FIRST_WINDOW;
+        let mut window = (2 * enough as u64).clamp(SMALLEST_WINDOW, WINDOW);
         loop {
             let start = before_end(stream, window);
             let from = if start > floor.offset {

@@ -1,0 +1,21 @@
+//! This very program, to be started again.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// By its own path, which is what `ps` shows, or if another file is there by now, by the kernel's link to the one that
+/// runs. That link names this process, so that a process in between may follow it too.
+pub(crate) fn program() -> io::Result<PathBuf> {
+    let by_path = std::env::current_exe()?;
+    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    let identity = |path: &Path| {
+        std::fs::metadata(path)
+            .map(|file| (file.dev(), file.ino()))
+            .ok()
+    };
+    match identity(&running) {
+        Some(this) if identity(&by_path) != Some(this) => Ok(running),
+        _ => Ok(by_path),
+    }
+}

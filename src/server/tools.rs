@@ -1,0 +1,344 @@
+//! What each tool does: reads the parameters, has the registry do it, and makes the reply.
+
+use std::time::Duration;
+
+use rmcp::model::CallToolResult;
+use uuid::Uuid;
+
+use super::{Context, EXECUTE, GET, LIST, Server};
+use crate::arguments::Arguments;
+use crate::call::{Call, Told, result};
+use crate::config::MAX_CHARS_LIMIT;
+use crate::deliveries::News;
+use crate::job::{Job, JobError};
+use crate::output::cursor::Cursor;
+use crate::registry::Start;
+use crate::report::{
+    Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
+};
+use crate::wait::{self, Pattern, Search};
+use crate::wire::{
+    CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
+    ListReply, Reply,
+};
+use crate::{hints, texts};
+
+/// Finished jobs in a list.
+const LISTED_FINISHED: usize = 20;
+
+/// Beyond a day, seconds were probably meant to be milliseconds.
+const LONG_TIME_LIMIT: Duration = Duration::from_secs(86_400);
+
+impl Server {
+    pub(super) async fn try_execute(
+        &self,
+        call: &Call<'_>,
+        arguments: Arguments,
+    ) -> Result<Told<ExecuteReply>, String> {
+        let params = ExecuteParams::read(arguments)?;
+        let pattern = params
+            .until_pattern
+            .as_deref()
+            .map(Pattern::new)
+            .transpose()?;
+        let kill_after = params.kill_after_seconds.map(Duration::from_secs_f64);
+        let start = Start {
+            command: params.cmd,
+            cwd: params.cwd,
+            stdin: params.stdin,
+            kill_after,
+        };
+        let job = self
+            .registry
+            .start(start, &call.context.ct)
+            .await
+            .map_err(|error| texts::job_error(&error))?;
+        let mut news = News {
+            started: vec![job.id()],
+            ended: Vec::new(),
+        };
+        let mut reply = ExecuteReply {
+            success: true,
+            ref_id: Some(job.id().to_string()),
+            pid: job.pid(),
+            cwd: job.cwd().display().to_string(),
+            ..ExecuteReply::default()
+        };
+        if let Some(seconds) = params.wait_seconds {
+            let wait = call.wait(seconds);
+            let look = self.look(call, &job, wait, pattern, self.reading(None, None));
+            let mut result = match look.await {
+                Ok(result) => result,
+                Err(message) => {
+                    // The job runs, and nobody has been told.
+                    self.deliveries.lost(news, &self.registry);
+                    return Err(message);
+                }
+            };
+            news.note_end(&job, result.running);
+            reply.hint = std::mem::take(&mut result.hint);
+            result.ref_id.clear();
+            reply.result = Some(result);
+        } else {
+            reply.hint = texts::next_after_start(job.id(), call.cap(), pattern.is_some());
+        }
+        if let Some(limit) = kill_after.filter(|limit| *limit > LONG_TIME_LIMIT) {
+            reply.hint = texts::long_time_limit(limit);
+        }
+        (reply.also_ended, reply.also_started) = call.side_news(&mut news);
+        Ok((reply, news))
+    }
+
+    pub(super) async fn try_get(
+        &self,
+        call: &Call<'_>,
+        arguments: Arguments,
+    ) -> Result<Told<GetReply>, GetReply> {
+        let sent = arguments.as_sent(&["ref_id", "id"]);
+        let params = GetParams::read(arguments).map_err(|message| match self.find(&sent) {
+            Ok(job) => refused_reply(&job, message),
+            Err(_) => GetReply::failure("", message),
+        })?;
+        let job = self.find(&params.ref_id).map_err(|error| match error {
+            NotFound::NotAnId(message) => GetReply::failure("", message),
+            NotFound::Gone(error) => {
+                let is_expired = matches!(error, JobError::Expired { .. });
+                let state = if is_expired { "expired" } else { "unknown" };
+                GetReply {
+                    state: state.to_owned(),
+                    ..GetReply::failure("", texts::job_error(&error))
+                }
+            }
+        })?;
+        // Whatever is wrong with the call from here on, the job is as it is.
+        let reply = self.read_job(call, &job, &params).await;
+        let mut reply = reply.map_err(|message| refused_reply(&job, message))?;
+        let mut news = News::default();
+        news.note_end(&job, reply.running);
+        (reply.also_ended, reply.also_started) = call.side_news(&mut news);
+        Ok((reply, news))
+    }
+
+    async fn read_job(
+        &self,
+        call: &Call<'_>,
+        job: &Job,
+        params: &GetParams,
+    ) -> Result<GetReply, String> {
+        let pattern = params
+            .until_pattern
+            .as_deref()
+            .map(Pattern::new)
+            .transpose()?;
+        let cursor = params
+            .cursor
+            .as_deref()
+            .map(str::parse::<Cursor>)
+            .transpose();
+        let cursor = cursor.map_err(|error| error.to_string())?;
+        let wait = call.wait(params.wait_seconds.unwrap_or_default());
+        self.look(
+            call,
+            job,
+            wait,
+            pattern,
+            self.reading(cursor, params.max_chars),
+        )
+        .await
+    }
+
+    pub(super) async fn try_list(
+        &self,
+        call: &Call<'_>,
+        arguments: Arguments,
+    ) -> Result<Told<ListReply>, String> {
+        let params = ListParams::read(arguments)?;
+        let wait = call.wait(params.wait_seconds.unwrap_or_default());
+        let mut hint = String::new();
+        if !wait.asked.is_zero() {
+            let (running, ..) = self.registry.list(0);
+            let status = || std::future::ready(texts::waiting_for_any(running.len()));
+            let ended = call
+                .patience(wait)
+                .until(wait::for_any_end(&self.registry), status)
+                .await;
+            if ended.is_none() {
+                hint = texts::none_ended(wait.asked, wait.cap);
+            }
+        }
+        call.may_reply().await?;
+        self.registry.look_for_orphans().await;
+        let (running, finished, omitted) = self.registry.list(LISTED_FINISHED);
+        let ended = finished.clone();
+        let processes = list_entries(running.into_iter().chain(finished)).await;
+        let undelivered = self.deliveries.undelivered();
+        let also_started = undelivered.iter().map(Uuid::to_string).collect();
+        let reply = ListReply {
+            success: true,
+            count: processes.len(),
+            processes,
+            omitted,
+            hint,
+            also_started,
+            ..ListReply::default()
+        };
+        Ok((
+            reply,
+            News {
+                started: undelivered,
+                ended,
+            },
+        ))
+    }
+
+    pub(super) async fn try_cleanup(
+        &self,
+        call: &Call<'_>,
+        arguments: Arguments,
+    ) -> Result<Told<CleanupReply>, String> {
+        let params = CleanupParams::read(arguments)?;
+        let keep = params.keep_result.unwrap_or_default();
+        let job = match self.find(&params.ref_id) {
+            Ok(job) => job,
+            Err(NotFound::Gone(JobError::CleanedUp { id } | JobError::Expired { id })) => {
+                let message = texts::already_gone().to_owned();
+                let reply = CleanupReply {
+                    success: true,
+                    ref_id: id.to_string(),
+                    message,
+                    ..CleanupReply::default()
+                };
+                return Ok((reply, News::default()));
+            }
+            Err(NotFound::Gone(error)) => return Err(texts::job_error(&error)),
+            Err(NotFound::NotAnId(message)) => return Err(message),
+        };
+        let before = job.snapshot();
+        let is_removed = !keep && self.registry.remove(&job);
+        let grace = params.grace_seconds.map_or(
+            self.registry.config().stop_grace_seconds,
+            Duration::from_secs_f64,
+        );
+        let attempt = job.request_stop(grace);
+        let survivors = tokio::select! {
+            survivors = job.ended(attempt) => survivors,
+            () = self.closing.cancelled() => Vec::new(),
+        };
+        // Heard or not, the cleanup goes on to its end.
+        let _ = call.may_reply().await;
+        let circumstances = Circumstances {
+            files_go: !keep,
+            ..Circumstances::default()
+        };
+        let result = job_reply(
+            &job,
+            self.registry.store(),
+            self.reading(None, None),
+            circumstances,
+        )
+        .await;
+        let success = survivors.is_empty();
+        if is_removed && success {
+            self.registry.discard(job.clone()).await;
+        } else if is_removed {
+            self.registry.restore(&job);
+        }
+        let message = texts::cleaned_up(&before, keep, &survivors);
+        let mut news = News::default();
+        news.note_end(&job, result.running);
+        let (also_ended, also_started) = call.side_news(&mut news);
+        let result = Some(GetReply {
+            ref_id: String::new(),
+            ..result
+        });
+        let ref_id = job.id().to_string();
+        Ok((
+            CleanupReply {
+                success,
+                ref_id,
+                message,
+                result,
+                survivors,
+                also_ended,
+                also_started,
+            },
+            news,
+        ))
+    }
+
+    pub(super) fn call(&self, context: Context) -> Call<'_> {
+        Call::new(&self.registry, &self.deliveries, &self.closing, context)
+    }
+
+    /// Waits as asked, then reads.
+    async fn look(
+        &self,
+        call: &Call<'_>,
+        job: &Job,
+        wait: hints::Wait,
+        pattern: Option<Pattern>,
+        reading: Reading,
+    ) -> Result<GetReply, String> {
+        let status = || progress(job, self.registry.store());
+        let patience = call.patience(wait);
+        let mut circumstances = Circumstances {
+            wait,
+            ..Circumstances::default()
+        };
+        if hints::may_be_silent_for_long(&job.snapshot(), wait) {
+            circumstances.cpu_before = cpu_now(job).await;
+        }
+        match pattern {
+            Some(pattern) => {
+                let from = reading.cursor.unwrap_or_default();
+                let search = Search {
+                    job,
+                    store: self.registry.store(),
+                    pattern,
+                    from,
+                };
+                circumstances.matched = search.run(&patience, status).await;
+            }
+            None => drop(patience.until(wait::for_end(job), status).await),
+        }
+        call.may_reply().await?;
+        if job.is_running() {
+            self.registry.look_for_orphans().await;
+        }
+        Ok(job_reply(job, self.registry.store(), reading, circumstances).await)
+    }
+
+    fn reading(&self, cursor: Option<Cursor>, max_chars: Option<u64>) -> Reading {
+        let max_chars = max_chars.map(|chars| {
+            usize::try_from(chars)
+                .unwrap_or(usize::MAX)
+                .min(MAX_CHARS_LIMIT)
+        });
+        Reading {
+            cursor,
+            max_chars,
+            default_chars: self.registry.config().max_chars,
+        }
+    }
+
+    fn find(&self, ref_id: &str) -> Result<Job, NotFound> {
+        let id = Uuid::try_parse(ref_id.trim())
+            .map_err(|_| NotFound::NotAnId(texts::not_an_id(ref_id)))?;
+        self.registry.get(id).map_err(NotFound::Gone)
+    }
+
+    /// What a call of this tool answers when its handler has failed.
+    pub(super) fn failure_of(tool: &str, message: String) -> CallToolResult {
+        match tool {
+            EXECUTE => result(&ExecuteReply::failure("", message), true),
+            GET => result(&GetReply::failure("", message), true),
+            LIST => result(&ListReply::failure("", message), true),
+            _ => result(&CleanupReply::failure("", message), true),
+        }
+    }
+}
+
+enum NotFound {
+    NotAnId(String),
+    Gone(JobError),
+}

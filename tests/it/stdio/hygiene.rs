@@ -1,0 +1,118 @@
+//! Whatever a server is started with, its jobs see none of it and none of their exits is lost.
+
+use rustix::process::Signal;
+
+use super::streams::terminal;
+use crate::support::client::text;
+use crate::support::{Client, Setup, processes};
+
+/// Signals that are set in a line of `/proc/PID/status` like `SigIgn`.
+#[track_caller]
+fn signals_in(line: &str) -> u64 {
+    let mask = line.split_whitespace().last().unwrap();
+    let signals = u64::from_str_radix(mask, 16).unwrap_or_else(|error| panic!("{error}: {line}"));
+    // 32 and 33 are the C library's own: its posix_spawn makes every child ignore them.
+    signals & !(0b11 << 31)
+}
+
+#[test]
+fn invariant_08_ignored_and_blocked_signals_reach_no_job_and_no_exit_is_lost() {
+    let client = Setup::new()
+        .after("set -- env --ignore-signal --block-signal \"$@\"")
+        .start();
+    let reply = client.run("grep -E '^Sig(Ign|Blk)' /proc/self/status; exit 7");
+    assert_eq!(
+        (&reply["state"], reply["returncode"].as_i64()),
+        (&"exited".into(), Some(7))
+    );
+    let masks = text(&reply, "output");
+    assert_eq!(masks.lines().count(), 2, "{masks}");
+    for line in masks.lines() {
+        assert_eq!(signals_in(line), 0, "{masks}");
+    }
+    // Signals arrive in jobs and in the server.
+    assert_eq!(client.run("kill -INT $$; echo alive")["signal"], "SIGINT");
+    processes::signal(client.pid(), Signal::TERM);
+    let end = client.end();
+    assert!(end.status.success(), "{end:?}");
+    client.assert_nothing_left();
+}
+
+#[test]
+fn no_exit_is_lost_to_an_ignored_sigchld() {
+    let client = Setup::new().after("trap '' CHLD").start();
+    for code in [0, 1, 42] {
+        assert_eq!(client.run(&format!("exit {code}"))["returncode"], code);
+    }
+    // Nor in the job's own shell.
+    assert_eq!(client.run("(exit 5) & wait $!")["returncode"], 5);
+}
+
+#[test]
+fn invariant_08_inherited_descriptors_reach_no_job() {
+    let client = Setup::new().after("exec 3<&0 4>&1 9>&2").start();
+    // The listing itself is open as 3.
+    assert_eq!(client.run("ls /proc/self/fd")["output"], "0\n1\n2\n3\n");
+    let reply = client.run("readlink /proc/self/fd/0; readlink /proc/self/fd/3 || echo none");
+    let output = text(&reply, "output");
+    assert!(
+        output.starts_with("/dev/null\n") && output.ends_with("none\n"),
+        "{reply}"
+    );
+}
+
+#[test]
+fn a_low_limit_on_descriptors_is_raised_to_what_the_jobs_need() {
+    let client = Setup::new().after("ulimit -Sn 256").start();
+    for _ in 0..100 {
+        client.begin("sleep 60");
+    }
+    assert_eq!(client.list()["count"], 100);
+    assert!(processes::open_descriptors(client.pid()) > 256);
+}
+
+/// A server on a terminal, started by a piece of shell that leads the session and is in the foreground. In it `server`
+/// is the server.
+#[track_caller]
+fn assert_no_job_has_a_terminal(start: &str) {
+    let (master, path) = terminal();
+    let session = format!(
+        ": </dev/tty || exit 9; server() {{ \"$@\" <&8 >&9 8<&- 9>&-; }}; exec_server() {{ exec \"$@\" <&8 >&9 8<&- 9>&-; }}; {start}"
+    );
+    let client = Setup::new()
+        .after(&format!(
+            "exec 8<&0 9>&1 0<>{path} && set -- setsid -c sh -c '{session}' sh \"$@\""
+        ))
+        .start();
+    let reply = client.run("echo answered </dev/tty || echo none");
+    assert_eq!(reply["output"], "none\n", "{start}: {reply}");
+    end_well(&client, start);
+    drop(master);
+}
+
+#[track_caller]
+fn end_well(client: &Client, start: &str) {
+    let end = client.hang_up();
+    assert!(end.status.success(), "{start}: {end:?}");
+    client.assert_nothing_left();
+}
+
+#[test]
+fn invariant_08_no_job_has_the_terminal_of_a_session_leader() {
+    assert_no_job_has_a_terminal("exec_server \"$@\"");
+}
+
+#[test]
+fn invariant_08_no_job_has_the_terminal_of_a_shells_foreground_job() {
+    assert_no_job_has_a_terminal("set -m; server \"$@\"");
+}
+
+#[test]
+fn invariant_08_no_job_has_the_terminal_of_a_shells_background_job() {
+    assert_no_job_has_a_terminal("set -m; server \"$@\" & wait $!");
+}
+
+#[test]
+fn invariant_08_no_job_has_the_terminal_of_its_clients_group() {
+    assert_no_job_has_a_terminal("server \"$@\"; exit $?");
+}
