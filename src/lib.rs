@@ -47,8 +47,8 @@
 //! 9. Every request that carries an id gets exactly one answer; nothing a client sends ends the server except the end of
 //!    its input.
 //! 10. No process of a job outlives the server by more than a moment, however the server ends, except one that changed
-//!     its user, or that both left the group and dropped its marker when the server was SIGKILLed, or when server and
-//!     watchdog are killed in the same instant.
+//!     its user, or that left the group, dropped its marker and changed its limits when the server was SIGKILLed, or when
+//!     server and watchdog are killed in the same instant.
 //! 11. A finished job's result is there until `retention` has passed since it *finished*, or `--max-finished` newer ones
 //!     exist.
 //!
@@ -79,6 +79,9 @@ pub mod config;
 mod deliveries;
 mod directory;
 mod environment;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 mod hygiene;
 mod job;

@@ -7,6 +7,7 @@ mod escapees;
 mod limits;
 mod neighbours;
 mod pids;
+mod sandbox;
 mod watchdog;
 
 use std::fs;
