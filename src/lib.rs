@@ -22,7 +22,7 @@
 //! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
 //! - [`threads`]: work that may block
 //! - [`config`]: every limit, read once; [`directory`] where a job runs that names no directory; [`environment`] what jobs
-//!   get of the login shell; [`check`] the self-test; [`words`] how numbers and errors are written
+//!   get of the login shell; [`mod@check`] the self-test; [`words`] how numbers and errors are written
 //!
 //! Imports point one way: `main → server → wait, wire → registry → watcher → process, output → job`.
 //!
