@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chronicle::Chronicle;
@@ -25,6 +26,7 @@ impl Attendants {
         chronicle: Arc<Mutex<Chronicle>>,
         store: Arc<Store>,
         tasks: &TaskTracker,
+        closing: CancellationToken,
     ) -> io::Result<Self> {
         let orphans = Orphans::adopt()?;
         let present = Present {
@@ -33,7 +35,7 @@ impl Attendants {
         };
         let watchdog = Watchdog::start(&orphans, present);
         // Tracked, so that the server does not end, and leave the directory there, while it is being made.
-        tasks.spawn(announce_directory(store, watchdog.clone()));
+        tasks.spawn(announce_directory(store, watchdog.clone(), closing));
         Ok(Self { orphans, watchdog })
     }
 }
@@ -62,9 +64,15 @@ impl Situation for Present {
     }
 }
 
-async fn announce_directory(store: Arc<Store>, watchdog: Watchdog) {
+async fn announce_directory(store: Arc<Store>, watchdog: Watchdog, closing: CancellationToken) {
     // An error is logged where it arises, and every write that needs the directory tries again.
-    if let Ok(directory) = store.directory().await {
+    if store.directory().await.is_err() {
+        tokio::select! {
+            () = store.made() => {}
+            () = closing.cancelled() => {}
+        }
+    }
+    if let Some(directory) = store.existing() {
         watchdog.directory(directory.path());
     }
 }

@@ -12,6 +12,9 @@ use crate::registry::ProcessRegistry;
 /// A cancellation may cross its reply on the way, so this many replies are remembered.
 const REMEMBERED: usize = 256;
 
+/// Jobs named in one reply as started.
+const NAMED: usize = 20;
+
 /// What was told in which reply.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries(Mutex<State>);
@@ -42,9 +45,10 @@ impl News {
 }
 
 impl Deliveries {
-    /// The ids that a reply to come must name.
+    /// The ids that a reply to come must name: the oldest of them, so that no reply grows without bound.
     pub(crate) fn undelivered(&self) -> Vec<Uuid> {
-        self.lock().undelivered.clone()
+        let state = self.lock();
+        state.undelivered.iter().take(NAMED).copied().collect()
     }
 
     /// A reply with this news is on its way.
@@ -63,7 +67,13 @@ impl Deliveries {
     /// A reply with this news was never sent, or nobody listened any more.
     pub(crate) fn lost(&self, news: News, registry: &ProcessRegistry) {
         registry.set_unreported(&news.ended);
-        self.lock().undelivered.extend(news.started);
+        let mut state = self.lock();
+        for id in news.started {
+            // Several lost replies may have named the same one.
+            if !state.undelivered.contains(&id) {
+                state.undelivered.push(id);
+            }
+        }
     }
 
     /// The client has cancelled this request.

@@ -5,10 +5,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tokio::task::spawn_blocking;
-
 use crate::job::JobError;
 use crate::process::folders;
+use crate::threads::off_thread;
 
 /// The directory and where it was found, for people to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl Workplace {
             }
             _ => self.path.join(asked),
         };
-        let found = spawn_blocking(move || match usable(&path) {
+        let found = off_thread(move || match usable(&path) {
             Ok(found) => Ok(found),
             Err(error) => Err(JobError::NoDirectory { path, error }),
         });

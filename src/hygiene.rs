@@ -61,17 +61,12 @@ pub(crate) fn raise_descriptor_limit(needed: u64) -> io::Result<u64> {
 
 /// A session of our own has no terminal. It also keeps an interrupt typed at the client's terminal away: the client ends
 /// us by closing our input if it means to, and if it only gave up on a reply the jobs go on.
-///
-/// Without a terminal there is nothing to leave. A session for nothing is not free: Linux schedules each session as a
-/// group of its own, and a new group waits its turn on a busy machine.
 fn leave_terminal() {
-    let terminal = File::open("/dev/tty");
-    let has_none = |error: &io::Error| error.raw_os_error() == Some(libc::ENXIO);
-    if terminal.as_ref().is_err_and(has_none) || setsid().is_ok() {
+    if setsid().is_ok() {
         return;
     }
     // We lead a process group, as a shell's job or as a session's first process.
-    let Ok(terminal) = terminal else {
+    let Ok(terminal) = File::open("/dev/tty") else {
         return;
     };
     // A session leader that lets go hangs up on the group in the foreground, which is likely our own.

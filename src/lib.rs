@@ -20,8 +20,9 @@
 //!   of both; [`report`] how a job becomes a reply; [`texts`] and [`hints`] what a
 //!   model reads; [`call`] and [`deliveries`] which reply told what, and whether it arrived
 //! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
+//! - [`threads`]: work that may block
 //! - [`config`]: every limit, read once; [`directory`] where a job runs that names no directory; [`environment`] what jobs
-//!   get of the login shell; [`check`] the self-test; [`words`] how numbers and errors are written
+//!   get of the login shell; [`mod@check`] the self-test; [`words`] how numbers and errors are written
 //!
 //! Imports point one way: `main → server → wait, wire → registry → watcher → process, output → job`.
 //!
@@ -46,8 +47,8 @@
 //! 9. Every request that carries an id gets exactly one answer; nothing a client sends ends the server except the end of
 //!    its input.
 //! 10. No process of a job outlives the server by more than a moment, however the server ends, except one that changed
-//!     its user, or that both left the group and dropped its marker when the server was SIGKILLed, or when server and
-//!     watchdog are killed in the same instant.
+//!     its user, or that left the group, dropped its marker and changed its limits when the server was SIGKILLed, or when
+//!     server and watchdog are killed in the same instant.
 //! 11. A finished job's result is there until `retention` has passed since it *finished*, or `--max-finished` newer ones
 //!     exist.
 //!
@@ -78,6 +79,9 @@ pub mod config;
 mod deliveries;
 mod directory;
 mod environment;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 mod hygiene;
 mod job;
@@ -92,6 +96,7 @@ mod schema;
 mod server;
 mod sweeper;
 mod texts;
+mod threads;
 mod transport;
 mod wait;
 mod watchdog;

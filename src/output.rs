@@ -8,7 +8,7 @@ pub(crate) mod cursor;
 pub(crate) mod lines;
 pub(crate) mod log;
 mod pieces;
-mod render;
+pub(crate) mod render;
 pub(crate) mod store;
 pub(crate) mod view;
 

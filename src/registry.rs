@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, Semaphore, watch};
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -22,6 +21,7 @@ use crate::output::store::Store;
 use crate::process::login::Variables;
 use crate::process::spawn::{Order, spawn};
 use crate::process::tree::end_strays;
+use crate::threads::off_thread;
 use crate::watcher::{Assignment, watch};
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
@@ -281,7 +281,7 @@ impl ProcessRegistry {
         }
         let store = self.shared.store.clone();
         // Only a panic in there could fail it, and the directory goes with the server in any case.
-        drop(spawn_blocking(move || discard(&store, &job)).await);
+        drop(off_thread(move || discard(&store, &job)).await);
     }
 
     /// Whether more results are kept than `--max-finished` allows.
@@ -403,6 +403,7 @@ impl ProcessRegistry {
                 self.chronicle.clone(),
                 shared.store.clone(),
                 &shared.watchers,
+                shared.closing.clone(),
             )
         };
         self.shared.attendants.get_or_try_init(first_job).await

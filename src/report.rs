@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use tokio::task::spawn_blocking;
 
 use crate::hints::{self, Facts};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
@@ -15,6 +14,7 @@ use crate::output::view::{Budget, Cut, page, summary};
 use crate::process::signals;
 use crate::process::tree::{Usage, usage};
 use crate::texts;
+use crate::threads::off_thread;
 use crate::wire::{GetReply, ListEntry};
 use crate::words::cut;
 
@@ -84,7 +84,8 @@ pub(crate) async fn job_reply(
         output_path: None,
     };
     let record = &snapshot.record;
-    let partial = snapshot.is_running() || shown.cut.is_some() || shown.more;
+    let dropped = record.stdout.dropped() + record.stderr.dropped();
+    let partial = snapshot.is_running() || shown.cut.is_some() || shown.more || dropped > 0;
     let directory = store
         .existing()
         .filter(|_| partial && !circumstances.files_go);
@@ -98,7 +99,7 @@ pub(crate) async fn job_reply(
         reply.output_path = path(StreamKind::Stdout, &record.stdout).unwrap_or_default();
         reply.error_path = path(StreamKind::Stderr, &record.stderr).unwrap_or_default();
     }
-    reply.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
+    reply.dropped_bytes = dropped;
     if (partial || reading.cursor.is_some()) && !circumstances.files_go {
         // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
         let from_gap = shown
@@ -207,7 +208,7 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
     if record.stdout.retained() + record.stderr.retained() <= READ_INLINE {
         return read();
     }
-    spawn_blocking(read).await.unwrap_or_else(|error| Shown {
+    off_thread(read).await.unwrap_or_else(|error| Shown {
         output: String::new(),
         error: texts::internal_error(&error.to_string()),
         cut: None,
@@ -221,7 +222,7 @@ async fn live_usage(snapshot: &Snapshot) -> Usage {
         return Usage::default();
     }
     let snapshot = snapshot.clone();
-    spawn_blocking(move || measure(&snapshot))
+    off_thread(move || measure(&snapshot))
         .await
         .unwrap_or_default()
 }
@@ -289,7 +290,7 @@ pub(crate) async fn list_entries(jobs: impl Iterator<Item = Job>) -> Vec<ListEnt
             .map(|snapshot| list_entry(snapshot, &measure(snapshot)))
             .collect()
     };
-    spawn_blocking(measured).await.unwrap_or_default()
+    off_thread(measured).await.unwrap_or_default()
 }
 
 fn list_entry(snapshot: &Snapshot, usage: &Usage) -> ListEntry {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context;
 use rmcp::service::serve_directly;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +14,7 @@ use crate::output::store::remove_directory;
 use crate::registry::ProcessRegistry;
 use crate::server::Server;
 use crate::sweeper::sweep;
+use crate::threads::off_thread;
 use crate::transport::Stdio;
 use crate::{hygiene, logs};
 
@@ -88,7 +88,7 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         tracing::warn!(?living, "some processes did not end in time");
     }
     if let Some(directory) = registry.store().existing() {
-        let removed = spawn_blocking(move || remove_directory(directory.path()));
+        let removed = off_thread(move || remove_directory(directory.path()));
         if timeout(LAST_FILES, removed).await.is_err() {
             tracing::warn!("the output directory could not be removed in time");
         }

@@ -285,3 +285,50 @@ impl Transport<RoleServer> for Stdio {
 fn line(message: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(message).expect("messages have string keys and no failing parts")
 }
+
+/// For [`crate::fuzzing`].
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing {
+    use super::lines::{Line, Lines};
+    use super::message::interpret;
+    use super::text;
+
+    /// The lines of a stream that comes in pieces of these lengths.
+    pub(crate) fn pieces(stream: &[u8], mut piece: impl FnMut() -> usize) -> Vec<Vec<u8>> {
+        let mut lines = Lines::default();
+        let mut found = Vec::new();
+        let mut take = |lines: &mut Lines| {
+            while let Some(line) = lines.next() {
+                let Line::Whole(line) = line else {
+                    panic!("no line here is too long")
+                };
+                found.push(line.to_vec());
+            }
+        };
+        let mut rest = stream;
+        while !rest.is_empty() {
+            let room = lines.room();
+            let length = piece().min(rest.len()).min(room.len());
+            room[..length].copy_from_slice(&rest[..length]);
+            lines.filled(length);
+            rest = &rest[length..];
+            take(&mut lines);
+        }
+        lines.finish();
+        take(&mut lines);
+        found
+    }
+
+    /// Reads each line as a message, as the transport does.
+    pub(crate) fn messages(lines: &[Vec<u8>]) {
+        for line in lines {
+            let line = text::trim(line);
+            match text::parse(line) {
+                Ok(value) => drop(interpret(value)),
+                Err(_) => drop(text::recover_id(line)),
+            }
+            let (head, tail) = line.split_at(line.len() / 2);
+            drop(text::recover_id_of_cut(head, tail));
+        }
+    }
+}

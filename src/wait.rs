@@ -7,7 +7,6 @@ use regex::{Regex, RegexBuilder};
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::{Peer, RoleServer};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +16,7 @@ use crate::output::lines::Item;
 use crate::output::store::Store;
 use crate::output::{Stream, streams};
 use crate::registry::ProcessRegistry;
+use crate::threads::off_thread;
 
 /// How often a waiting call says that it still waits.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -201,7 +201,7 @@ impl Search<'_> {
         let (pattern, from) = (self.pattern.clone(), self.from);
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
-        let search = spawn_blocking(move || {
+        let search = off_thread(move || {
             let (mut stdout, mut stderr) = streams(&snapshot, directory.as_ref());
             let mut next = from;
             let found = search_stream(&mut stdout, &mut next.stdout, &pattern, &stop)

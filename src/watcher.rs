@@ -278,12 +278,15 @@ impl Watcher {
             tree.signal(Signal::KILL).await;
             return;
         }
-        let survivors: Vec<u32> = tree
-            .members()
-            .await
-            .iter()
-            .map(|member| member.pid.as_raw_nonzero().get().unsigned_abs())
-            .collect();
+        let members = tree.members().await;
+        let survivors: Vec<u32> = match members.is_empty() {
+            false => members
+                .iter()
+                .map(|member| member.pid.as_raw_nonzero().get().unsigned_abs())
+                .collect(),
+            // Out of descriptors, nobody can be looked at nor signalled. That they are there is known all the same.
+            true => self.leftovers(),
+        };
         if !survivors.is_empty() {
             tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
             self.ending = Ending::GaveUp;

@@ -12,18 +12,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::store::{Directory, Store};
 use crate::job::{Captured, Unstored};
+use crate::threads::off_thread;
 use crate::words::plain;
 
 /// A stream is kept in at most this many segments.
 const MAX_SEGMENTS: u64 = 8;
-
-/// Under pressure of the store's bound, a segment of this size may already be closed to be dropped.
-const SMALLEST_SEGMENT: u64 = 64 << 10;
 
 /// How long to leave a failing disk alone.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -116,13 +113,11 @@ impl OutputLog {
     fn room(&mut self) -> Option<u64> {
         let start = self.current.as_ref()?.start;
         let length = self.captured.end - start;
-        let full =
-            length >= self.segment_bytes() || (self.store.is_full() && length >= SMALLEST_SEGMENT);
-        if full {
+        if length >= self.segment_bytes() || self.store.is_full() {
             self.current = None;
             return None;
         }
-        Some(self.segment_bytes() - length)
+        Some(self.store.room().min(self.segment_bytes() - length))
     }
 
     fn segment_bytes(&self) -> u64 {
@@ -186,7 +181,7 @@ impl OutputLog {
 
     /// Opens the segment for the next byte, unless the disk just failed or the store is full.
     async fn open_segment(&mut self) -> io::Result<()> {
-        self.make_room();
+        self.make_room().await;
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }
@@ -197,21 +192,37 @@ impl OutputLog {
         let directory = self.store.directory().await?;
         let start = self.captured.end;
         let name = segment_name(&self.name, start);
-        let file = spawn_blocking(move || directory.create_file(&name))
+        let file = off_thread(move || directory.create_file(&name))
             .await
             .map_err(io::Error::other)??;
         self.current = Some(Current { file, start });
         Ok(())
     }
 
-    /// Unlinks segments after the first, oldest first, until one more fits both bounds.
-    fn make_room(&mut self) {
-        let too_many = |log: &Self| log.captured.segments.len() as u64 >= MAX_SEGMENTS;
-        while self.captured.segments.len() > 1 && (too_many(self) || self.store.is_full()) {
+    /// Unlinks segments after the first, oldest first, until one more fits both bounds. Their room is given to nobody
+    /// before they are gone.
+    async fn make_room(&mut self) {
+        let mut freed = 0;
+        let mut files = Vec::new();
+        while self.captured.segments.len() > 1
+            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS
+                || self.store.retained() - freed >= self.store.max_total())
+        {
             let segment = self.captured.segments.remove(1);
-            self.store.subtract(segment.end - segment.start);
-            self.unlink(segment.start);
+            freed += segment.end - segment.start;
+            files.push(segment_name(&self.name, segment.start));
         }
+        let Some(directory) = self.store.existing().filter(|_| !files.is_empty()) else {
+            return;
+        };
+        let unlink = move || {
+            for file in files {
+                drop(std::fs::remove_file(directory.file(&file)));
+            }
+        };
+        // An error was logged as a panic; whatever is left is counted no more.
+        drop(off_thread(unlink).await);
+        self.store.subtract(freed);
     }
 
     fn unlink(&self, start: u64) {
@@ -219,7 +230,7 @@ impl OutputLog {
             return;
         };
         let path = directory.file(&segment_name(&self.name, start));
-        spawn_blocking(move || std::fs::remove_file(path));
+        drop(off_thread(move || std::fs::remove_file(path)));
     }
 }
 

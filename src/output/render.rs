@@ -38,7 +38,7 @@ pub(crate) fn line(raw: &[u8]) -> String {
 }
 
 /// Whether `raw` ends within an escape sequence.
-pub(super) fn is_within_sequence(raw: &[u8]) -> bool {
+pub(crate) fn is_within_sequence(raw: &[u8]) -> bool {
     /// Whether the last byte was shown.
     struct Shown(bool);
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::threads::off_thread;
 use tokio::sync::{Notify, OnceCell};
-use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 const DIRECTORY_PREFIX: &str = "server-";
@@ -25,6 +25,7 @@ pub(crate) struct Store {
     retained: AtomicU64,
     max_total: u64,
     pressure: Notify,
+    made: Notify,
 }
 
 impl Store {
@@ -36,6 +37,7 @@ impl Store {
             retained: AtomicU64::new(0),
             max_total,
             pressure: Notify::new(),
+            made: Notify::new(),
         }
     }
 
@@ -48,19 +50,28 @@ impl Store {
     pub(crate) async fn directory(&self) -> io::Result<Arc<Directory>> {
         let create = || async {
             let roots = self.roots.clone();
-            let directory = spawn_blocking(move || Directory::create_in_first(&roots))
+            let directory = off_thread(move || Directory::create_in_first(&roots))
                 .await
                 .map_err(io::Error::other)??;
             let root = directory.path.parent().map(Path::to_owned);
-            spawn_blocking(move || root.map(|root| sweep_dead(&root)));
+            drop(off_thread(move || root.map(|root| sweep_dead(&root))));
             Ok(Arc::new(directory))
         };
-        self.directory.get_or_try_init(create).await.cloned()
+        let directory = self.directory.get_or_try_init(create).await.cloned();
+        if directory.is_ok() {
+            self.made.notify_one();
+        }
+        directory
     }
 
     /// This server's directory, if anything was ever stored.
     pub(crate) fn existing(&self) -> Option<Arc<Directory>> {
         self.directory.get().cloned()
+    }
+
+    /// Resolves, for one caller, when the directory has been made, which may be long after it was first needed.
+    pub(crate) async fn made(&self) {
+        self.made.notified().await;
     }
 
     /// Counts bytes written. Near the bound the sweeper is woken to evict finished jobs.
@@ -86,6 +97,11 @@ impl Store {
     /// Whether not one more byte may be stored.
     pub(crate) fn is_full(&self) -> bool {
         self.retained() >= self.max_total
+    }
+
+    /// How many bytes may still be stored.
+    pub(crate) fn room(&self) -> u64 {
+        self.max_total.saturating_sub(self.retained())
     }
 
     /// Where eviction of finished jobs starts: below the bound, so that there is room while it is under way.
@@ -125,7 +141,6 @@ impl Directory {
     }
 
     fn create_in(root: &Path) -> io::Result<Self> {
-        refuse_strangers(root)?;
         let path = std::path::absolute(root)?.join(format!("{DIRECTORY_PREFIX}{}", Uuid::new_v4()));
         let lock = make_and_lock(&path)?;
         Ok(Self {
@@ -166,26 +181,6 @@ impl Directory {
         };
         created.map_err(|error| in_context(&error, &path))
     }
-}
-
-/// In a directory of somebody else, ours could be replaced by a link to anywhere. Whoever may write to a directory with
-/// the sticky bit, like `/tmp`, may not replace what others have there.
-fn refuse_strangers(root: &Path) -> io::Result<()> {
-    let Ok(metadata) = fs::metadata(root) else {
-        return Ok(());
-    };
-    let own = rustix::process::getuid().as_raw();
-    let is_trusted = metadata.uid() == own || metadata.uid() == 0;
-    let is_shared = metadata.mode() & 0o002 != 0 && metadata.mode() & 0o1000 == 0;
-    if is_trusted && !is_shared {
-        return Ok(());
-    }
-    let why = if is_trusted {
-        "everybody may write to it"
-    } else {
-        "it belongs to another user"
-    };
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
 }
 
 fn in_context(error: &io::Error, path: &Path) -> io::Error {
@@ -261,13 +256,19 @@ pub(crate) fn remove_directory(path: &Path) {
     }
 }
 
-/// The user's cache directory, and for users without one the directory for temporary files.
+/// The user's cache directory, and for users without one the directory for temporary files. If somebody else has made a
+/// directory of our name there, one whose name nobody could know.
 fn default_roots() -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
-    let temporary = std::env::temp_dir().join(format!("background-command-mcp-{uid}"));
-    dirs::cache_dir()
-        .map(|cache| cache.join("background-command-mcp"))
-        .into_iter()
-        .chain([temporary])
-        .collect()
+    let name = format!("background-command-mcp-{uid}");
+    let temporary = std::env::temp_dir().join(&name);
+    let is_ours =
+        fs::symlink_metadata(&temporary).map_or(true, |found| found.is_dir() && found.uid() == uid);
+    let temporary = if is_ours {
+        temporary
+    } else {
+        temporary.with_file_name(format!("{name}-{}", Uuid::new_v4()))
+    };
+    let cache = dirs::cache_dir().map(|cache| cache.join("background-command-mcp"));
+    cache.into_iter().chain([temporary]).collect()
 }

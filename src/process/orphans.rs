@@ -160,7 +160,6 @@ mod keeper {
     use rustix::process::{WaitId, WaitIdOptions, getpgid, set_child_subreaper, waitid};
     use tokio::signal::unix::{Signal, SignalKind, signal};
     use tokio::sync::{mpsc, oneshot, watch};
-    use tokio::task::spawn_blocking;
     use tokio::time::timeout;
     use uuid::Uuid;
 
@@ -168,6 +167,7 @@ mod keeper {
     use crate::process::Pid;
     use crate::process::brand::brand;
     use crate::process::proc_fs::{self, Stat};
+    use crate::threads::off_thread;
 
     /// How long an orphan may take to show what it is.
     const READ_WITHIN: Duration = Duration::from_millis(200);
@@ -188,7 +188,7 @@ mod keeper {
     ) -> std::io::Result<()> {
         let child_ended = signal(SignalKind::child())?;
         set_child_subreaper(Some(rustix::process::getpid()))?;
-        let inherited = proc_fs::own_children().into_iter().collect();
+        let inherited = proc_fs::own_children()?.into_iter().collect();
         let keeper = Keeper {
             orphans,
             child_ended,
@@ -223,7 +223,14 @@ mod keeper {
         }
 
         async fn look(&mut self) {
-            let children = proc_fs::own_children();
+            let children = match proc_fs::own_children() {
+                Ok(children) => children,
+                // What was alive may still be.
+                Err(error) => {
+                    tracing::debug!(%error, "could not look for orphans");
+                    self.adopted.keys().copied().collect()
+                }
+            };
             let unclaimed: Vec<Pid> = {
                 let claims = self.orphans.claims();
                 children
@@ -241,7 +248,11 @@ mod keeper {
             self.adopted.retain(|pid, _| living.contains(pid));
             for pid in living {
                 if !self.adopted.contains_key(&pid) && !self.inherited.contains(&pid) {
-                    let owner = self.owner_of(pid).await;
+                    let Some(started) = Stat::read(pid).map(|stat| stat.started) else {
+                        // Who cannot be looked at now is looked at the next time.
+                        continue;
+                    };
+                    let owner = self.owner_of(pid, started).await;
                     tracing::debug!(pid = pid.as_raw_nonzero(), ?owner, "adopted an orphan");
                     self.adopted.insert(pid, owner);
                 }
@@ -266,8 +277,7 @@ mod keeper {
         }
 
         /// Whose process this is. No answer is better than a wrong one.
-        async fn owner_of(&self, pid: Pid) -> Option<Uuid> {
-            let started = Stat::read(pid)?.started;
+        async fn owner_of(&self, pid: Pid, started: u64) -> Option<Uuid> {
             if let Some(job) = self.known_owner(pid, started) {
                 return Some(job);
             }
@@ -278,7 +288,7 @@ mod keeper {
                     proc_fs::open_pipes(pid),
                 )
             };
-            let looked = timeout(READ_WITHIN, spawn_blocking(look)).await;
+            let looked = timeout(READ_WITHIN, off_thread(look)).await;
             let (marks, pipes) = looked.ok().and_then(Result::ok).unwrap_or_default();
             let limit = proc_fs::realtime_limit(pid);
             let claims = self.orphans.claims();

@@ -64,13 +64,12 @@ pub(crate) fn children(parent: Pid) -> Vec<Pid> {
 }
 
 /// Our own children. Processes are started from the main thread alone, and the kernel gives orphans to the first living
-/// thread of a subreaper, so this one list has them all.
+/// thread of a subreaper, so this one list has them all. An error, of a server without another descriptor, does not mean
+/// that there are none.
 #[cfg(target_os = "linux")]
-pub(crate) fn own_children() -> Vec<Pid> {
+pub(crate) fn own_children() -> std::io::Result<Vec<Pid>> {
     let own = rustix::process::getpid().as_raw_nonzero();
-    std::fs::read_to_string(format!("/proc/self/task/{own}/children"))
-        .map(|list| parse_pids(&list))
-        .unwrap_or_default()
+    std::fs::read_to_string(format!("/proc/self/task/{own}/children")).map(|list| parse_pids(&list))
 }
 
 #[cfg(target_os = "linux")]

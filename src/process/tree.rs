@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::Pid;
@@ -14,6 +13,7 @@ use super::leader::Leader;
 use super::orphans::{Claim, Orphans};
 use super::proc_fs::{self, Stat};
 use crate::job::Exit;
+use crate::threads::off_thread;
 
 /// All processes of one job. The watcher owns it.
 #[derive(Debug)]
@@ -99,9 +99,7 @@ impl Tree {
         let roots: Vec<Pid> = std::iter::once(self.leader.pid())
             .chain(self.claim.leftovers())
             .collect();
-        let members = spawn_blocking(move || walk(&roots))
-            .await
-            .unwrap_or_default();
+        let members = off_thread(move || walk(&roots)).await.unwrap_or_default();
         self.claim
             .remember(members.iter().map(|member| (member.pid, member.started)));
         members
@@ -144,10 +142,7 @@ pub(crate) async fn end_strays(orphans: &Orphans, grace: Duration) {
         if roots.is_empty() {
             return;
         }
-        for stray in spawn_blocking(move || walk(&roots))
-            .await
-            .unwrap_or_default()
-        {
+        for stray in off_thread(move || walk(&roots)).await.unwrap_or_default() {
             signal_exactly(&stray, signal);
         }
         if Instant::now() >= kill_at {

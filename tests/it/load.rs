@@ -67,7 +67,8 @@ fn a_thousand_short_jobs_leave_nothing_behind() {
         "descriptors, threads and children are where they were",
         || {
             let now = measure();
-            if now == rest {
+            // Threads for files come and go: there may be one fewer by now.
+            if now.0 == rest.0 && now.1 <= rest.1 && now.2 == rest.2 {
                 Ok(())
             } else {
                 Err(format!("{now:?} after {rest:?}"))

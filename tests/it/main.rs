@@ -19,6 +19,8 @@ mod protocol;
 mod readme;
 mod setting;
 mod shutdown;
+#[cfg(target_os = "linux")]
+mod soak;
 mod stdio;
 mod support;
 mod tools;

@@ -1,15 +1,13 @@
 //! Processes that leave their group, their parents, their names and their marks behind, and are found all the same.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{can, is_root, skipped};
+use super::{as_an_ordinary_user, can, compiled, open_to_all};
 use crate::support::client::{SERVER, text};
 use crate::support::reply::{CLEANUP, EXECUTE};
 use crate::support::{Client, Gate, Setup, eventually, processes};
@@ -242,53 +240,15 @@ int main(void) {
 
 /// The server as an ordinary user, with that program in reach; none where it cannot be so.
 fn with_untouchable(test: &str) -> Option<(Client, PathBuf, TempDir)> {
-    if !is_root() {
-        skipped(test, "only root can make a program that becomes root");
-        return None;
-    }
-    if !can(test, "gcc", &["--version"])
-        || !can(
-            test,
-            "setpriv",
-            &["--reuid=65534", "--regid=65534", "--clear-groups", "true"],
-        )
-    {
-        return None;
-    }
-    let directory = TempDir::new().unwrap();
-    let path = directory.path();
-    let open_to_all =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    open_to_all(path, 0o755);
-    let (source, program, server, output) = (
-        path.join("root.c"),
-        path.join("becomes-root"),
-        path.join("server"),
-        path.join("output"),
-    );
-    fs::write(&source, BECOMES_ROOT).unwrap();
-    let compiled = Command::new("gcc")
-        .arg("-o")
-        .arg(&program)
-        .arg(&source)
-        .output()
-        .unwrap();
-    assert!(compiled.status.success(), "{compiled:?}");
+    let (setup, directory) = as_an_ordinary_user(test)?;
+    let program = compiled(
+        test,
+        BECOMES_ROOT,
+        directory.path().join("becomes-root"),
+        &[],
+    )?;
     open_to_all(&program, 0o4755);
-    // Where it was built, others may have no access.
-    fs::copy(SERVER, &server).unwrap();
-    open_to_all(&server, 0o755);
-    fs::create_dir(&output).unwrap();
-    open_to_all(&output, 0o777);
-    let client = Setup::new()
-        .after(&format!(
-            "shift; set -- setpriv --reuid=65534 --regid=65534 --clear-groups {} \"$@\"",
-            server.display()
-        ))
-        .output_dir(&output)
-        .flags(["--cwd", "/"])
-        .start();
-    Some((client, program, directory))
+    Some((setup.start(), program, directory))
 }
 
 #[test]

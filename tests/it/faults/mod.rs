@@ -1,15 +1,28 @@
 //! The world does its worst: processes that hide, disks that fail, limits, clients without manners, neighbours, clocks.
 
+mod clients;
+mod clock;
+mod disk;
 mod escapees;
+mod limits;
+mod neighbours;
+mod pids;
+mod sandbox;
 mod watchdog;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
+use tempfile::TempDir;
 
+use crate::support::client::SERVER;
 use crate::support::processes::{self, pids_in};
 use crate::support::reply::GET;
-use crate::support::{Client, eventually};
+use crate::support::{Client, Setup, eventually};
 
 /// Says its pid, then heeds no request to end. To be quoted with `'`.
 const DEAF: &str = r#"trap "" TERM HUP INT QUIT; echo $$; sleep 1000"#;
@@ -51,6 +64,70 @@ fn can(test: &str, program: &str, arguments: &[&str]) -> bool {
 #[expect(clippy::print_stderr, reason = "what was not tested has to be seen")]
 fn skipped(test: &str, reason: &str) {
     eprintln!("{test}: skipped, {reason}");
+}
+
+/// Compiles a small C program, if there is a compiler.
+fn compiled(test: &str, source: &str, path: PathBuf, flags: &[&str]) -> Option<PathBuf> {
+    if !can(test, "gcc", &["--version"]) {
+        return None;
+    }
+    let file = path.with_extension("c");
+    fs::write(&file, source).unwrap();
+    let output = Command::new("gcc")
+        .args(flags)
+        .arg("-o")
+        .arg(&path)
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(path)
+}
+
+fn open_to_all(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A server that will run as a user who has nothing else, and a directory that this user can enter; none where it cannot
+/// be so. Limits on processes and refused signals do not concern root.
+fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    if !is_root() {
+        skipped(test, "only root can run the server as somebody else");
+        return None;
+    }
+    let user =
+        1_000_000 + (std::process::id() % 100_000) * 100 + NEXT.fetch_add(1, Ordering::Relaxed);
+    let become_user = [
+        format!("--reuid={user}"),
+        format!("--regid={user}"),
+        "--clear-groups".to_owned(),
+    ];
+    let [reuid, regid, groups] = become_user.each_ref().map(String::as_str);
+    if !can(test, "setpriv", &[reuid, regid, groups, "true"]) {
+        return None;
+    }
+    let directory = TempDir::new().unwrap();
+    let (server, output) = (
+        directory.path().join("server"),
+        directory.path().join("output"),
+    );
+    open_to_all(directory.path(), 0o755);
+    // Where it was built, others may have no access.
+    fs::copy(SERVER, &server).unwrap();
+    open_to_all(&server, 0o755);
+    fs::create_dir(&output).unwrap();
+    open_to_all(&output, 0o777);
+    let launcher = format!(
+        "shift; set -- setpriv {} {} \"$@\"",
+        become_user.join(" "),
+        server.display()
+    );
+    let setup = Setup::new()
+        .after(&launcher)
+        .output_dir(&output)
+        .flags(["--cwd", "/"]);
+    Some((setup, directory))
 }
 
 /// The second process of a living server.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::eventually;
@@ -12,8 +12,9 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(as_pid(pid), signal).unwrap_or_else(|error| panic!("kill {pid}: {error}"));
 }
 
+#[cfg(target_os = "linux")]
 pub(crate) fn signal_group(group: u32, signal: Signal) {
-    kill_process_group(as_pid(group), signal)
+    rustix::process::kill_process_group(as_pid(group), signal)
         .unwrap_or_else(|error| panic!("kill group {group}: {error}"));
 }
 

@@ -1,0 +1,165 @@
+//! What holds for any bytes, as functions of those bytes: the targets of the fuzzer (`fuzz/`), and in short of
+//! `cargo test`. Each panics where it does not hold.
+
+use std::io::Cursor as Bytes;
+
+use crate::output::cursor::Cursor;
+use crate::output::lines::Stream;
+use crate::output::{render, view};
+use crate::transport::fuzzing::{messages, pieces};
+
+/// The bytes of a client: they are cut into the same lines however they arrive, and each is read or refused.
+pub fn input(data: &[u8]) {
+    let Some((&seed, stream)) = data.split_first() else {
+        return;
+    };
+    let mut expected: Vec<&[u8]> = stream.split(|&byte| byte == b'\n').collect();
+    if expected.last().is_some_and(|last| last.is_empty()) {
+        expected.pop();
+    }
+    let mut state = u32::from(seed);
+    let lines = pieces(stream, || {
+        state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        1 + (state >> 16) as usize % 97
+    });
+    assert_eq!(lines, expected);
+    messages(&lines);
+}
+
+/// The bytes of a job: they become clean text of bounded length, which is shown as it is.
+pub fn terminal(data: &[u8]) {
+    let _ = render::is_within_sequence(data);
+    let text = render::line(data);
+    let is_clean = |char: char| !char.is_control() || char == '\t';
+    assert!(text.chars().all(is_clean), "{text:?}");
+    // Each sequence may leave as many blanks as the imagined terminal is wide.
+    assert!(
+        text.len() <= 4 * 512 * (data.len() + 1),
+        "{} bytes from {}",
+        text.len(),
+        data.len()
+    );
+    assert_eq!(render::line(text.as_bytes()), text);
+}
+
+/// The word that a model gives back: any text is read or refused, and what is read leads through the rest of any output
+/// to its end.
+pub fn cursor(data: &[u8]) {
+    let Some((&length, rest)) = data.split_first() else {
+        return;
+    };
+    let (word, output) = rest.split_at(rest.len().min(usize::from(length)));
+    let word = String::from_utf8_lossy(word);
+    let Ok(mut from) = word.parse::<Cursor>() else {
+        return;
+    };
+    assert_eq!(from.to_string().parse(), Ok(from));
+    let (out, err) = output.split_at(output.len() / 2);
+    let stream = |bytes: &[u8]| Stream {
+        reader: Bytes::new(bytes.to_vec()),
+        regions: (!bytes.is_empty())
+            .then_some(0..bytes.len() as u64)
+            .into_iter()
+            .collect(),
+        end: bytes.len() as u64,
+        ended: true,
+    };
+    let (mut out, mut err) = (stream(out), stream(err));
+    // Each page shows a character at least, or is the last.
+    for _ in 0..=8 * (output.len() + 8) {
+        let page = view::page(&mut out, &mut err, from, 16);
+        if page.output.is_empty() && page.error.is_empty() && !page.more {
+            return;
+        }
+        from = page.next;
+    }
+    panic!("no end of pages, at {from}");
+}
+
+#[cfg(test)]
+mod tests {
+    /// Bytes that look like what is expected, and like nothing at all: the same in each run.
+    fn samples(words: &[&[u8]], count: u32, mut run: impl FnMut(&[u8])) {
+        let mut state = 0x2545_F491_u32;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as usize % below
+        };
+        for _ in 0..count {
+            let mut bytes = vec![random(256) as u8];
+            for _ in 0..random(24) {
+                match random(4) {
+                    0 => bytes.push(random(256) as u8),
+                    _ => bytes.extend_from_slice(words[random(words.len())]),
+                }
+            }
+            run(&bytes);
+        }
+    }
+
+    #[test]
+    fn any_input_is_read_or_refused() {
+        let words: [&[u8]; 16] = [
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b"\"id\":",
+            b"1",
+            b"\"a\"",
+            b",",
+            b"\n",
+            b"\"jsonrpc\":\"2.0\"",
+            b"\\ud800",
+            b"\"method\":\"tools/call\"",
+            b"\\",
+            b"\"",
+            b"\xff",
+            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n",
+        ];
+        samples(&words, 3000, super::input);
+    }
+
+    #[test]
+    fn any_output_becomes_clean_text() {
+        let words: [&[u8]; 16] = [
+            b"\x1b[",
+            b"\x1b]",
+            b"m",
+            b"K",
+            b"999999999",
+            b";",
+            b"\r",
+            b"\x08",
+            b"\t",
+            b"text",
+            "世".as_bytes(),
+            "e\u{301}".as_bytes(),
+            b"\xff",
+            b"\x1b[2J",
+            b"\x1b[10000P",
+            b"\x1b[10000@",
+        ];
+        samples(&words, 3000, super::terminal);
+    }
+
+    #[test]
+    fn any_cursor_leads_to_the_end_or_is_refused() {
+        let words: [&[u8]; 10] = [
+            b"\x03start",
+            b"\x04o0e0",
+            b"o",
+            b"e",
+            b"12",
+            b"+",
+            b"\n",
+            b"line\n",
+            b"\x1b[",
+            b"long line ",
+        ];
+        samples(&words, 3000, |bytes| super::cursor(&bytes[1..]));
+        super::cursor(b"\x05starta line\nand another\nerrors\n");
+    }
+}

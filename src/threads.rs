@@ -1,0 +1,50 @@
+//! Work that may block, on the runtime's threads for that, or without one if there is none to be had.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+/// The work has panicked.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("it failed, see the log")
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// Does the work on another thread. It is begun at once, and done to its end even if nobody waits for it.
+///
+/// The runtime starts threads as they are needed and panics if the system refuses the first one: a limit on processes or
+/// memory would then cost a job its watcher. Everything that blocks here is short, so in that case it is done in place.
+pub(crate) fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = Result<T, Failed>> {
+    let (done, result) = oneshot::channel();
+    let work = move || {
+        // An error means that nobody waits.
+        let _ = done.send(work());
+    };
+    let shared = Arc::new(Mutex::new(Some(work)));
+    let there = shared.clone();
+    let handed_over = catch_unwind(AssertUnwindSafe(|| {
+        spawn_blocking(move || take(&there).map(|work| work()));
+    }));
+    if handed_over.is_err()
+        && let Some(work) = take(&shared)
+    {
+        // A panic in the work shows as a result that never comes.
+        let _ = catch_unwind(AssertUnwindSafe(work));
+    }
+    async move { result.await.map_err(|_| Failed) }
+}
+
+/// Whoever comes first does the work.
+fn take<W>(work: &Mutex<Option<W>>) -> Option<W> {
+    work.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
