@@ -18,7 +18,7 @@ use agent::{Agent, check, heading, is_gone, say, show, text};
 mod agent;
 
 const EXECUTE: &str = "execute_command_background";
-const GET: &str = "get_background_command_result";
+const GET: &str = "get_command_background_result";
 const LIST: &str = "list_background_processes";
 const CLEANUP: &str = "cleanup_background_process";
 

@@ -42,7 +42,7 @@ pub(crate) struct Facts<'a> {
 /// The hint in a reply about one job: the most urgent one.
 pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
     let id = facts.snapshot.job.id();
-    let get = format!("call get_background_command_result with ref_id=\"{id}\"");
+    let get = format!("call get_command_background_result with ref_id=\"{id}\"");
     let still_running = facts.snapshot.is_running() && !facts.matched;
     if let Some(unstored) = unstored(facts.snapshot) {
         return Some(match unstored {

@@ -75,7 +75,7 @@ impl Server {
     }
 
     #[tool(
-        name = "get_background_command_result",
+        name = "get_command_background_result",
         title = "Get Background Command Result",
         input_schema = of_parameters::<GetParams>(),
         output_schema = of_reply::<GetReply>(),
@@ -117,7 +117,7 @@ impl Server {
 }
 
 const EXECUTE: &str = "execute_command_background";
-const GET: &str = "get_background_command_result";
+const GET: &str = "get_command_background_result";
 const LIST: &str = "list_background_processes";
 const CLEANUP: &str = "cleanup_background_process";
 

@@ -28,7 +28,7 @@ pub(crate) fn execute_description(config: &Config) -> String {
     format!(
         "Start a shell command in the background and return at once with a ref_id; it keeps running while you work. \
          With wait_seconds a quick command returns its result in this same call. Use it for what may take over 10 s or \
-         must stay up: builds, tests, dev servers, watchers, downloads. Next: get_background_command_result. Do not add \
+         must stay up: builds, tests, dev servers, watchers, downloads. Next: get_command_background_result. Do not add \
          & or nohup. Each call is a fresh {}; cd and variables do not persist, so set cwd. Standard input is empty: use \
          --yes flags or stdin. kill_after_seconds kills the job; wait_seconds never does. Jobs end with this server; \
          results are kept {} after the end.",
@@ -55,7 +55,7 @@ pub(crate) const CLEANUP_DESCRIPTION: &str = "Stop a background command and all 
 /// The line that stands where output was left out of a reply.
 pub(crate) fn gap(ref_id: Uuid, bytes: u64, cursor: &str) -> String {
     format!(
-        "[… {} bytes left out: call get_background_command_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\" to read them …]",
+        "[… {} bytes left out: call get_command_background_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\" to read them …]",
         thousands(bytes)
     )
 }
@@ -194,7 +194,7 @@ pub(crate) fn next_after_start(id: Uuid, cap: Duration, with_pattern: bool) -> S
         ""
     };
     format!(
-        "Call get_background_command_result with ref_id=\"{id}\" and wait_seconds={}{pattern} when you need its result",
+        "Call get_command_background_result with ref_id=\"{id}\" and wait_seconds={}{pattern} when you need its result",
         cap.as_secs_f64()
     )
 }
@@ -250,7 +250,7 @@ pub(crate) fn nobody_reads() -> &'static str {
 /// A call of a tool that is not there.
 pub(crate) fn no_such_tool(name: &str) -> String {
     format!(
-        "there is no tool {}; the tools are execute_command_background, get_background_command_result, \
+        "there is no tool {}; the tools are execute_command_background, get_command_background_result, \
          list_background_processes and cleanup_background_process",
         cut(name, 100)
     )

@@ -23,7 +23,7 @@ pub(crate) struct ExecuteParams {
     pub(crate) until_pattern: Option<String>,
 }
 
-/// Parameters of `get_background_command_result`.
+/// Parameters of `get_command_background_result`.
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct GetParams {
@@ -149,7 +149,7 @@ pub(crate) struct ExecuteReply {
     pub(crate) result: Option<GetReply>,
 }
 
-/// Reply of `get_background_command_result`, and `result` in the replies of execute and cleanup.
+/// Reply of `get_command_background_result`, and `result` in the replies of execute and cleanup.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct GetReply {
     pub(crate) running: bool,

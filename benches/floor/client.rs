@@ -152,7 +152,7 @@ fn line(message: &Value) -> Vec<u8> {
 }
 
 pub(crate) const EXECUTE: &str = "execute_command_background";
-pub(crate) const GET: &str = "get_background_command_result";
+pub(crate) const GET: &str = "get_command_background_result";
 pub(crate) const LIST: &str = "list_background_processes";
 pub(crate) const CLEANUP: &str = "cleanup_background_process";
 

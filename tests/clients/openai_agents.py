@@ -41,7 +41,7 @@ async def strict():
     arguments = {name: empty[schema["type"]] for name, schema in parameters.items()} | {"cmd": "echo strict"}
     started, failed = await call(server, "execute_command_background", arguments)
     expect(failed, False)
-    result, _ = await call(server, "get_background_command_result", {"ref_id": started["ref_id"], "wait_seconds": 30})
+    result, _ = await call(server, "get_command_background_result", {"ref_id": started["ref_id"], "wait_seconds": 30})
     expect(result["output"], "strict\n")
 
 
@@ -50,12 +50,12 @@ async def five_seconds(hasty):
     started, _ = await call(hasty, "execute_command_background", {"cmd": "sleep 7; echo done"})
     wait = {"ref_id": started["ref_id"], "wait_seconds": 45}
     try:
-        await call(hasty, "get_background_command_result", wait)
+        await call(hasty, "get_command_background_result", wait)
     except Exception as error:
         expect_in("time", f"{type(error).__name__} {error} {error.__cause__}".lower())
     else:
         raise AssertionError("a wait of seven seconds went through")
-    result, _ = await call(hasty, "get_background_command_result", wait | {"wait_seconds": 4})
+    result, _ = await call(hasty, "get_command_background_result", wait | {"wait_seconds": 4})
     expect((result["state"], result["output"]), ("exited", "done\n"))
 
 

@@ -27,9 +27,9 @@ class Script:
         if turn == 0:
             return self.call("execute_command_background", cmd="echo out; exit 3")
         if turn == 1:
-            return self.call("get_background_command_result", ref_id=self.ref_id(), wait_seconds=30)
+            return self.call("get_command_background_result", ref_id=self.ref_id(), wait_seconds=30)
         if turn == 2:
-            return self.call("get_background_command_result", ref_id="4711")
+            return self.call("get_command_background_result", ref_id="4711")
         if turn == 3:
             return self.call("cleanup_background_process", ref_id=self.ref_id())
         return ModelResponse(parts=[TextPart("done")])

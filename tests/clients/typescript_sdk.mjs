@@ -20,16 +20,16 @@ async function call(name, args) {
 assert.deepEqual(tools.map((tool) => tool.name).sort(), [
   "cleanup_background_process",
   "execute_command_background",
-  "get_background_command_result",
+  "get_command_background_result",
   "list_background_processes",
 ]);
 const [started] = await call("execute_command_background", { cmd: "echo out; echo problem >&2; exit 3" });
-const [result] = await call("get_background_command_result", { ref_id: started.ref_id, wait_seconds: 30 });
+const [result] = await call("get_command_background_result", { ref_id: started.ref_id, wait_seconds: 30 });
 assert.deepEqual(
   [result.state, result.returncode, result.output, result.error],
   ["exited", 3, "out\n", "problem\n"],
 );
-const [unknown, failed] = await call("get_background_command_result", { ref_id: "4711" });
+const [unknown, failed] = await call("get_command_background_result", { ref_id: "4711" });
 assert.ok(failed);
 assert.match(unknown.error, /looks like a pid/);
 
@@ -37,7 +37,7 @@ assert.match(unknown.error, /looks like a pid/);
 const [slow] = await call("execute_command_background", { cmd: "sleep 8; echo done" });
 const progress = [];
 const waited = await client.callTool(
-  { name: "get_background_command_result", arguments: { ref_id: slow.ref_id, wait_seconds: 30 } },
+  { name: "get_command_background_result", arguments: { ref_id: slow.ref_id, wait_seconds: 30 } },
   undefined,
   { timeout: 7000, resetTimeoutOnProgress: true, onprogress: (step) => progress.push(step.message) },
 );

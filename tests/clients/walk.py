@@ -4,7 +4,7 @@ import json
 
 TOOLS = {
     "execute_command_background",
-    "get_background_command_result",
+    "get_command_background_result",
     "list_background_processes",
     "cleanup_background_process",
 }
@@ -26,11 +26,11 @@ async def walk(names, call, wait_seconds=30):
     started, failed = await call("execute_command_background", {"cmd": "echo out; echo problem >&2; exit 3"})
     expect((started["success"], failed), (True, False))
     result, failed = await call(
-        "get_background_command_result", {"ref_id": started["ref_id"], "wait_seconds": wait_seconds}
+        "get_command_background_result", {"ref_id": started["ref_id"], "wait_seconds": wait_seconds}
     )
     found = (result["state"], result["returncode"], result["output"], result["error"], failed)
     expect(found, ("exited", 3, "out\n", "problem\n", False))
-    unknown, failed = await call("get_background_command_result", {"ref_id": "4711"})
+    unknown, failed = await call("get_command_background_result", {"ref_id": "4711"})
     expect(failed, True)
     expect_in("looks like a pid", unknown["error"] if isinstance(unknown, dict) else unknown)
     server, _ = await call("execute_command_background", {"cmd": "sleep 600"})

@@ -6,7 +6,7 @@ use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 pub(crate) const EXECUTE: &str = "execute_command_background";
-pub(crate) const GET: &str = "get_background_command_result";
+pub(crate) const GET: &str = "get_command_background_result";
 pub(crate) const LIST: &str = "list_background_processes";
 pub(crate) const CLEANUP: &str = "cleanup_background_process";
 
