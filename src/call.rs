@@ -119,23 +119,13 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The same object twice: some clients show the model only the structure, others only the text.
+/// The reply as one text, from which the transport also makes the structure.
 pub(crate) fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
-    let serialised =
-        serde_json::to_value(reply).and_then(|value| Ok((serde_json::to_string(&value)?, value)));
-    match serialised {
-        Ok((text, value)) => {
-            let content = vec![ContentBlock::text(text)];
-            let mut result = if is_error {
-                CallToolResult::error(content)
-            } else {
-                CallToolResult::success(content)
-            };
-            result.structured_content = Some(value);
-            result
-        }
-        Err(error) => CallToolResult::error(vec![ContentBlock::text(texts::internal_error(
-            &error.to_string(),
-        ))]),
+    let text = serde_json::to_string(reply).expect("replies have string keys and no failing parts");
+    let content = vec![ContentBlock::text(text)];
+    if is_error {
+        CallToolResult::error(content)
+    } else {
+        CallToolResult::success(content)
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rmcp::service::serve_directly;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -71,9 +70,7 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
     tokio::spawn(sweep(registry.clone()));
     let outbox = transport.outbox();
-    let server = Server::new(registry.clone(), closing.clone());
-    // Not `serve`: that one insists on a handshake and ends when a client begins with anything else.
-    let conversation = serve_directly(server, transport, None);
+    let conversation = transport.serve(Server::new(registry.clone(), closing.clone()));
     let last_answers = async {
         closing.cancelled().await;
         // Beyond this nobody waits: clients end their servers by force after two seconds.

@@ -21,7 +21,6 @@ use crate::deliveries::Deliveries;
 use crate::registry::ProcessRegistry;
 use crate::schema::{of_parameters, of_reply};
 use crate::texts;
-use crate::transport::ReplySlot;
 use crate::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
@@ -146,7 +145,7 @@ impl ServerHandler for Server {
         Ok(result)
     }
 
-    /// A handler that panics would leave its client waiting for ever.
+    /// A tool that panics answers too, in its own shape.
     async fn call_tool(
         &self,
         mut request: CallToolRequestParams,
@@ -157,8 +156,6 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(texts::no_such_tool(&tool), None));
         }
         request.arguments.get_or_insert_default();
-        // Held across a panic: it says that the answer is ours to give.
-        let _slot = context.extensions.get::<ReplySlot>().cloned();
         let call = self
             .tool_router
             .call(ToolCallContext::new(self, request, context));

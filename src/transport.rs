@@ -6,26 +6,32 @@
 //! client. From bytes to replies:
 //!
 //! ```text
-//! Descriptor ─ Lines ─ text ─ message ─► SDK ─► handler ─ ReplySlot ─► SDK ─► Outbox ─ Descriptor
-//!  without     bounded  bytes   JSON to                  at most 8          one task
-//!  blocking             to JSON a request                replies at once     writes
-//!                               or refusal ────────────────────────────────────▲
+//! Descriptor ─ Lines ─ text ─ message ─► Dispatch ─ handler ─ ReplySlot ─ reply ─► Outbox ─ Descriptor
+//!  without     bounded  bytes   JSON to    first turn         at most 8    to        one task
+//!  blocking             to JSON a request  at once            at a time    a line    writes
+//!                               or refusal ───────────────────────────────────────────▲
+//!                               or notification ─► SDK ─► progress ──────────────────────┘
 //! ```
 //!
 //! - Every request that carries an id is answered once, by a handler or by a [`Refusal`]; a cancelled one not at all.
+//! - The SDK says what a request means. Whose turn it is, is decided here, see [`dispatch`]; its own loop serves
+//!   notifications, and sends ours.
 //! - Batches exist in one revision of the protocol only (2025-03-26). Their elements are served as if they had come alone,
 //!   in every revision: that leaves no id without an answer.
-//! - The handshake is not ours to enforce, and nothing that comes before or instead of it ends the connection, provided
-//!   that the server is started with [`rmcp::service::serve_directly`].
+//! - The handshake is not ours to enforce, and nothing that comes before or instead of it ends the connection: the SDK's
+//!   `serve` insists on one, and ends when a client begins with anything else.
 //! - While too much is unanswered or unread, requests are still read, up to the length of the longest line, and wait as
 //!   text. So a client that writes thousands of calls before it reads the first reply does not block itself.
 //! - The connection is over at the end of input, when nobody reads standard output any more, or when somebody else
 //!   cancels the token. Either way the token is cancelled and no further message is received.
 
 mod descriptor;
+mod dispatch;
 mod lines;
 mod message;
 mod outbox;
+mod place;
+mod reply;
 mod requests;
 mod text;
 
@@ -38,21 +44,23 @@ use std::sync::Arc;
 
 pub(crate) use descriptor::Descriptor;
 use descriptor::Readiness;
+use dispatch::Dispatch;
 use lines::{Line, Lines, MAX_LINE};
 use message::{Incoming, Refusal, interpret};
 pub(crate) use outbox::Outbox;
+use reply::line;
 use requests::Requests;
 pub(crate) use requests::{Disconnected, ReplySlot};
-use rmcp::RoleServer;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ErrorCode, GetExtensions, JsonRpcMessage,
-    ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, JsonRpcMessage,
+    JsonRpcRequest, ServerJsonRpcMessage,
 };
+use rmcp::service::{RunningService, serve_directly};
 use rmcp::transport::Transport;
-use serde::Serialize;
+use rmcp::{RoleServer, ServerHandler};
 use serde_json::Value;
 use tokio::io::Interest;
-use tokio::sync::oneshot;
+use tokio::sync::{SetOnce, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -62,6 +70,8 @@ pub(crate) struct Stdio {
     /// What is left of a batch.
     batch: VecDeque<Value>,
     requests: Arc<Requests>,
+    /// Set when there is a server.
+    dispatch: Arc<SetOnce<Dispatch>>,
     outbox: Arc<Outbox>,
     closing: CancellationToken,
 }
@@ -94,9 +104,20 @@ impl Stdio {
             input,
             batch: VecDeque::new(),
             requests: Requests::new(outbox.clone()),
+            dispatch: Arc::default(),
             outbox,
             closing,
         })
+    }
+
+    /// Has the server serve what comes, until the connection is over and everything is answered.
+    pub(crate) fn serve<S: ServerHandler>(self, server: S) -> RunningService<RoleServer, Arc<S>> {
+        let server = Arc::new(server);
+        let dispatch = self.dispatch.clone();
+        let conversation = serve_directly(server.clone(), self, None);
+        // Nobody else sets it.
+        drop(dispatch.set(Dispatch::new(server, conversation.peer().clone())));
+        conversation
     }
 
     /// Where replies go, for whoever waits for the last of them.
@@ -104,8 +125,8 @@ impl Stdio {
         self.outbox.clone()
     }
 
-    /// The next message that is already here. What needs no handler is dealt with on the way.
-    fn next(&mut self) -> Option<ClientJsonRpcMessage> {
+    /// The next message for the SDK that is already here. Requests are served on the way.
+    fn next(&mut self, dispatch: &Dispatch) -> Option<ClientJsonRpcMessage> {
         while self.requests.has_room() {
             let value = match self.batch.pop_front() {
                 Some(value) => value,
@@ -118,10 +139,12 @@ impl Stdio {
                 },
             };
             match interpret(value) {
+                Incoming::Message(JsonRpcMessage::Request(request)) => {
+                    self.admit(request, dispatch)
+                }
                 Incoming::Message(message) => {
-                    if let Some(message) = self.admit(message) {
-                        return Some(message);
-                    }
+                    self.note(&message);
+                    return Some(message);
                 }
                 Incoming::Refused(refusal) => self.refuse(&refusal),
                 Incoming::Ignored => {}
@@ -151,29 +174,25 @@ impl Stdio {
         }
     }
 
-    /// Takes note of a message that is about to be served.
-    fn admit(&self, mut message: ClientJsonRpcMessage) -> Option<ClientJsonRpcMessage> {
-        match &mut message {
-            JsonRpcMessage::Request(request) => {
-                let Some(slot) = self.requests.open(&request.id) else {
-                    let id = request.id.clone().into_json_value();
-                    let message = "Invalid request: a request with this id is still open";
-                    self.refuse(&Refusal::new(id, ErrorCode::INVALID_REQUEST, message));
-                    return None;
-                };
-                request.request.extensions_mut().insert(slot);
+    fn admit(&self, request: JsonRpcRequest<ClientRequest>, dispatch: &Dispatch) {
+        match self.requests.open(request.id.clone()) {
+            Some(open) => dispatch.serve(request.request, open),
+            None => {
+                let id = request.id.into_json_value();
+                let message = "Invalid request: a request with this id is still open";
+                self.refuse(&Refusal::new(id, ErrorCode::INVALID_REQUEST, message));
             }
-            JsonRpcMessage::Notification(notification) => {
-                if let ClientNotification::CancelledNotification(cancelled) =
-                    &notification.notification
-                    && let Some(id) = &cancelled.params.request_id
-                {
-                    self.requests.cancel(id);
-                }
-            }
-            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
         }
-        Some(message)
+    }
+
+    /// What the client has to say of its requests.
+    fn note(&self, message: &ClientJsonRpcMessage) {
+        if let JsonRpcMessage::Notification(notification) = message
+            && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+            && let Some(id) = &cancelled.params.request_id
+        {
+            self.requests.cancel(id);
+        }
     }
 
     fn refuse(&self, refusal: &Refusal) {
@@ -214,37 +233,24 @@ impl Transport<RoleServer> for Stdio {
     /// A reply that cannot be written is no concern of whoever gave it: the connection ends, and `closing` tells.
     type Error = Infallible;
 
-    /// Takes the message at once, so that order is the order of calls. A reply is then out of its handler's hands; anything
-    /// else is waited for, so that progress notifications do not pile up before a client that does not read.
+    /// Takes the message at once, so that order is the order of calls, and waits until it is written, so that progress
+    /// notifications do not pile up before a client that does not read.
     fn send(
         &mut self,
         message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
-        let mut written = None;
-        match &message {
-            JsonRpcMessage::Response(response) => {
-                self.requests.answer(&response.id, || line(&message));
-            }
-            JsonRpcMessage::Error(error) => match &error.id {
-                Some(id) => self.requests.answer(id, || line(&message)),
-                None => self.outbox.push(line(&message), None, None),
-            },
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => {
-                let (sender, receiver) = oneshot::channel();
-                self.outbox.push(line(&message), None, Some(sender));
-                written = Some(receiver);
-            }
-        }
+        let (sender, written) = oneshot::channel();
+        self.outbox.push(line(&message), None, Some(sender));
         async move {
-            if let Some(written) = written {
-                // An error is how the line says that it is gone.
-                let _ = written.await;
-            }
+            // An error is how the line says that it is gone.
+            let _ = written.await;
             Ok(())
         }
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        let dispatch = self.dispatch.clone();
+        let dispatch = dispatch.wait().await;
         loop {
             // Lines that are already here would keep everybody else on this thread waiting.
             tokio::task::coop::consume_budget().await;
@@ -254,7 +260,7 @@ impl Transport<RoleServer> for Stdio {
             {
                 return None;
             }
-            if let Some(message) = self.next() {
+            if let Some(message) = self.next(dispatch) {
                 return Some(message);
             }
             let moved = self.outbox.moved.notified();
@@ -276,14 +282,12 @@ impl Transport<RoleServer> for Stdio {
     }
 
     async fn close(&mut self) -> Result<(), Infallible> {
+        if let Some(dispatch) = self.dispatch.get() {
+            dispatch.drained().await;
+        }
         self.outbox.flushed().await;
         Ok(())
     }
-}
-
-/// The message as a line, without its newline.
-fn line(message: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(message).expect("messages have string keys and no failing parts")
 }
 
 /// For [`crate::fuzzing`].

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::descriptor::{Descriptor, Readiness, hung_up};
-use super::requests::Place;
+use super::place::Place;
 
 /// Lines written with one system call at most.
 const GATHERED: usize = 64;
