@@ -204,11 +204,19 @@ impl ProcessRegistry {
         })
     }
 
-    /// Brings the records of running jobs up to date on orphans: nothing else tells when a process becomes one.
+    /// Brings the records of jobs that are alive up to date on orphans: nothing else tells when a process becomes one.
     pub(crate) async fn look_for_orphans(&self) {
-        if let Some(attendants) = self.shared.attendants.get() {
+        if let Some(attendants) = self.shared.attendants.get()
+            && self.any_is_alive()
+        {
             attendants.orphans.look().await;
         }
+    }
+
+    fn any_is_alive(&self) -> bool {
+        let mut chronicle = self.chronicle();
+        chronicle.settle();
+        !chronicle.alive.is_empty()
     }
 
     /// Every running job, oldest first, and the newest finished ones, newest first; and how many more there are.

@@ -46,7 +46,7 @@ pub(crate) use descriptor::Descriptor;
 use descriptor::Readiness;
 use dispatch::Dispatch;
 use lines::{Line, Lines, MAX_LINE};
-use message::{Incoming, Refusal, interpret};
+use message::{Incoming, Refusal, batch, read};
 pub(crate) use outbox::Outbox;
 use reply::line;
 use requests::Requests;
@@ -58,7 +58,7 @@ use rmcp::model::{
 use rmcp::service::{RunningService, serve_directly};
 use rmcp::transport::Transport;
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::io::Interest;
 use tokio::sync::{SetOnce, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,7 @@ use tracing::debug;
 pub(crate) struct Stdio {
     input: Input,
     /// What is left of a batch.
-    batch: VecDeque<Value>,
+    batch: VecDeque<Box<RawValue>>,
     requests: Arc<Requests>,
     /// Set when there is a server.
     dispatch: Arc<SetOnce<Dispatch>>,
@@ -128,17 +128,7 @@ impl Stdio {
     /// The next message for the SDK that is already here. Requests are served on the way.
     fn next(&mut self, dispatch: &Dispatch) -> Option<ClientJsonRpcMessage> {
         while self.requests.has_room() {
-            let value = match self.batch.pop_front() {
-                Some(value) => value,
-                None => match self.next_value()? {
-                    Value::Array(batch) if !batch.is_empty() => {
-                        self.batch = batch.into();
-                        continue;
-                    }
-                    value => value,
-                },
-            };
-            match interpret(value) {
+            match self.next_incoming()? {
                 Incoming::Message(JsonRpcMessage::Request(request)) => {
                     self.admit(request, dispatch)
                 }
@@ -153,24 +143,28 @@ impl Stdio {
         None
     }
 
-    /// The next line that is JSON.
-    fn next_value(&mut self) -> Option<Value> {
+    /// What the next line, or the next element of a batch, comes to.
+    fn next_incoming(&mut self) -> Option<Incoming> {
         loop {
-            let refusal = match self.input.lines.next()? {
+            if let Some(element) = self.batch.pop_front() {
+                return Some(read(element.get().as_bytes()));
+            }
+            match self.input.lines.next()? {
                 Line::Whole(line) => match text::trim(line) {
-                    [] => continue,
-                    line => match text::parse(line) {
-                        Ok(value) => return Some(value),
-                        Err(error) => Refusal::unreadable(line, &error),
+                    [] => {}
+                    line => match text::mended(line, batch) {
+                        Ok(Some(elements)) => self.batch = elements,
+                        _ => return Some(read(line)),
                     },
                 },
                 Line::TooLong(ends) => {
                     let id = text::recover_id_of_cut(text::trim(&ends.head), &ends.tail);
                     let message = format!("Invalid request: longer than {MAX_LINE} bytes");
-                    Refusal::new(id.unwrap_or_default(), ErrorCode::INVALID_REQUEST, message)
+                    let id = id.unwrap_or_default();
+                    let refusal = Refusal::new(id, ErrorCode::INVALID_REQUEST, message);
+                    return Some(Incoming::Refused(refusal));
                 }
-            };
-            self.refuse(&refusal);
+            }
         }
     }
 
@@ -294,7 +288,7 @@ impl Transport<RoleServer> for Stdio {
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing {
     use super::lines::{Line, Lines};
-    use super::message::interpret;
+    use super::message::{batch, read};
     use super::text;
 
     /// The lines of a stream that comes in pieces of these lengths.
@@ -327,10 +321,9 @@ pub(crate) mod fuzzing {
     pub(crate) fn messages(lines: &[Vec<u8>]) {
         for line in lines {
             let line = text::trim(line);
-            match text::parse(line) {
-                Ok(value) => drop(interpret(value)),
-                Err(_) => drop(text::recover_id(line)),
-            }
+            drop(text::mended(line, batch));
+            drop(read(line));
+            drop(text::recover_id(line));
             let (head, tail) = line.split_at(line.len() / 2);
             drop(text::recover_id_of_cut(head, tail));
         }

@@ -4,13 +4,17 @@
 //! answer of its own, with the code that JSON-RPC 2.0 gives it, and the requests that matter are read as what their method
 //! says they are, which is also several times faster.
 
+use std::collections::VecDeque;
+
 use rmcp::model::{
-    CallToolRequest, ClientJsonRpcMessage, ClientNotification, ClientRequest, DiscoverRequest,
-    ErrorCode, ErrorData, InitializeRequest, JsonRpcMessage, ListToolsRequest, PingRequest,
-    RequestId,
+    CallToolRequest, CallToolRequestParams, ClientJsonRpcMessage, ClientNotification,
+    ClientRequest, DiscoverRequest, ErrorCode, ErrorData, InitializeRequest, JsonRpcMessage,
+    ListToolsRequest, PingRequest, RequestId,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::text;
 
@@ -47,73 +51,145 @@ impl Refusal {
     }
 
     /// For a line that is not JSON, or more deeply nested than a parser without end can afford to follow.
-    pub(crate) fn unreadable(line: &[u8], error: &serde_json::Error) -> Self {
+    pub(super) fn unreadable(line: &[u8], error: &serde_json::Error) -> Self {
         let id = text::recover_id(line).unwrap_or_default();
         Self::new(id, ErrorCode::PARSE_ERROR, format!("Parse error: {error}"))
     }
 }
 
-/// Reads one message; the elements of a batch are read one by one.
-pub(crate) fn interpret(message: Value) -> Incoming {
-    let invalid = |id, message: &str| {
-        Incoming::Refused(Refusal::new(
-            id,
-            ErrorCode::INVALID_REQUEST,
-            format!("Invalid request: {message}"),
-        ))
-    };
-    let Value::Object(object) = &message else {
-        return invalid(Value::Null, "a message is an object");
-    };
-    let has_outcome = object.contains_key("result") || object.contains_key("error");
-    if has_outcome && !object.contains_key("method") {
-        // Never answered, however it looks: two peers could go on refusing each other's refusals for ever.
-        return ClientJsonRpcMessage::deserialize(message)
-            .map_or(Incoming::Ignored, Incoming::Message);
+/// A message as far as every message looks alike. What it is about is read as what its method says it is.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(default)]
+    jsonrpc: Value,
+    #[serde(default, deserialize_with = "present")]
+    id: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    method: Option<Value>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "present")]
+    result: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    error: Option<IgnoredAny>,
+}
+
+/// A member that is null is there all the same.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    member: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(member).map(Some)
+}
+
+/// The elements of a batch; none if this is none.
+pub(crate) fn batch(text: &[u8]) -> serde_json::Result<Option<VecDeque<Box<RawValue>>>> {
+    match text {
+        [b'[', ..] => {
+            let elements: VecDeque<_> = serde_json::from_slice(text)?;
+            Ok(Some(elements).filter(|elements| !elements.is_empty()))
+        }
+        _ => Ok(None),
     }
-    let id = object.get("id").cloned();
+}
+
+/// Reads one message; the elements of a batch are read one by one.
+pub(crate) fn read(text: &[u8]) -> Incoming {
+    text::mended(text, interpret)
+        .unwrap_or_else(|error| Incoming::Refused(Refusal::unreadable(text, &error)))
+}
+
+/// An error says that the text is no JSON.
+fn interpret(text: &[u8]) -> serde_json::Result<Incoming> {
+    if !text.starts_with(b"{") {
+        serde_json::from_slice::<IgnoredAny>(text)?;
+        return Ok(invalid(Value::Null, "a message is an object"));
+    }
+    let envelope: Envelope<'_> = match serde_json::from_slice(text) {
+        Err(error) if error.is_data() => return Ok(invalid(Value::Null, &shortened(&error))),
+        envelope => envelope?,
+    };
+    let Envelope {
+        jsonrpc,
+        id,
+        method,
+        params,
+        result,
+        error,
+    } = envelope;
+    let has_outcome = result.is_some() || error.is_some();
+    if has_outcome && method.is_none() {
+        // Never answered, however it looks: two peers could go on refusing each other's refusals for ever.
+        return message_or_nothing(serde_json::from_slice(text));
+    }
     let echo = match &id {
         Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
         _ => Value::Null,
     };
-    if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-        return invalid(echo, "jsonrpc must be \"2.0\"");
+    if jsonrpc != "2.0" {
+        return Ok(invalid(echo, "jsonrpc must be \"2.0\""));
     }
-    let Some(method) = object.get("method").and_then(Value::as_str) else {
-        return invalid(echo, "method must be a string");
+    let Some(Value::String(method)) = method else {
+        return Ok(invalid(echo, "method must be a string"));
     };
     let Some(id) = id else {
         // Nobody waits for an answer to a notification, however it looks.
-        return ClientNotification::deserialize(message)
-            .map_or(Incoming::Ignored, |notification| {
-                Incoming::Message(JsonRpcMessage::notification(notification))
-            });
+        let notification = serde_json::from_slice::<ClientNotification>(text);
+        return message_or_nothing(notification.map(JsonRpcMessage::notification));
     };
     if has_outcome {
-        return invalid(echo, "a request has neither result nor error");
+        return Ok(invalid(echo, "a request has neither result nor error"));
     }
-    if !matches!(
-        object.get("params"),
-        None | Some(Value::Null | Value::Object(_))
-    ) {
-        return invalid(echo, "params must be an object");
+    if params.is_some_and(|params| !params.get().starts_with('{')) {
+        return Ok(invalid(echo, "params must be an object"));
     }
     let Ok(id) = RequestId::deserialize(id) else {
-        return invalid(echo, "id must be a string or a 64-bit integer");
+        return Ok(invalid(echo, "id must be a string or a 64-bit integer"));
     };
-    let method = method.to_owned();
-    match request(&method, message) {
-        Ok(request) => Incoming::Message(JsonRpcMessage::request(request, id)),
-        Err(error) => Incoming::Refused(Refusal::new(
+    match request(&method, params) {
+        Ok(request) => Ok(Incoming::Message(JsonRpcMessage::request(request, id))),
+        Err(error) if error.is_data() => Ok(Incoming::Refused(Refusal::new(
             echo,
             ErrorCode::INVALID_PARAMS,
             format!("Invalid params for {method}: {}", shortened(&error)),
-        )),
+        ))),
+        Err(error) => Err(error),
     }
 }
 
+fn message_or_nothing(
+    message: serde_json::Result<ClientJsonRpcMessage>,
+) -> serde_json::Result<Incoming> {
+    match message {
+        Err(error) if error.is_data() => Ok(Incoming::Ignored),
+        message => message.map(Incoming::Message),
+    }
+}
+
+fn invalid(id: Value, message: &str) -> Incoming {
+    Incoming::Refused(Refusal::new(
+        id,
+        ErrorCode::INVALID_REQUEST,
+        format!("Invalid request: {message}"),
+    ))
+}
+
 /// Reads a request as what its method says it is. The SDK takes one whose parameters do not fit for an unknown method.
-fn request(method: &str, message: Value) -> serde_json::Result<ClientRequest> {
+fn request(method: &str, params: Option<&RawValue>) -> serde_json::Result<ClientRequest> {
+    if let ("tools/call", Some(params)) = (method, params) {
+        // The SDK reads these by way of two buffers, which takes longer than all the rest of a call.
+        let mut params: CallToolRequestParams = serde_json::from_str(params.get())?;
+        let meta = params.meta.take();
+        let mut request = CallToolRequest::new(params);
+        if let Some(meta) = meta {
+            request.extensions.insert(meta);
+        }
+        return Ok(request.into());
+    }
+    let mut message = Map::from_iter([("method".to_owned(), method.into())]);
+    if let Some(params) = params {
+        message.insert("params".to_owned(), serde_json::from_str(params.get())?);
+    }
+    let message = Value::Object(message);
     match method {
         "initialize" => InitializeRequest::deserialize(message).map(Into::into),
         "server/discover" => DiscoverRequest::deserialize(message).map(Into::into),
@@ -142,7 +218,7 @@ mod tests {
 
     #[track_caller]
     fn refusal(message: Value) -> Value {
-        match interpret(message.clone()) {
+        match read(message.to_string().as_bytes()) {
             Incoming::Refused(refusal) => serde_json::to_value(refusal).expect("it is plain JSON"),
             other => panic!("{message} came to {other:?}"),
         }
@@ -225,7 +301,7 @@ mod tests {
             json!({"jsonrpc": "2.0", "id": true, "result": []}),
         ] {
             assert!(
-                !matches!(interpret(message.clone()), Incoming::Refused(_)),
+                !matches!(read(message.to_string().as_bytes()), Incoming::Refused(_)),
                 "{message}"
             );
         }

@@ -9,10 +9,13 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// Parses one line, which is not blank.
-pub(crate) fn parse(line: &[u8]) -> serde_json::Result<Value> {
-    serde_json::from_slice(line).or_else(|error| match repair(line) {
-        Some(repaired) => serde_json::from_str(&repaired),
+/// Has the line read, and where it cannot be read, what it becomes when it is mended.
+pub(crate) fn mended<T>(
+    line: &[u8],
+    read: impl Fn(&[u8]) -> serde_json::Result<T>,
+) -> serde_json::Result<T> {
+    read(line).or_else(|error| match repair(line) {
+        Some(repaired) => read(repaired.as_bytes()),
         None => Err(error),
     })
 }
@@ -178,6 +181,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn parse(line: &[u8]) -> serde_json::Result<Value> {
+        mended(line, |line| serde_json::from_slice(line))
+    }
 
     #[test]
     fn what_json_may_not_hold_is_replaced() {
