@@ -250,7 +250,7 @@ fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
     let (returncode, signal) = finished.map(exit_codes).unwrap_or_default();
     GetReply {
         running: snapshot.is_running(),
-        state: finished.map_or("running", Finished::name).to_owned(),
+        state: finished.map_or("running", Finished::name),
         returncode,
         signal,
         cmd: Some(cut(job.command(), COMMAND_CHARS)),

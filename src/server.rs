@@ -146,25 +146,26 @@ impl ServerHandler for Server {
     }
 
     /// A tool that panics answers too, in its own shape.
-    async fn call_tool(
+    fn call_tool(
         &self,
         mut request: CallToolRequestParams,
         context: Context,
-    ) -> Result<CallToolResponse, ErrorData> {
+    ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> {
         let tool = request.name.clone();
-        if !self.tool_router.has_route(&tool) {
-            return Err(ErrorData::invalid_params(texts::no_such_tool(&tool), None));
-        }
         request.arguments.get_or_insert_default();
-        let call = self
-            .tool_router
-            .call(ToolCallContext::new(self, request, context));
-        match AssertUnwindSafe(call).catch_unwind().await {
-            Ok(answer) => answer,
-            Err(_) => {
+        let call = self.tool_router.has_route(&tool).then(|| {
+            let call = ToolCallContext::new(self, request, context);
+            AssertUnwindSafe(self.tool_router.call(call)).catch_unwind()
+        });
+        // Nothing but the call is held while it runs.
+        async move {
+            let Some(call) = call else {
+                return Err(ErrorData::invalid_params(texts::no_such_tool(&tool), None));
+            };
+            call.await.unwrap_or_else(|_| {
                 tracing::error!(tool = &*tool, "a tool call panicked");
                 Ok(Self::failure_of(&tool, texts::internal_error("its handler panicked")).into())
-            }
+            })
         }
     }
 

@@ -90,13 +90,12 @@ impl Stdio {
     }
 
     fn over(input: impl AsFd, output: impl AsFd, closing: CancellationToken) -> io::Result<Self> {
-        let input = Input::new(Descriptor::duplicate(input)?)?;
-        let output = Descriptor::duplicate(output)?;
-        let outbox = Arc::<Outbox>::default();
+        let input = Input::new(Descriptor::duplicate(input)?);
+        let outbox = Arc::new(Outbox::new(Descriptor::duplicate(output)?));
         tokio::spawn({
             let (outbox, closing) = (outbox.clone(), closing.clone());
             async move {
-                outbox.deliver(output).await;
+                outbox.deliver().await;
                 closing.cancel();
             }
         });
@@ -196,14 +195,13 @@ impl Stdio {
 }
 
 impl Input {
-    fn new(descriptor: Descriptor) -> io::Result<Self> {
-        let readiness = Readiness::of(&descriptor, Interest::READABLE)?;
-        Ok(Self {
+    fn new(descriptor: Descriptor) -> Self {
+        Self {
+            readiness: Readiness::of(&descriptor, Interest::READABLE),
             descriptor,
-            readiness,
             lines: Lines::default(),
             ended: false,
-        })
+        }
     }
 
     /// Waits for bytes, or for there being no more.

@@ -153,7 +153,7 @@ pub(crate) struct ExecuteReply {
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct GetReply {
     pub(crate) running: bool,
-    pub(crate) state: String,
+    pub(crate) state: &'static str,
     pub(crate) returncode: Option<i32>,
     #[serde(skip_serializing_if = "is_nothing")]
     pub(crate) signal: String,
@@ -223,7 +223,7 @@ pub(crate) struct ListEntry {
     pub(crate) running: bool,
     pub(crate) created_at: String,
     pub(crate) cmd: String,
-    pub(crate) state: String,
+    pub(crate) state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) returncode: Option<i32>,
     #[serde(skip_serializing_if = "is_nothing")]
@@ -286,7 +286,7 @@ impl Reply for ExecuteReply {
 impl Reply for GetReply {
     fn failure(_ref_id: &str, message: String) -> Self {
         Self {
-            state: "unknown".to_owned(),
+            state: "unknown",
             error: message,
             ..Self::default()
         }

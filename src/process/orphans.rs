@@ -166,7 +166,7 @@ mod keeper {
     use super::{Orphans, marks_in};
     use crate::process::Pid;
     use crate::process::brand::brand;
-    use crate::process::proc_fs::{self, Stat};
+    use crate::process::proc_fs::{self, OwnChildren, Stat};
     use crate::threads::off_thread;
 
     /// How long an orphan may take to show what it is.
@@ -174,6 +174,7 @@ mod keeper {
 
     struct Keeper {
         orphans: Orphans,
+        children: OwnChildren,
         child_ended: Signal,
         requests: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
         /// Orphans that are alive, and whose they are where that could be found out.
@@ -188,9 +189,11 @@ mod keeper {
     ) -> std::io::Result<()> {
         let child_ended = signal(SignalKind::child())?;
         set_child_subreaper(Some(rustix::process::getpid()))?;
-        let inherited = proc_fs::own_children()?.into_iter().collect();
+        let children = OwnChildren::open()?;
+        let inherited = children.list()?.into_iter().collect();
         let keeper = Keeper {
             orphans,
+            children,
             child_ended,
             requests,
             adopted: HashMap::new(),
@@ -223,7 +226,7 @@ mod keeper {
         }
 
         async fn look(&mut self) {
-            let children = match proc_fs::own_children() {
+            let children = match self.children.list() {
                 Ok(children) => children,
                 // What was alive may still be.
                 Err(error) => {

@@ -63,13 +63,35 @@ pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     lists.flat_map(|list| parse_pids(&list)).collect()
 }
 
-/// Our own children. Processes are started from the main thread alone, and the kernel gives orphans to the first living
-/// thread of a subreaper, so this one list has them all. An error, of a server without another descriptor, does not mean
-/// that there are none.
+/// The list of our own children, kept open: looking at it must work without another descriptor to be had, and is done
+/// at the end of every process.
+///
+/// Processes are started from the main thread alone, and the kernel gives orphans to the first living thread of a
+/// subreaper, so this one list has them all.
 #[cfg(target_os = "linux")]
-pub(crate) fn own_children() -> std::io::Result<Vec<Pid>> {
-    let own = rustix::process::getpid().as_raw_nonzero();
-    std::fs::read_to_string(format!("/proc/self/task/{own}/children")).map(|list| parse_pids(&list))
+#[derive(Debug)]
+pub(crate) struct OwnChildren(std::fs::File);
+
+#[cfg(target_os = "linux")]
+impl OwnChildren {
+    pub(crate) fn open() -> std::io::Result<Self> {
+        let own = rustix::process::getpid().as_raw_nonzero();
+        std::fs::File::open(format!("/proc/self/task/{own}/children")).map(Self)
+    }
+
+    /// The living and the unreaped.
+    pub(crate) fn list(&self) -> std::io::Result<Vec<Pid>> {
+        use std::os::unix::fs::FileExt;
+
+        let mut list = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            match self.0.read_at(&mut buffer, list.len() as u64)? {
+                0 => return Ok(parse_pids(&String::from_utf8_lossy(&list))),
+                read => list.extend_from_slice(&buffer[..read]),
+            }
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -1,8 +1,7 @@
 //! Starts a shell command in its own process group.
 
 use std::ffi::OsString;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, PipeWriter};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -68,6 +67,8 @@ impl Order<'_> {
 /// Starts the command. Nothing is awaited between the spawn and the claim, see `Orphans::claim`, and there is no
 /// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
 pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process> {
+    let (stdout, to_stdout) = stream()?;
+    let (stderr, to_stderr) = stream()?;
     let branding = Branding::of(order.job);
     let mut child = Command::new(&order.shell.program)
         .args(&order.shell.arguments)
@@ -81,8 +82,8 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         } else {
             Stdio::null()
         })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(to_stdout)
+        .stderr(to_stderr)
         .spawn()?;
     drop(branding);
     let raw = child
@@ -90,23 +91,13 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .and_then(|pid| i32::try_from(pid).ok())
         .and_then(Pid::from_raw);
     let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
-    let streams = [
-        child.stdout.as_ref().map(AsFd::as_fd),
-        child.stderr.as_ref().map(AsFd::as_fd),
-    ];
-    let inodes = streams
+    let inodes = [&stdout, &stderr]
         .into_iter()
-        .flatten()
         .filter_map(|pipe| Some(rustix::fs::fstat(pipe).ok()?.st_ino));
     let claim = orphans.claim(pid, Some(order.job), inodes.collect());
-    let parts = (|| {
-        let stdin = child.stdin.take();
-        let stdout = receiver(child.stdout.take().map(|pipe| pipe.into_owned_fd()))?;
-        let stderr = receiver(child.stderr.take().map(|pipe| pipe.into_owned_fd()))?;
-        Ok((stdin, stdout, stderr, Leader::new(child, pid)?))
-    })();
-    match parts {
-        Ok((stdin, stdout, stderr, leader)) => Ok(Process {
+    let stdin = child.stdin.take();
+    match Leader::new(child, pid) {
+        Ok(leader) => Ok(Process {
             pid: pid.as_raw_nonzero().get().unsigned_abs(),
             tree: Tree::new(leader, claim),
             stdin,
@@ -121,7 +112,8 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
     }
 }
 
-fn receiver(pipe: Option<io::Result<OwnedFd>>) -> io::Result<pipe::Receiver> {
-    let pipe = pipe.ok_or_else(|| io::Error::other("a piped stream has no pipe"))??;
-    pipe::Receiver::from_owned_fd(pipe)
+/// A pipe: our end, of which the runtime knows, and the command's.
+fn stream() -> io::Result<(pipe::Receiver, PipeWriter)> {
+    let (ours, theirs) = io::pipe()?;
+    Ok((pipe::Receiver::from_owned_fd(ours.into())?, theirs))
 }

@@ -105,7 +105,7 @@ impl Server {
                 let is_expired = matches!(error, JobError::Expired { .. });
                 let state = if is_expired { "expired" } else { "unknown" };
                 GetReply {
-                    state: state.to_owned(),
+                    state,
                     ..GetReply::failure("", texts::job_error(&error))
                 }
             }
@@ -279,8 +279,6 @@ impl Server {
         pattern: Option<Pattern>,
         reading: Reading,
     ) -> Result<GetReply, String> {
-        let status = || progress(job, self.registry.store());
-        let patience = call.patience(wait);
         let mut circumstances = Circumstances {
             wait,
             ..Circumstances::default()
@@ -288,24 +286,41 @@ impl Server {
         if hints::may_be_silent_for_long(&job.snapshot(), wait) {
             circumstances.cpu_before = cpu_now(job).await;
         }
-        match pattern {
-            Some(pattern) => {
-                let from = reading.cursor.unwrap_or_default();
-                let search = Search {
-                    job,
-                    store: self.registry.store(),
-                    pattern,
-                    from,
-                };
-                circumstances.matched = search.run(&patience, status).await;
-            }
-            None => drop(patience.until(wait::for_end(job), status).await),
+        if pattern.is_some() || (job.is_running() && !wait.asked.is_zero()) {
+            let from = reading.cursor.unwrap_or_default();
+            // Boxed, so that a call which does not wait is not as large as one that does.
+            circumstances.matched = Box::pin(self.wait_for(call, job, wait, pattern, from)).await;
         }
         call.may_reply().await?;
         if job.is_running() {
             self.registry.look_for_orphans().await;
         }
         Ok(job_reply(job, self.registry.store(), reading, circumstances).await)
+    }
+
+    /// Waits for the pattern, or without one for the end: the line that matched.
+    async fn wait_for(
+        &self,
+        call: &Call<'_>,
+        job: &Job,
+        wait: hints::Wait,
+        pattern: Option<Pattern>,
+        from: Cursor,
+    ) -> Option<String> {
+        let store = self.registry.store();
+        let status = || progress(job, store);
+        let patience = call.patience(wait);
+        let Some(pattern) = pattern else {
+            patience.until(wait::for_end(job), status).await;
+            return None;
+        };
+        let search = Search {
+            job,
+            store,
+            pattern,
+            from,
+        };
+        search.run(&patience, status).await
     }
 
     fn reading(&self, cursor: Option<Cursor>, max_chars: Option<u64>) -> Reading {

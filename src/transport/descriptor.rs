@@ -163,18 +163,21 @@ fn is_unsupported(error: rustix::io::Errno) -> bool {
 /// else took the bytes) then costs one more try and loses nothing.
 pub(crate) enum Readiness {
     Told(AsyncFd<OwnedFd>),
-    /// The system does not watch this kind: regular files, which are always ready, and some devices.
+    /// The system does not watch this kind (regular files, which are always ready, and some devices), or has no
+    /// descriptor left to do it with.
     Untold,
 }
 
 impl Readiness {
-    pub(crate) fn of(descriptor: &Descriptor, interest: Interest) -> io::Result<Self> {
+    pub(crate) fn of(descriptor: &Descriptor, interest: Interest) -> Self {
         if matches!(descriptor.kind, Kind::File) {
-            return Ok(Self::Untold);
+            return Self::Untold;
         }
-        let fd = descriptor.fd.try_clone()?;
-        let registered = watched(fd, interest);
-        Ok(registered.map_or(Self::Untold, Self::Told))
+        let registered = descriptor
+            .fd
+            .try_clone()
+            .and_then(|fd| watched(fd, interest));
+        registered.map_or(Self::Untold, Self::Told)
     }
 
     /// Waits and tries until `operation` has something else to say than `WouldBlock`.
@@ -204,7 +207,7 @@ impl Readiness {
 #[cfg(target_os = "linux")]
 pub(crate) async fn hung_up(descriptor: &Descriptor) -> io::Result<()> {
     // Errors and hang-ups are reported whatever is asked for; priority data, which is asked for, never comes.
-    let Readiness::Told(fd) = Readiness::of(descriptor, Interest::PRIORITY)? else {
+    let Readiness::Told(fd) = Readiness::of(descriptor, Interest::PRIORITY) else {
         return std::future::pending().await;
     };
     loop {
@@ -219,7 +222,7 @@ pub(crate) async fn hung_up(descriptor: &Descriptor) -> io::Result<()> {
 /// Waits until whoever reads our writes is gone.
 #[cfg(not(target_os = "linux"))]
 pub(crate) async fn hung_up(descriptor: &Descriptor) -> io::Result<()> {
-    let Readiness::Told(fd) = Readiness::of(descriptor, Interest::WRITABLE)? else {
+    let Readiness::Told(fd) = Readiness::of(descriptor, Interest::WRITABLE) else {
         return std::future::pending().await;
     };
     loop {

@@ -28,9 +28,9 @@ fn line_of_tool(id: &RequestId, called: &CallToolResult) -> Vec<u8> {
     let mut line = Vec::with_capacity(2 * json.len() + json.len() / 4 + 256);
     line.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     append(&mut line, id);
-    line.extend_from_slice(br#","result":{"content":"#);
-    append(&mut line, &called.content);
-    line.extend_from_slice(br#","structuredContent":"#);
+    line.extend_from_slice(br#","result":{"content":[{"type":"text","text":""#);
+    append_quoted(&mut line, json);
+    line.extend_from_slice(br#""}],"structuredContent":"#);
     line.extend_from_slice(json.as_bytes());
     line.extend_from_slice(br#","isError":"#);
     append(&mut line, &called.is_error.unwrap_or_default());
@@ -44,6 +44,21 @@ fn line_of_tool(id: &RequestId, called: &CallToolResult) -> Vec<u8> {
 
 fn append(line: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(line, value).expect("a vector takes everything, and nothing here fails");
+}
+
+/// JSON has no control characters, so that as a string within JSON it needs a backslash here and there and no more.
+fn append_quoted(line: &mut Vec<u8>, json: &str) {
+    for part in json
+        .as_bytes()
+        .split_inclusive(|byte| matches!(byte, b'"' | b'\\'))
+    {
+        if let [before @ .., special @ (b'"' | b'\\')] = part {
+            line.extend_from_slice(before);
+            line.extend_from_slice(&[b'\\', *special]);
+        } else {
+            line.extend_from_slice(part);
+        }
+    }
 }
 
 #[cfg(test)]
