@@ -1,9 +1,9 @@
 //! The operating system's side of a job: start a command, see its end, know its processes, end all of them.
 
-pub(crate) mod brand;
 pub(crate) mod folders;
 pub(crate) mod leader;
 pub(crate) mod login;
+pub(crate) mod marker;
 pub(crate) mod orphans;
 pub(crate) mod own;
 pub(crate) mod proc_fs;

@@ -13,23 +13,6 @@ use uuid::Uuid;
 
 use super::Pid;
 
-/// The environment variable that marks the processes of a job. Its *name* differs from job to job, so that a server
-/// that runs inside a job of another adds its own mark and hides none.
-pub(crate) fn marker(job: Uuid) -> String {
-    format!("{MARKER_PREFIX}{}", job.simple())
-}
-
-/// The jobs whose mark is in an environment as `/proc` has it.
-#[cfg(target_os = "linux")]
-pub(crate) fn marks_in(environment: &[u8]) -> Vec<Uuid> {
-    let entries = environment.split(|byte| *byte == 0);
-    let ids = entries.filter_map(|entry| entry.strip_prefix(MARKER_PREFIX.as_bytes()));
-    ids.filter_map(|id| Uuid::try_parse_ascii(id.split(|byte| *byte == b'=').next()?).ok())
-        .collect()
-}
-
-const MARKER_PREFIX: &str = "BACKGROUND_COMMAND_MCP_JOB_";
-
 /// Which of our children are whose. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Orphans(Arc<Shared>);
@@ -163,10 +146,9 @@ mod keeper {
     use tokio::time::timeout;
     use uuid::Uuid;
 
-    use super::{Orphans, marks_in};
-    use crate::process::Pid;
-    use crate::process::brand::brand;
+    use super::Orphans;
     use crate::process::proc_fs::{self, Stat};
+    use crate::process::{Pid, marker};
     use crate::threads::off_thread;
 
     /// How long an orphan may take to show what it is.
@@ -284,7 +266,7 @@ mod keeper {
             // Reading another process's memory may block for as long as that process's page faults do.
             let look = move || {
                 (
-                    marks_in(&proc_fs::environment(pid)),
+                    marker::jobs_in(&proc_fs::environment(pid)),
                     proc_fs::open_pipes(pid),
                 )
             };
@@ -298,7 +280,7 @@ mod keeper {
                     .filter_map(|(leader, owner)| Some((*leader, owner, owner.job?)))
             };
             let by_mark = jobs()
-                .find(|(_, _, job)| limit == Some(brand(*job)))
+                .find(|(_, _, job)| limit == Some(marker::limit(*job)))
                 .or_else(|| jobs().find(|(_, _, job)| marks.contains(job)));
             let by_pipe =
                 || jobs().find(|(_, owner, _)| owner.pipes.iter().any(|pipe| pipes.contains(pipe)));

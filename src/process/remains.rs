@@ -28,11 +28,9 @@ mod imp {
     use rustix::process::Signal;
 
     use super::{GRACE, HOPE, Jobs, LOOK_EVERY};
-    use crate::process::Pid;
-    use crate::process::brand::brand;
-    use crate::process::orphans::marks_in;
     use crate::process::proc_fs::{self, Stat};
     use crate::process::tree::signal_exactly;
+    use crate::process::{Pid, marker};
 
     /// TERM, a grace, then KILL until nothing is left.
     pub(crate) fn end(jobs: &Jobs) {
@@ -61,7 +59,7 @@ mod imp {
     /// Finds the processes of the jobs. Nobody adopts them for us, so the whole process table is looked through.
     struct Search<'a> {
         jobs: &'a Jobs,
-        brands: HashSet<u64>,
+        limits: HashSet<u64>,
         /// When the server was gone, in clock ticks since boot. Until then its unreaped children kept the groups' ids from
         /// being used again, so that whoever is in such a group and was started before is a job's.
         gone_at: u64,
@@ -73,7 +71,7 @@ mod imp {
         fn new(jobs: &'a Jobs) -> Self {
             Self {
                 jobs,
-                brands: jobs.keys().map(|job| brand(*job)).collect(),
+                limits: jobs.keys().map(|job| marker::limit(*job)).collect(),
                 gone_at: proc_fs::now_in_ticks(),
                 known: HashMap::new(),
             }
@@ -126,10 +124,10 @@ mod imp {
 
         fn is_marked(&self, process: &Stat) -> bool {
             let limit = proc_fs::realtime_limit(process.pid);
-            if limit.is_some_and(|limit| self.brands.contains(&limit)) {
+            if limit.is_some_and(|limit| self.limits.contains(&limit)) {
                 return true;
             }
-            let marks = marks_in(&proc_fs::environment(process.pid));
+            let marks = marker::jobs_in(&proc_fs::environment(process.pid));
             marks.iter().any(|job| self.jobs.contains_key(job))
         }
     }
