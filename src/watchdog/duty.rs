@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::Notice;
+use super::notice::Notice;
 use crate::hygiene;
 use crate::output::store::remove_directory;
 use crate::process::remains;
