@@ -7,7 +7,6 @@ pub(crate) mod marker;
 pub(crate) mod orphans;
 pub(crate) mod own;
 pub(crate) mod proc_fs;
-pub(crate) mod remains;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod tree;

@@ -6,6 +6,7 @@
 //! left in which a job could escape it. If the watchdog itself is killed, it is replaced.
 
 mod duty;
+mod end_jobs;
 mod notice;
 
 use std::io;
