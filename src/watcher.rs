@@ -4,12 +4,14 @@
 //! end it reads what is in the pipes, and only then writes the exit into the record. After that it goes on reading for
 //! as long as leftover processes write, and reaps the leader last.
 
+mod capture;
 mod recorder;
 mod termination;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use capture::Capture;
 use recorder::Recorder;
 use rustix::process::Signal;
 use termination::{Step, Termination};
@@ -17,7 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use crate::capture::Capture;
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
 use crate::process::spawn::Process;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::capture::Capture;
+use super::capture::Capture;
 use crate::job::{Captured, Cause, Exit, Finished, JobState, Moment, Record, Tree};
 
 /// The writing side of a job's record.

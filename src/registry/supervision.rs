@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::chronicle::Chronicle;
+use super::timeline::Chronicle;
 use crate::output::store::Store;
 use crate::process::orphans::Orphans;
 use crate::watchdog::{Briefing, Watchdog};
