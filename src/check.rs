@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::directory::Workplace;
 use crate::output::store::Store;
 use crate::process::{login, own};
+use crate::registry::working_directory::Workplace;
 use crate::words::{span, thousands};
 
 /// How long an answer may take: longer than any profile of a login shell.

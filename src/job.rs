@@ -1,13 +1,20 @@
-//! What a job is: its identity, its state, how it ended, a copy of it for a reply. No I/O, nothing of the crate.
+//! What a job is: its identity, its record, and how it is asked to end. No I/O, nothing of the crate.
 
-use std::io;
-use std::ops::Range;
-use std::path::PathBuf;
+mod captured;
+mod error;
+mod record;
+mod snapshot;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+pub(crate) use captured::{Captured, Unstored};
 use chrono::{DateTime, Utc};
+pub(crate) use error::JobError;
+pub(crate) use record::{Cause, Exit, Finished, JobState, Record, Tree};
+pub(crate) use snapshot::Snapshot;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -97,7 +104,7 @@ impl Job {
         self.0.created
     }
 
-    pub(crate) fn cwd(&self) -> &std::path::Path {
+    pub(crate) fn cwd(&self) -> &Path {
         &self.0.cwd
     }
 
@@ -196,186 +203,4 @@ pub(crate) struct StopRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
     given_up: u32,
-}
-
-/// What is known of a job's processes and output. Written by the watcher alone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
-    pub(crate) state: JobState,
-    pub(crate) tree: Tree,
-    pub(crate) stdout: Captured,
-    pub(crate) stderr: Captured,
-    pub(crate) last_output: Option<Instant>,
-    /// Processes of the job that outlived their parent: while the command runs, those that do not descend from it;
-    /// after its end, those that are left of the job.
-    pub(crate) leftovers: Vec<u32>,
-    /// Processes that did not end although they were sent KILL.
-    pub(crate) survivors: Vec<u32>,
-    /// How often the watcher has given up on some of them.
-    pub(crate) given_up: u32,
-}
-
-/// Whether any process of the job is alive, its command included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Tree {
-    #[default]
-    Alive,
-    Gone,
-}
-
-/// Where the job's command stands. Leftover processes do not count: see `Record::leftovers`.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum JobState {
-    #[default]
-    Running,
-    Finished(Finished),
-}
-
-/// How and when the command ended. Never changes once it is there.
-#[derive(Clone, Debug)]
-pub(crate) struct Finished {
-    pub(crate) exit: Exit,
-    pub(crate) cause: Cause,
-    pub(crate) at: Moment,
-}
-
-/// What the kernel said of the end of the command's own process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    Code(i32),
-    Signal(i32),
-    /// The kernel had no status, or the watcher failed: why.
-    Lost(String),
-}
-
-/// Who ended it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Itself,
-    TimeLimit,
-    Stopped,
-}
-
-impl Finished {
-    /// The state's name in replies.
-    pub(crate) fn name(&self) -> &'static str {
-        match (&self.exit, self.cause) {
-            (Exit::Lost(_), _) => "lost",
-            (_, Cause::TimeLimit) => "timed_out",
-            (_, Cause::Stopped) => "stopped",
-            (Exit::Code(_), Cause::Itself) => "exited",
-            (Exit::Signal(_), Cause::Itself) => "signaled",
-        }
-    }
-}
-
-/// What was captured of one stream: which of its bytes are on disk, by absolute offset.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Captured {
-    /// Byte ranges that are on disk, one for each segment file: ascending, disjoint, not empty.
-    pub(crate) segments: Vec<Range<u64>>,
-    /// Every byte that was ever read from the stream.
-    pub(crate) end: u64,
-    /// The stream has ended: nothing will be added.
-    pub(crate) ended: bool,
-    /// Why bytes were first not stored, apart from the bound of the stream itself.
-    pub(crate) unstored: Option<Unstored>,
-}
-
-/// Why bytes were not stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unstored {
-    /// All jobs together have as much as `--max-total-bytes` allows.
-    StoreIsFull,
-    /// The file system refused: its words.
-    Failed(Arc<str>),
-}
-
-impl Captured {
-    pub(crate) fn retained(&self) -> u64 {
-        self.segments
-            .iter()
-            .map(|segment| segment.end - segment.start)
-            .sum()
-    }
-
-    pub(crate) fn dropped(&self) -> u64 {
-        self.end - self.retained()
-    }
-}
-
-/// An owned copy of a job's record, made for a reply.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) job: Job,
-    pub(crate) record: Record,
-    taken: Instant,
-}
-
-impl Snapshot {
-    pub(crate) fn finished(&self) -> Option<&Finished> {
-        match &self.record.state {
-            JobState::Running => None,
-            JobState::Finished(finished) => Some(finished),
-        }
-    }
-
-    pub(crate) fn is_running(&self) -> bool {
-        self.finished().is_none()
-    }
-
-    /// From the start to the end of the command, or to now.
-    pub(crate) fn elapsed(&self) -> Duration {
-        let end = self
-            .finished()
-            .map_or(self.taken, |finished| finished.at.monotonic);
-        end.saturating_duration_since(self.job.created().monotonic)
-    }
-
-    /// How long nothing has been written.
-    pub(crate) fn silent(&self) -> Duration {
-        self.taken.saturating_duration_since(
-            self.record
-                .last_output
-                .unwrap_or(self.job.created().monotonic),
-        )
-    }
-}
-
-/// Why a job could not be started or found.
-#[derive(Debug)]
-pub(crate) enum JobError {
-    EmptyCommand,
-    NulInCommand,
-    CommandTooLong {
-        bytes: usize,
-    },
-    NoDirectory {
-        path: PathBuf,
-        error: io::Error,
-    },
-    NoShell {
-        program: String,
-        error: io::Error,
-    },
-    /// All slots are taken, the longest by these.
-    Busy {
-        limit: usize,
-        oldest: Vec<Job>,
-    },
-    /// The system has no more processes, descriptors or memory to give.
-    Resources(io::Error),
-    /// The call was cancelled, or the server is shutting down, before anything was started.
-    Cancelled,
-    Unknown {
-        id: Uuid,
-        age: Duration,
-        known: Vec<Uuid>,
-    },
-    Expired {
-        id: Uuid,
-    },
-    CleanedUp {
-        id: Uuid,
-    },
 }

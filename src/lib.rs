@@ -7,22 +7,22 @@
 //! # The map, in reading order
 //!
 //! - [`job`]: what a job is; no I/O, imports nothing of the crate
-//! - [`watcher`]: the one task that owns a process, from spawn to its last byte; [`capture`] what it reads
-//! - [`registry`]: which jobs exist: start, get, list, remove, evict, shut down; [`chronicle`] in which order,
-//!   [`attendants`] what the first job brings about
+//! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
+//!   `termination` of its tree, the `recorder` of what is known
+//! - [`registry`]: which jobs exist, and in which order they came and went (`timeline`); where a job runs
+//!   (`working_directory`), what it gets of the login shell (`login_environment`), what the first one brings about
+//!   (`supervision`); the `sweeper` evicts
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
 //!   of all that belongs to a job
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed
 //! - [`output`]: the bytes: a bounded `log` on disk in a `store`, and the `view` of them that an agent reads
 //! - [`wait`]: waiting for an end, a pattern, any job
-//! - [`sweeper`]: evicts on an interval
 //! - [`server`]: the four tools; [`wire`] what crosses the wire; [`arguments`] how calls are read; [`schema`] what is said
 //!   of both; [`report`] how a job becomes a reply; [`texts`] and [`hints`] what a
 //!   model reads; [`call`] and [`deliveries`] which reply told what, and whether it arrived
 //! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
 //! - [`threads`]: work that may block
-//! - [`config`]: every limit, read once; [`directory`] where a job runs that names no directory; [`environment`] what jobs
-//!   get of the login shell; [`mod@check`] the self-test; [`words`] how numbers and errors are written
+//! - [`config`]: every limit, read once; [`mod@check`] the self-test; [`words`] how numbers and errors are written
 //!
 //! Imports point one way: `main → server → wait, wire → registry → watcher → process, output → job`.
 //!
@@ -70,15 +70,10 @@
 compile_error!("this platform is not supported yet");
 
 mod arguments;
-mod attendants;
 mod call;
-mod capture;
 mod check;
-mod chronicle;
 pub mod config;
 mod deliveries;
-mod directory;
-mod environment;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -94,7 +89,6 @@ mod report;
 mod run;
 mod schema;
 mod server;
-mod sweeper;
 mod texts;
 mod threads;
 mod transport;

@@ -1,13 +1,12 @@
 //! The operating system's side of a job: start a command, see its end, know its processes, end all of them.
 
-pub(crate) mod brand;
 pub(crate) mod folders;
 pub(crate) mod leader;
 pub(crate) mod login;
+pub(crate) mod marker;
 pub(crate) mod orphans;
 pub(crate) mod own;
 pub(crate) mod proc_fs;
-pub(crate) mod remains;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod tree;

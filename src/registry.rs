@@ -1,20 +1,26 @@
 //! Which jobs exist: start, get, list, remove, evict, shut down.
 
+mod login_environment;
+mod supervision;
+pub(crate) mod sweeper;
+mod timeline;
+pub(crate) mod working_directory;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use login_environment::{LoginEnvironment, Means};
+use supervision::Attendants;
+use timeline::{Chronicle, Fate};
 use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
+use working_directory::Workplace;
 
-use crate::attendants::Attendants;
-use crate::chronicle::{Chronicle, Fate};
 use crate::config::Config;
-use crate::directory::Workplace;
-use crate::environment::{LoginEnvironment, Means};
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::{self, OutputLog, StreamKind};
 use crate::output::store::Store;

@@ -6,6 +6,8 @@
 //! left in which a job could escape it. If the watchdog itself is killed, it is replaced.
 
 mod duty;
+mod end_jobs;
+mod notice;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,12 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use duty::stand_by;
+use notice::Notice;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::job::Job;
 use crate::process::Pid;
 use crate::process::orphans::{Claim, Orphans};
 use crate::process::own;
@@ -43,47 +45,6 @@ pub fn is_watchdog() -> bool {
     std::env::args_os()
         .nth(1)
         .is_some_and(|argument| argument == ARGUMENT)
-}
-
-/// What the server says to its watchdog, one line each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Notice {
-    /// A job is about to be started.
-    Expect(Uuid),
-    /// It leads this process group.
-    Started(Uuid, i32),
-    /// Nothing of it is alive.
-    Gone(Uuid),
-    /// Where output goes: to be removed at the end.
-    Directory(String),
-}
-
-impl Notice {
-    fn to_line(&self) -> String {
-        match self {
-            Self::Expect(job) => format!("expect {job}\n"),
-            Self::Started(job, group) => format!("started {job} {group}\n"),
-            Self::Gone(job) => format!("gone {job}\n"),
-            // A newline in a path would end the line early; such a directory is left to the next server's sweep.
-            Self::Directory(path) => {
-                format!("directory {}\n", path.lines().next().unwrap_or_default())
-            }
-        }
-    }
-
-    fn parse(line: &str) -> Option<Self> {
-        let (kind, rest) = line.split_once(' ')?;
-        match kind {
-            "expect" => Some(Self::Expect(rest.parse().ok()?)),
-            "started" => {
-                let (job, group) = rest.split_once(' ')?;
-                Some(Self::Started(job.parse().ok()?, group.parse().ok()?))
-            }
-            "gone" => Some(Self::Gone(rest.parse().ok()?)),
-            "directory" => Some(Self::Directory(rest.to_owned())),
-            _ => None,
-        }
-    }
 }
 
 /// The server's end of the pipe. Cheap to clone.
@@ -122,22 +83,29 @@ struct Launched {
     _claim: Claim,
 }
 
-/// What a watchdog that takes over has to be told.
-pub(crate) trait Situation: Send + 'static {
-    fn jobs(&self) -> Vec<Job>;
-    fn directory(&self) -> Option<PathBuf>;
+/// What a watchdog that takes over from another has to be told.
+#[derive(Debug)]
+pub(crate) struct Briefing {
+    /// Jobs that have processes, with their process groups.
+    pub(crate) jobs: Vec<(Uuid, u32)>,
+    /// Where output goes, if there is any.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 impl Watchdog {
-    /// Starts the watchdog, and from then on replaces it whenever it ends. To be called within the runtime.
-    pub(crate) fn start(orphans: &Orphans, situation: impl Situation) -> Self {
+    /// Starts the watchdog, and from then on replaces it whenever it ends, with the briefing of that moment. To be called
+    /// within the runtime.
+    pub(crate) fn start(
+        orphans: &Orphans,
+        briefing: impl Fn() -> Briefing + Send + 'static,
+    ) -> Self {
         let watchdog = Self(Arc::new(Shared {
             line: Mutex::new(None),
             dismissed: CancellationToken::new(),
             gone: CancellationToken::new(),
         }));
         let first = watchdog.launch(orphans);
-        tokio::spawn(watchdog.clone().keep(first, orphans.clone(), situation));
+        tokio::spawn(watchdog.clone().keep(first, orphans.clone(), briefing));
         watchdog
     }
 
@@ -214,7 +182,12 @@ impl Watchdog {
         })
     }
 
-    async fn keep(self, first: io::Result<Launched>, orphans: Orphans, situation: impl Situation) {
+    async fn keep(
+        self,
+        first: io::Result<Launched>,
+        orphans: Orphans,
+        briefing: impl Fn() -> Briefing,
+    ) {
         let mut launched = first;
         loop {
             match launched {
@@ -235,19 +208,23 @@ impl Watchdog {
                 }
             }
             launched = self.launch(&orphans);
-            self.brief(&situation);
+            self.brief(&briefing());
         }
     }
 
     /// Tells a watchdog that takes over what its predecessor knew.
-    fn brief(&self, situation: &impl Situation) {
-        if let Some(directory) = situation.directory() {
-            self.directory(&directory);
+    fn brief(&self, briefing: &Briefing) {
+        if let Some(directory) = &briefing.directory {
+            self.directory(directory);
         }
-        for job in situation.jobs() {
-            if let Ok(group) = i32::try_from(job.pid()) {
-                self.say(&Notice::Started(job.id(), group));
-            }
+        for (job, pid) in &briefing.jobs {
+            self.say_started(*job, *pid);
+        }
+    }
+
+    fn say_started(&self, job: Uuid, pid: u32) {
+        if let Ok(group) = i32::try_from(pid) {
+            self.say(&Notice::Started(job, group));
         }
     }
 
@@ -272,37 +249,12 @@ impl Launched {
 impl Registration {
     /// The job was started and leads this process group.
     pub(crate) fn started(&self, pid: u32) {
-        if let Ok(group) = i32::try_from(pid) {
-            self.watchdog.say(&Notice::Started(self.job, group));
-        }
+        self.watchdog.say_started(self.job, pid);
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         self.watchdog.say(&Notice::Gone(self.job));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_notice_is_read_as_it_was_said() {
-        let job = Uuid::new_v4();
-        let notices = [
-            Notice::Expect(job),
-            Notice::Started(job, 4711),
-            Notice::Gone(job),
-            Notice::Directory("/a b/c".to_owned()),
-        ];
-        for notice in notices {
-            assert_eq!(
-                Notice::parse(notice.to_line().trim_end_matches('\n')),
-                Some(notice)
-            );
-        }
-        assert_eq!(Notice::parse("started x 1"), None);
     }
 }

@@ -4,30 +4,26 @@
 //! end it reads what is in the pipes, and only then writes the exit into the record. After that it goes on reading for
 //! as long as leftover processes write, and reaps the leader last.
 
+mod capture;
+mod recorder;
+mod termination;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use capture::Capture;
+use recorder::Recorder;
 use rustix::process::Signal;
+use termination::{Step, Termination};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use crate::capture::Capture;
-use crate::job::{
-    Captured, Cause, Exit, Finished, JobState, Moment, Record, StopRequest, Tree as TreeState,
-    WatcherSide,
-};
+use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
 use crate::watchdog::Registration;
-
-/// How long after KILL a process may still be alive before it is named a survivor. Only one that the kernel cannot
-/// interrupt, or that we may not signal, takes this long.
-const SURVIVOR_AFTER: Duration = Duration::from_secs(2);
-
-/// How often KILL is sent again while something is alive: a process may have forked in between.
-const KILL_AGAIN: Duration = Duration::from_millis(50);
 
 /// Everything a watcher needs. It knows nothing of the registry.
 #[derive(Debug)]
@@ -70,10 +66,9 @@ pub(crate) async fn watch(assignment: Assignment) {
         tree: Some(process.tree),
         stdout: Capture::new(process.stdout, stdout),
         stderr: Capture::new(process.stderr, stderr),
-        record: side.record,
-        ends,
+        record: Recorder::new(side.record, ends),
         cause: Cause::Itself,
-        ending: Ending::NotAsked,
+        termination: Termination::NotAsked,
         span,
     };
     watcher.run(side.stop, kill_at, stop_grace).await;
@@ -98,35 +93,10 @@ struct Watcher {
     tree: Option<Tree>,
     stdout: Capture,
     stderr: Capture,
-    record: watch::Sender<Record>,
-    ends: Arc<watch::Sender<u64>>,
+    record: Recorder,
     cause: Cause,
-    ending: Ending,
+    termination: Termination,
     span: tracing::Span,
-}
-
-/// How far the ending of the tree has come.
-#[derive(Clone, Copy, Debug)]
-enum Ending {
-    NotAsked,
-    Terminating {
-        kill_at: Instant,
-    },
-    Killing {
-        again_at: Instant,
-        give_up_at: Instant,
-    },
-    GaveUp,
-}
-
-impl Ending {
-    fn next_step(self) -> Option<Instant> {
-        match self {
-            Self::NotAsked | Self::GaveUp => None,
-            Self::Terminating { kill_at } => Some(kill_at),
-            Self::Killing { again_at, .. } => Some(again_at),
-        }
-    }
 }
 
 impl Watcher {
@@ -137,9 +107,9 @@ impl Watcher {
         grace: Duration,
     ) {
         loop {
-            let running = self.is_running();
+            let running = self.record.is_running();
             let is_over = !running && self.leftovers().is_empty();
-            if is_over && (self.streams_ended() || self.is_ending()) {
+            if is_over && (self.streams_ended() || self.termination.was_asked()) {
                 return;
             }
             let Some(tree) = self.tree.as_mut() else {
@@ -148,44 +118,36 @@ impl Watcher {
             tokio::select! {
                 event = tree.next_event(running) => match event {
                     TreeEvent::Exited(exit) => self.finish(exit).await,
-                    TreeEvent::LeftoversChanged => self.publish_leftovers(),
+                    TreeEvent::LeftoversChanged => self.record.leftovers(self.leftovers()),
                 },
                 Ok(()) = stop.changed() => {
                     let request = *stop.borrow_and_update();
                     if let Some(StopRequest { kill_at, .. }) = request {
-                        self.end_tree(Cause::Stopped, kill_at).await;
+                        self.terminate(Cause::Stopped, kill_at).await;
                     }
                 }
                 () = at(limit) => {
                     limit = None;
-                    self.end_tree(Cause::TimeLimit, Instant::now() + grace).await;
+                    self.terminate(Cause::TimeLimit, Instant::now() + grace).await;
                 }
-                () = at(self.ending.next_step()) => self.kill().await,
+                () = at(self.termination.next_step()) => self.kill().await,
                 () = self.stdout.readable() => {
                     self.stdout.take().await;
-                    self.publish_output();
+                    self.record.output(&self.stdout, &self.stderr);
                     // A flood must not keep other calls waiting for the length of tokio's own budget.
                     yield_now().await;
                 }
                 () = self.stderr.readable() => {
                     self.stderr.take().await;
-                    self.publish_output();
+                    self.record.output(&self.stdout, &self.stderr);
                     yield_now().await;
                 }
             }
         }
     }
 
-    fn is_running(&self) -> bool {
-        matches!(self.record.borrow().state, JobState::Running)
-    }
-
     fn streams_ended(&self) -> bool {
         self.stdout.has_ended() && self.stderr.has_ended()
-    }
-
-    fn is_ending(&self) -> bool {
-        !matches!(self.ending, Ending::NotAsked)
     }
 
     /// The command's own process has ended: what it wrote is read to the last byte before anyone hears of it.
@@ -203,12 +165,8 @@ impl Watcher {
             at,
         };
         tracing::info!(parent: &self.span, state = finished.name(), exit = ?finished.exit, leftovers = leftovers.len(), "job finished");
-        self.record.send_modify(|record| {
-            copy_captured(record, &self.stdout, &self.stderr);
-            record.leftovers = leftovers;
-            record.state = JobState::Finished(finished);
-        });
-        self.ends.send_modify(|count| *count += 1);
+        self.record
+            .finished(finished, leftovers, &self.stdout, &self.stderr);
     }
 
     fn leftovers(&self) -> Vec<u32> {
@@ -218,83 +176,47 @@ impl Watcher {
             .collect()
     }
 
-    fn publish_leftovers(&mut self) {
-        let leftovers = self.leftovers();
-        self.record.send_if_modified(|record| {
-            let changed = record.leftovers != leftovers;
-            record.leftovers = leftovers;
-            changed
-        });
-    }
-
-    fn publish_output(&mut self) {
-        self.record.send_modify(|record| {
-            if copy_captured(record, &self.stdout, &self.stderr) {
-                record.last_output = Some(Instant::now());
-            }
-        });
-    }
-
     /// Asks the whole tree to end with TERM, or brings the KILL forward if it was asked before.
-    async fn end_tree(&mut self, cause: Cause, kill_at: Instant) {
-        match self.ending {
-            Ending::Terminating { kill_at: earlier } => {
-                self.ending = Ending::Terminating {
-                    kill_at: kill_at.min(earlier),
-                };
-            }
-            Ending::Killing { .. } => {}
-            Ending::NotAsked | Ending::GaveUp => {
-                self.ending = Ending::Terminating { kill_at };
-                self.record.send_modify(|record| record.survivors.clear());
-                let running = self.is_running();
-                let Some(tree) = self.tree.as_mut() else {
-                    return;
-                };
-                if running && !tree.has_exited() {
-                    self.cause = cause;
-                }
-                tree.signal(Signal::TERM).await;
-                // A stopped process hears TERM only once it goes on.
-                tree.signal(Signal::CONT).await;
-                tracing::info!(parent: &self.span, ?cause, "ending the job's processes");
-            }
+    async fn terminate(&mut self, cause: Cause, kill_at: Instant) {
+        if !self.termination.ask(kill_at) {
+            return;
         }
+        self.record.termination_begins();
+        let Some(tree) = &self.tree else { return };
+        if self.record.is_running() && !tree.has_exited() {
+            self.cause = cause;
+        }
+        tree.signal(Signal::TERM).await;
+        // A stopped process hears TERM only once it goes on.
+        tree.signal(Signal::CONT).await;
+        tracing::info!(parent: &self.span, ?cause, "ending the job's processes");
     }
 
     /// Ends what did not heed TERM, again and again until nothing is alive or hope is lost.
     async fn kill(&mut self) {
         let Some(tree) = &self.tree else { return };
-        let now = Instant::now();
-        let give_up_at = match self.ending {
-            Ending::Killing { give_up_at, .. } => give_up_at,
-            _ => now + SURVIVOR_AFTER,
-        };
-        self.ending = Ending::Killing {
-            again_at: now + KILL_AGAIN,
-            give_up_at,
-        };
-        if now < give_up_at {
-            tree.signal(Signal::KILL).await;
-            return;
+        match self.termination.step(Instant::now()) {
+            Step::Kill => tree.signal(Signal::KILL).await,
+            Step::CountSurvivors => {
+                let survivors = self.survivors(tree).await;
+                if !survivors.is_empty() {
+                    tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
+                    self.termination.give_up();
+                    self.record.gave_up_on(survivors);
+                }
+            }
         }
+    }
+
+    async fn survivors(&self, tree: &Tree) -> Vec<u32> {
         let members = tree.members().await;
-        let survivors: Vec<u32> = match members.is_empty() {
-            false => members
-                .iter()
-                .map(|member| member.pid.as_raw_nonzero().get().unsigned_abs())
-                .collect(),
+        if members.is_empty() {
             // Out of descriptors, nobody can be looked at nor signalled. That they are there is known all the same.
-            true => self.leftovers(),
-        };
-        if !survivors.is_empty() {
-            tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
-            self.ending = Ending::GaveUp;
-            self.record.send_modify(|record| {
-                record.survivors = survivors;
-                record.given_up += 1;
-            });
+            return self.leftovers();
         }
+        let pids = members.iter().map(|member| member.pid);
+        pids.map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+            .collect()
     }
 
     /// Nothing of the job is alive: reads the last bytes, gives the pid back, closes the record.
@@ -307,12 +229,7 @@ impl Watcher {
         if let Some(tree) = self.tree.take() {
             tree.reap();
         }
-        self.record.send_modify(|record| {
-            copy_captured(record, &self.stdout, &self.stderr);
-            record.leftovers.clear();
-            record.survivors.clear();
-            record.tree = TreeState::Gone;
-        });
+        self.record.released(&self.stdout, &self.stderr);
     }
 }
 
@@ -323,24 +240,8 @@ impl Drop for Watcher {
         if let Some(tree) = self.tree.take() {
             tree.kill_group();
         }
-        let finished = self.record.send_if_modified(|record| {
-            let lost = matches!(record.state, JobState::Running);
-            if lost {
-                let exit = Exit::Lost(
-                    "the task that watched it failed; its processes were killed".to_owned(),
-                );
-                record.state = JobState::Finished(Finished {
-                    exit,
-                    cause: Cause::Itself,
-                    at: Moment::now(),
-                });
-            }
-            record.tree = TreeState::Gone;
-            lost
-        });
-        if finished {
+        if self.record.abandoned() {
             tracing::error!(parent: &self.span, "the job's watcher failed");
-            self.ends.send_modify(|count| *count += 1);
         }
     }
 }
@@ -351,14 +252,4 @@ async fn at(time: Option<Instant>) {
         Some(time) => sleep_until(time.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// Brings the record up to what the logs hold; whether there was anything new.
-fn copy_captured(record: &mut Record, stdout: &Capture, stderr: &Capture) -> bool {
-    let grew = |known: &Captured, now: &Captured| known.end != now.end;
-    let (stdout, stderr) = (stdout.captured(), stderr.captured());
-    let any = grew(&record.stdout, stdout) || grew(&record.stderr, stderr);
-    record.stdout.clone_from(stdout);
-    record.stderr.clone_from(stderr);
-    any
 }

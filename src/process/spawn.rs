@@ -10,11 +10,10 @@ use tokio::net::unix::pipe;
 use tokio::process::{ChildStdin, Command};
 use uuid::Uuid;
 
-use super::Pid;
-use super::brand::Branding;
 use super::leader::Leader;
-use super::orphans::{Orphans, marker};
+use super::orphans::Orphans;
 use super::tree::Tree;
+use super::{Pid, marker};
 use crate::config::Shell;
 use crate::job::JobError;
 
@@ -69,13 +68,13 @@ impl Order<'_> {
 pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process> {
     let (stdout, to_stdout) = stream()?;
     let (stderr, to_stderr) = stream()?;
-    let branding = Branding::of(order.job);
+    let inherited_limit = marker::InheritedLimit::of(order.job);
     let mut child = Command::new(&order.shell.program)
         .args(&order.shell.arguments)
         .arg(order.command)
         .current_dir(order.cwd)
         .envs(order.environment.iter().map(|(name, value)| (name, value)))
-        .env(marker(order.job), "1")
+        .env(marker::variable(order.job), "1")
         .process_group(0)
         .stdin(if order.with_stdin {
             Stdio::piped()
@@ -85,7 +84,7 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .stdout(to_stdout)
         .stderr(to_stderr)
         .spawn()?;
-    drop(branding);
+    drop(inherited_limit);
     let raw = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())

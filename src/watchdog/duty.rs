@@ -1,21 +1,17 @@
 //! What the watchdog does: it listens until the server is gone, then ends what the server has left.
 
-use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::PathBuf;
 
-use uuid::Uuid;
-
-use super::Notice;
+use super::end_jobs::{Jobs, end_jobs};
+use super::notice::Notice;
 use crate::hygiene;
 use crate::output::store::remove_directory;
-use crate::process::remains;
 
 /// What the server has said.
 #[derive(Debug, Default)]
 struct Charge {
-    /// Jobs that have processes, with their process groups as far as they are known.
-    jobs: HashMap<Uuid, Option<i32>>,
+    jobs: Jobs,
     directory: Option<PathBuf>,
 }
 
@@ -24,7 +20,7 @@ pub fn stand_by() {
     hygiene::ignore_requests_to_end();
     let charge = listen();
     if !charge.jobs.is_empty() {
-        remains::end(&charge.jobs);
+        end_jobs(&charge.jobs);
     }
     if let Some(directory) = charge.directory.as_deref().filter(|path| path.exists()) {
         remove_directory(directory);

@@ -1,17 +1,15 @@
 //! Who sees to it that no process is lost sight of: engaged by the first job, there until the server ends.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::chronicle::Chronicle;
-use crate::job::Job;
+use super::timeline::Chronicle;
 use crate::output::store::Store;
 use crate::process::orphans::Orphans;
-use crate::watchdog::{Situation, Watchdog};
+use crate::watchdog::{Briefing, Watchdog};
 
 /// The keeper of orphans and the watchdog.
 #[derive(Debug)]
@@ -29,38 +27,27 @@ impl Attendants {
         closing: CancellationToken,
     ) -> io::Result<Self> {
         let orphans = Orphans::adopt()?;
-        let present = Present {
-            chronicle,
-            store: store.clone(),
-        };
-        let watchdog = Watchdog::start(&orphans, present);
+        let watchdog = Watchdog::start(&orphans, briefing(chronicle, store.clone()));
         // Tracked, so that the server does not end, and leave the directory there, while it is being made.
         tasks.spawn(announce_directory(store, watchdog.clone(), closing));
         Ok(Self { orphans, watchdog })
     }
 }
 
-/// What the watchdog's successor is told.
-#[derive(Debug)]
-struct Present {
+fn briefing(
     chronicle: Arc<Mutex<Chronicle>>,
     store: Arc<Store>,
-}
-
-impl Situation for Present {
-    fn jobs(&self) -> Vec<Job> {
-        let mut chronicle = self
-            .chronicle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+) -> impl Fn() -> Briefing + Send + 'static {
+    move || {
+        let mut chronicle = chronicle.lock().unwrap_or_else(PoisonError::into_inner);
         chronicle.settle();
-        chronicle.alive.clone()
-    }
-
-    fn directory(&self) -> Option<PathBuf> {
-        self.store
-            .existing()
-            .map(|directory| directory.path().to_owned())
+        let jobs = chronicle.alive.iter().map(|job| (job.id(), job.pid()));
+        Briefing {
+            jobs: jobs.collect(),
+            directory: store
+                .existing()
+                .map(|directory| directory.path().to_owned()),
+        }
     }
 }
 

@@ -1,20 +1,20 @@
-//! What is left of the jobs of a server that is gone, and how to end it.
+//! Ends what is left of the jobs of a server that is gone.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-pub(crate) use imp::end;
+pub(super) use imp::end_jobs;
 use uuid::Uuid;
 
 /// Jobs that had processes when their server ended, with their process groups as far as they are known.
-pub(crate) type Jobs = HashMap<Uuid, Option<i32>>;
+pub(super) type Jobs = HashMap<Uuid, Option<i32>>;
 
 /// How long after TERM what is left gets KILL.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How long KILL is repeated.
+/// How long KILL is repeated while something is alive.
 #[cfg(target_os = "linux")]
-const HOPE: Duration = Duration::from_secs(2);
+const KILL_FOR: Duration = Duration::from_secs(2);
 
 /// How often to look whether all have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -27,15 +27,13 @@ mod imp {
 
     use rustix::process::Signal;
 
-    use super::{GRACE, HOPE, Jobs, LOOK_EVERY};
-    use crate::process::Pid;
-    use crate::process::brand::brand;
-    use crate::process::orphans::marks_in;
+    use super::{GRACE, Jobs, KILL_FOR, LOOK_EVERY};
     use crate::process::proc_fs::{self, Stat};
     use crate::process::tree::signal_exactly;
+    use crate::process::{Pid, marker};
 
     /// TERM, a grace, then KILL until nothing is left.
-    pub(crate) fn end(jobs: &Jobs) {
+    pub(crate) fn end_jobs(jobs: &Jobs) {
         let mut search = Search::new(jobs);
         for member in search.members() {
             signal_exactly(&member, Signal::TERM);
@@ -45,7 +43,7 @@ mod imp {
         while Instant::now() < kill_at && search.any_is_alive() {
             sleep(LOOK_EVERY);
         }
-        let give_up_at = Instant::now() + HOPE;
+        let give_up_at = Instant::now() + KILL_FOR;
         while Instant::now() < give_up_at {
             let left = search.members();
             if left.is_empty() {
@@ -61,7 +59,7 @@ mod imp {
     /// Finds the processes of the jobs. Nobody adopts them for us, so the whole process table is looked through.
     struct Search<'a> {
         jobs: &'a Jobs,
-        brands: HashSet<u64>,
+        limits: HashSet<u64>,
         /// When the server was gone, in clock ticks since boot. Until then its unreaped children kept the groups' ids from
         /// being used again, so that whoever is in such a group and was started before is a job's.
         gone_at: u64,
@@ -73,7 +71,7 @@ mod imp {
         fn new(jobs: &'a Jobs) -> Self {
             Self {
                 jobs,
-                brands: jobs.keys().map(|job| brand(*job)).collect(),
+                limits: jobs.keys().map(|job| marker::limit(*job)).collect(),
                 gone_at: proc_fs::now_in_ticks(),
                 known: HashMap::new(),
             }
@@ -126,10 +124,10 @@ mod imp {
 
         fn is_marked(&self, process: &Stat) -> bool {
             let limit = proc_fs::realtime_limit(process.pid);
-            if limit.is_some_and(|limit| self.brands.contains(&limit)) {
+            if limit.is_some_and(|limit| self.limits.contains(&limit)) {
                 return true;
             }
-            let marks = marks_in(&proc_fs::environment(process.pid));
+            let marks = marker::jobs_in(&proc_fs::environment(process.pid));
             marks.iter().any(|job| self.jobs.contains_key(job))
         }
     }
@@ -150,7 +148,7 @@ mod imp {
     use crate::process::Pid;
 
     /// Groups are all that is known where there is no `/proc`.
-    pub(crate) fn end(jobs: &Jobs) {
+    pub(crate) fn end_jobs(jobs: &Jobs) {
         let groups: Vec<Pid> = jobs
             .values()
             .filter_map(|group| Pid::from_raw((*group)?))

@@ -1,0 +1,76 @@
+//! What is known of a job: where its command and its processes stand, how it ended, what it wrote.
+
+use std::time::Instant;
+
+use super::{Captured, Moment};
+
+/// What is known of a job's processes and output. Written by the watcher alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) state: JobState,
+    pub(crate) tree: Tree,
+    pub(crate) stdout: Captured,
+    pub(crate) stderr: Captured,
+    pub(crate) last_output: Option<Instant>,
+    /// Processes of the job that outlived their parent: while the command runs, those that do not descend from it;
+    /// after its end, those that are left of the job.
+    pub(crate) leftovers: Vec<u32>,
+    /// Processes that did not end although they were sent KILL.
+    pub(crate) survivors: Vec<u32>,
+    /// How often the watcher has given up on some of them.
+    pub(crate) given_up: u32,
+}
+
+/// Whether any process of the job is alive, its command included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tree {
+    #[default]
+    Alive,
+    Gone,
+}
+
+/// Where the job's command stands. Leftover processes do not count: see `Record::leftovers`.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum JobState {
+    #[default]
+    Running,
+    Finished(Finished),
+}
+
+/// How and when the command ended. Never changes once it is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Finished {
+    pub(crate) exit: Exit,
+    pub(crate) cause: Cause,
+    pub(crate) at: Moment,
+}
+
+/// What the kernel said of the end of the command's own process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Code(i32),
+    Signal(i32),
+    /// The kernel had no status, or the watcher failed: why.
+    Lost(String),
+}
+
+/// Who ended it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Itself,
+    TimeLimit,
+    Stopped,
+}
+
+impl Finished {
+    /// The state's name in replies.
+    pub(crate) fn name(&self) -> &'static str {
+        match (&self.exit, self.cause) {
+            (Exit::Lost(_), _) => "lost",
+            (_, Cause::TimeLimit) => "timed_out",
+            (_, Cause::Stopped) => "stopped",
+            (Exit::Code(_), Cause::Itself) => "exited",
+            (Exit::Signal(_), Cause::Itself) => "signaled",
+        }
+    }
+}

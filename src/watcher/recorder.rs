@@ -1,0 +1,116 @@
+//! Writes a job's record, and nobody else does: the watcher holds the only one there is.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::capture::Capture;
+use crate::job::{Captured, Cause, Exit, Finished, JobState, Moment, Record, Tree};
+
+/// The writing side of a job's record.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    record: watch::Sender<Record>,
+    /// Told when the command has ended.
+    ends: Arc<watch::Sender<u64>>,
+}
+
+impl Recorder {
+    pub(super) fn new(record: watch::Sender<Record>, ends: Arc<watch::Sender<u64>>) -> Self {
+        Self { record, ends }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.record.borrow().state, JobState::Running)
+    }
+
+    /// What has been captured so far.
+    pub(super) fn output(&self, stdout: &Capture, stderr: &Capture) {
+        self.record.send_modify(|record| {
+            if copy_captured(record, stdout, stderr) {
+                record.last_output = Some(Instant::now());
+            }
+        });
+    }
+
+    pub(super) fn leftovers(&self, leftovers: Vec<u32>) {
+        self.record.send_if_modified(|record| {
+            let changed = record.leftovers != leftovers;
+            record.leftovers = leftovers;
+            changed
+        });
+    }
+
+    /// The command has ended, and this is all that it wrote.
+    pub(super) fn finished(
+        &self,
+        finished: Finished,
+        leftovers: Vec<u32>,
+        stdout: &Capture,
+        stderr: &Capture,
+    ) {
+        self.record.send_modify(|record| {
+            copy_captured(record, stdout, stderr);
+            record.leftovers = leftovers;
+            record.state = JobState::Finished(finished);
+        });
+        self.ends.send_modify(|count| *count += 1);
+    }
+
+    /// The tree is being ended, once more if there were survivors.
+    pub(super) fn termination_begins(&self) {
+        self.record.send_modify(|record| record.survivors.clear());
+    }
+
+    /// These did not end although they were sent KILL.
+    pub(super) fn gave_up_on(&self, survivors: Vec<u32>) {
+        self.record.send_modify(|record| {
+            record.survivors = survivors;
+            record.given_up += 1;
+        });
+    }
+
+    /// Nothing of the job is alive, and nothing more will be captured.
+    pub(super) fn released(&self, stdout: &Capture, stderr: &Capture) {
+        self.record.send_modify(|record| {
+            copy_captured(record, stdout, stderr);
+            record.leftovers.clear();
+            record.survivors.clear();
+            record.tree = Tree::Gone;
+        });
+    }
+
+    /// Nobody watches the process any more, which was killed. Whether its end was still awaited.
+    pub(super) fn abandoned(&self) -> bool {
+        let lost = self.record.send_if_modified(|record| {
+            let lost = matches!(record.state, JobState::Running);
+            if lost {
+                let exit = Exit::Lost(
+                    "the task that watched it failed; its processes were killed".to_owned(),
+                );
+                record.state = JobState::Finished(Finished {
+                    exit,
+                    cause: Cause::Itself,
+                    at: Moment::now(),
+                });
+            }
+            record.tree = Tree::Gone;
+            lost
+        });
+        if lost {
+            self.ends.send_modify(|count| *count += 1);
+        }
+        lost
+    }
+}
+
+/// Brings the record up to what the logs hold; whether there was anything new.
+fn copy_captured(record: &mut Record, stdout: &Capture, stderr: &Capture) -> bool {
+    let grew = |known: &Captured, now: &Captured| known.end != now.end;
+    let (stdout, stderr) = (stdout.captured(), stderr.captured());
+    let any = grew(&record.stdout, stdout) || grew(&record.stderr, stderr);
+    record.stdout.clone_from(stdout);
+    record.stderr.clone_from(stderr);
+    any
+}
