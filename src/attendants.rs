@@ -9,8 +9,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::chronicle::Chronicle;
 use crate::job::Job;
-use crate::output::store::Store;
+use crate::output::store::{Store, sweep_dead};
 use crate::process::orphans::Orphans;
+use crate::threads::off_thread;
 use crate::watchdog::{Situation, Watchdog};
 
 /// The keeper of orphans and the watchdog.
@@ -65,8 +66,10 @@ impl Situation for Present {
 }
 
 async fn announce_directory(store: Arc<Store>, watchdog: Watchdog, closing: CancellationToken) {
+    let there = store.clone();
+    let made = store.disk().write(move || there.directory());
     // An error is logged where it arises, and every write that needs the directory tries again.
-    if store.directory().await.is_err() {
+    if !matches!(made.await, Ok(Ok(_))) {
         tokio::select! {
             () = store.made() => {}
             () = closing.cancelled() => {}
@@ -74,5 +77,6 @@ async fn announce_directory(store: Arc<Store>, watchdog: Watchdog, closing: Canc
     }
     if let Some(directory) = store.existing() {
         watchdog.directory(directory.path());
+        drop(off_thread(move || sweep_dead(&directory)));
     }
 }

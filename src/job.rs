@@ -118,13 +118,13 @@ impl Job {
         }
     }
 
-    /// When the command ended and nothing of the job is alive any more: only such a job can be evicted.
+    /// When the command ended, if nothing of the job is alive any more and nothing of its output is under way: only such a
+    /// job can be evicted.
     pub(crate) fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
+        let is_released = record.tree == Tree::Gone && record.has_all_output();
         match &record.state {
-            JobState::Finished(finished) if record.tree == Tree::Gone => {
-                Some(finished.at.monotonic)
-            }
+            JobState::Finished(finished) if is_released => Some(finished.at.monotonic),
             _ => None,
         }
     }
@@ -176,6 +176,13 @@ impl Job {
             .unwrap_or_default()
     }
 
+    /// Waits until nothing more of the output will be stored.
+    pub(crate) async fn all_stored(&self) {
+        let mut record = self.0.record.clone();
+        // An error means that the watcher is gone: then nobody stores anything.
+        drop(record.wait_for(Record::has_all_output).await);
+    }
+
     pub(crate) fn end_reported(&self) -> bool {
         self.0.end_reported.load(Ordering::Relaxed)
     }
@@ -213,6 +220,13 @@ pub(crate) struct Record {
     pub(crate) survivors: Vec<u32>,
     /// How often the watcher has given up on some of them.
     pub(crate) given_up: u32,
+}
+
+impl Record {
+    /// Whether both streams have ended and are stored as far as they will ever be.
+    pub(crate) fn has_all_output(&self) -> bool {
+        self.stdout.ended && self.stderr.ended
+    }
 }
 
 /// Whether any process of the job is alive, its command included.

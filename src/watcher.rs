@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use crate::capture::Capture;
@@ -17,6 +16,7 @@ use crate::job::{
     Captured, Cause, Exit, Finished, JobState, Moment, Record, StopRequest, Tree as TreeState,
     WatcherSide,
 };
+use crate::output::disk::Disk;
 use crate::output::log::OutputLog;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
@@ -36,6 +36,7 @@ pub(crate) struct Assignment {
     pub(crate) side: WatcherSide,
     pub(crate) stdout: OutputLog,
     pub(crate) stderr: OutputLog,
+    pub(crate) disk: Disk,
     pub(crate) stdin_text: Option<String>,
     pub(crate) kill_at: Option<Instant>,
     pub(crate) stop_grace: Duration,
@@ -54,6 +55,7 @@ pub(crate) async fn watch(assignment: Assignment) {
         side,
         stdout,
         stderr,
+        disk,
         stdin_text,
         kill_at,
         stop_grace,
@@ -68,8 +70,9 @@ pub(crate) async fn watch(assignment: Assignment) {
         .map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
     let mut watcher = Watcher {
         tree: Some(process.tree),
-        stdout: Capture::new(process.stdout, stdout),
-        stderr: Capture::new(process.stderr, stderr),
+        stdout: Capture::new(process.stdout, stdout, disk.clone()),
+        stderr: Capture::new(process.stderr, stderr, disk.clone()),
+        disk,
         record: side.record,
         ends,
         cause: Cause::Itself,
@@ -83,6 +86,7 @@ pub(crate) async fn watch(assignment: Assignment) {
     watcher.release().await;
     drop(registration);
     drop(slot);
+    watcher.close().await;
 }
 
 /// Writes the text to the command's standard input and closes it. A command that does not read it to the end is no error.
@@ -98,6 +102,7 @@ struct Watcher {
     tree: Option<Tree>,
     stdout: Capture,
     stderr: Capture,
+    disk: Disk,
     record: watch::Sender<Record>,
     ends: Arc<watch::Sender<u64>>,
     cause: Cause,
@@ -161,17 +166,8 @@ impl Watcher {
                     self.end_tree(Cause::TimeLimit, Instant::now() + grace).await;
                 }
                 () = at(self.ending.next_step()) => self.kill().await,
-                () = self.stdout.readable() => {
-                    self.stdout.take().await;
-                    self.publish_output();
-                    // A flood must not keep other calls waiting for the length of tokio's own budget.
-                    yield_now().await;
-                }
-                () = self.stderr.readable() => {
-                    self.stderr.take().await;
-                    self.publish_output();
-                    yield_now().await;
-                }
+                () = self.stdout.step() => self.publish_output(),
+                () = self.stderr.step() => self.publish_output(),
             }
         }
     }
@@ -188,11 +184,11 @@ impl Watcher {
         !matches!(self.ending, Ending::NotAsked)
     }
 
-    /// The command's own process has ended: what it wrote is read to the last byte before anyone hears of it.
+    /// The command's own process has ended: what it wrote is read to the last byte before anyone hears of it, unless the
+    /// disk does not take it. Then the end is told first.
     async fn finish(&mut self, exit: Exit) {
         let at = Moment::now();
-        self.stdout.drain().await;
-        self.stderr.drain().await;
+        self.drain().await;
         if let Some(tree) = &self.tree {
             tree.look().await;
         }
@@ -209,6 +205,14 @@ impl Watcher {
             record.state = JobState::Finished(finished);
         });
         self.ends.send_modify(|count| *count += 1);
+    }
+
+    /// Stores what is in the pipes, if the disk takes it in time.
+    async fn drain(&mut self) {
+        let drained = async { tokio::join!(self.stdout.drain(), self.stderr.drain()) };
+        if self.disk.wait_for(drained).await.is_err() {
+            tracing::warn!(parent: &self.span, "the disk does not take the job's output");
+        }
     }
 
     fn leftovers(&self) -> Vec<u32> {
@@ -297,13 +301,11 @@ impl Watcher {
         }
     }
 
-    /// Nothing of the job is alive: reads the last bytes, gives the pid back, closes the record.
+    /// Nothing of the job is alive: gives the pid back and says so, with the last bytes if the disk takes them.
     async fn release(&mut self) {
-        for stream in [&mut self.stdout, &mut self.stderr] {
-            // Only a process that is not the job's can still hold this pipe.
-            stream.drain().await;
-            stream.close();
-        }
+        // Only a process that is not the job's can still hold these pipes.
+        let closed = async { tokio::join!(self.stdout.finish(), self.stderr.finish()) };
+        drop(self.disk.wait_for(closed).await);
         if let Some(tree) = self.tree.take() {
             tree.reap();
         }
@@ -313,6 +315,14 @@ impl Watcher {
             record.survivors.clear();
             record.tree = TreeState::Gone;
         });
+    }
+
+    /// Stores the last bytes however long it takes, and closes the record.
+    async fn close(&mut self) {
+        if !self.streams_ended() {
+            tokio::join!(self.stdout.finish(), self.stderr.finish());
+            self.publish_output();
+        }
     }
 }
 
