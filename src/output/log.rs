@@ -102,11 +102,21 @@ impl OutputLog {
     fn room(&mut self) -> Option<u64> {
         let start = self.current.as_ref()?.start;
         let length = self.captured.end - start;
-        if length >= self.segment_bytes() || self.store.is_full() {
+        let room = self.store_room();
+        if length >= self.segment_bytes() || room == 0 {
             self.current = None;
             return None;
         }
-        Some(self.store.room().min(self.segment_bytes() - length))
+        Some(room.min(self.segment_bytes() - length))
+    }
+
+    /// Bytes that the store may still take from this stream.
+    fn store_room(&self) -> u64 {
+        let limit = match self.captured.segments.len() {
+            0 | 1 => self.store.max_total(),
+            _ => self.store.limit_for_large(),
+        };
+        limit.saturating_sub(self.store.retained())
     }
 
     fn segment_bytes(&self) -> u64 {
@@ -136,10 +146,11 @@ impl OutputLog {
     /// The open segment is of no use any more. What it holds stays readable unless its file is gone.
     fn fail(&mut self, error: &io::Error) {
         tracing::warn!(stream = self.name, %error, "output is not stored");
+        let is_full = self.store_room() == 0;
         self.captured
             .unstored
             .get_or_insert_with(|| match error.kind() {
-                io::ErrorKind::QuotaExceeded if self.store.is_full() => Unstored::StoreIsFull,
+                io::ErrorKind::QuotaExceeded if is_full => Unstored::StoreIsFull,
                 _ => Unstored::Failed(plain(error).into()),
             });
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
@@ -174,7 +185,7 @@ impl OutputLog {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }
-        if self.store.is_full() {
+        if self.store_room() == 0 {
             let full = "the output of all jobs has reached --max-total-bytes";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, full));
         }
@@ -189,7 +200,7 @@ impl OutputLog {
     /// before they are gone.
     fn make_room(&mut self) {
         while self.captured.segments.len() > 1
-            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS || self.store.is_full())
+            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS || self.store_room() == 0)
         {
             let segment = self.captured.segments.remove(1);
             self.unlink(segment.start);

@@ -99,21 +99,17 @@ impl Store {
         self.retained.load(Ordering::Relaxed)
     }
 
-    /// Whether not one more byte may be stored.
-    pub(crate) fn is_full(&self) -> bool {
-        self.retained() >= self.max_total
-    }
-
-    /// How many bytes may still be stored.
-    pub(crate) fn room(&self) -> u64 {
-        self.max_total.saturating_sub(self.retained())
-    }
-
     /// Where eviction of finished jobs starts: below the bound, so that there is room while it is under way.
     pub(crate) fn soft_limit(&self) -> u64 {
         // Several pipes full can come before the sweeper has its turn.
         let room = (self.max_total / 16).max(1 << 20);
         self.max_total - room.min(self.max_total / 2)
+    }
+
+    /// Where streams that can make room by giving up what they have do so, once no finished job is left to evict: what is
+    /// beyond is for those that have just begun, whose few words a flood of others must not drown.
+    pub(crate) fn limit_for_large(&self) -> u64 {
+        self.soft_limit().midpoint(self.max_total)
     }
 
     /// Resolves when the store has grown beyond its soft limit.

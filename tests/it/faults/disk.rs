@@ -366,3 +366,29 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
     }
     assert!(on_disk() <= BOUND);
 }
+
+#[test]
+fn a_flood_that_fills_the_store_leaves_room_for_the_words_of_others() {
+    let client = Setup::new().flags(["--max-total-bytes", "4194304"]).start();
+    let gate = Gate::new();
+    let flood = client.begin(&format!("yes | head -c 4194304; {}", gate.wait()));
+    eventually("everything is written", || {
+        let reply = client.get(&flood);
+        if number(&reply, "output_bytes") == 4_194_304 {
+            Ok(())
+        } else {
+            Err(reply.to_string())
+        }
+    });
+    let reply = client.run("echo few words; echo and more >&2");
+    assert_eq!(
+        (&reply["output"], &reply["error"]),
+        (&json!("few words\n"), &json!("and more\n")),
+        "{reply}"
+    );
+    assert!(reply["dropped_bytes"].is_null(), "{reply}");
+    gate.open();
+    let reply = client.wait(&flood);
+    assert!(text(&reply, "output").starts_with("y\ny\n"), "{reply}");
+    assert!(text(&reply, "output").ends_with("y\ny\n"), "{reply}");
+}
