@@ -37,6 +37,8 @@ pub(crate) struct Facts<'a> {
     /// The job was waited for and used no CPU in that time.
     pub(crate) idle_cpu: bool,
     pub(crate) output_path: Option<&'a str>,
+    /// For how long the disk that output goes to has answered nothing.
+    pub(crate) disk_silent: Option<Duration>,
 }
 
 /// The hint in a reply about one job: the most urgent one.
@@ -53,6 +55,14 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
                 format!("Some output could not be stored ({why}): free space or pass another --output-dir, and run it again if that part matters")
             }
         });
+    }
+    if let Some(silent) = facts.disk_silent
+        && !facts.snapshot.record.has_all_output()
+    {
+        return Some(format!(
+            "The disk with the output has not answered for {}, so what came last is not here yet: {get} once it does, or start the server with another --output-dir",
+            span(silent)
+        ));
     }
     if still_running && let Some(question) = question(facts.shown) {
         return Some(format!(
@@ -205,6 +215,7 @@ mod tests {
             },
             idle_cpu,
             output_path: None,
+            disk_silent: None,
         };
         for_job(&facts).expect("a running job always has a hint")
     }

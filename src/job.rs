@@ -125,13 +125,13 @@ impl Job {
         }
     }
 
-    /// When the command ended and nothing of the job is alive any more: only such a job can be evicted.
+    /// When the command ended, if nothing of the job is alive any more and nothing of its output is under way: only such a
+    /// job can be evicted.
     pub(crate) fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
+        let is_released = record.tree == Tree::Gone && record.has_all_output();
         match &record.state {
-            JobState::Finished(finished) if record.tree == Tree::Gone => {
-                Some(finished.at.monotonic)
-            }
+            JobState::Finished(finished) if is_released => Some(finished.at.monotonic),
             _ => None,
         }
     }
@@ -181,6 +181,13 @@ impl Job {
         settled
             .map(|record| record.survivors.clone())
             .unwrap_or_default()
+    }
+
+    /// Waits until nothing more of the output will be stored.
+    pub(crate) async fn all_stored(&self) {
+        let mut record = self.0.record.clone();
+        // An error means that the watcher is gone: then nobody stores anything.
+        drop(record.wait_for(Record::has_all_output).await);
     }
 
     pub(crate) fn end_reported(&self) -> bool {

@@ -15,7 +15,7 @@
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
 //!   of all that belongs to a job
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed
-//! - [`output`]: the bytes: a bounded `log` on disk in a `store`, and the `view` of them that an agent reads
+//! - [`output`]: the bytes: a bounded `log` in a `store` on a `disk` that may hang, and the `view` of them that an agent reads
 //! - [`wait`]: waiting for an end, a pattern, any job
 //! - [`server`]: the four tools; [`wire`] what crosses the wire; [`arguments`] how calls are read; [`schema`] what is said
 //!   of both; [`report`] how a job becomes a reply; [`texts`] and [`hints`] what a
@@ -33,8 +33,8 @@
 //! 1. Only a job's watcher writes its record; everyone else reads it.
 //! 2. Only the watcher holds the child; everyone else asks it to stop.
 //! 3. `running` is false from the moment the kernel reports the end of the command's own process, whoever still holds
-//!    its pipes; what is in the pipes then is read before anyone is woken. The exit never changes afterwards; output
-//!    goes on being captured while a leftover process of the job writes it.
+//!    its pipes; what is in the pipes then is stored before anyone is woken, unless the disk does not answer. The exit
+//!    never changes afterwards; output goes on being captured while a leftover process of the job writes it.
 //! 4. A leftover process is not killed for being left over. It ends with cleanup, with the server, or by itself; until
 //!    then its job keeps its slot and is not evicted.
 //! 5. No signal is ever sent to a process that is not the job's: the leader stays unreaped, so that its pid cannot be

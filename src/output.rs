@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::job::{Captured, Snapshot};
 
 pub(crate) mod cursor;
+pub(crate) mod disk;
 pub(crate) mod lines;
 pub(crate) mod log;
 mod pieces;

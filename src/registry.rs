@@ -27,7 +27,6 @@ use crate::output::store::Store;
 use crate::process::login::Variables;
 use crate::process::spawn::{Order, spawn};
 use crate::process::tree::end_strays;
-use crate::threads::off_thread;
 use crate::watcher::{Assignment, watch};
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
@@ -178,6 +177,7 @@ impl ProcessRegistry {
             side,
             stdout: open_log(StreamKind::Stdout),
             stderr: open_log(StreamKind::Stderr),
+            disk: self.shared.store.disk().clone(),
             stdin_text: start.stdin,
             kill_at: start.kill_after.map(|after| created.monotonic + after),
             stop_grace: config.stop_grace_seconds,
@@ -288,14 +288,21 @@ impl ProcessRegistry {
         self.lock().insert(job.id(), job.clone());
     }
 
-    /// Removes the output files of a job that was taken out and has ended.
+    /// Removes the output files of a job that was taken out and has ended. If the disk hangs, that is done once it does
+    /// not, and nobody waits for it.
     pub(crate) async fn discard(&self, job: Job) {
-        if job.retained_bytes() == 0 {
+        if job.released_at().is_some() && job.retained_bytes() == 0 {
             return;
         }
         let store = self.shared.store.clone();
-        // Only a panic in there could fail it, and the directory goes with the server in any case.
-        drop(off_thread(move || discard(&store, &job)).await);
+        let discarded = self.shared.watchers.spawn(async move {
+            // What is still written must not come after the removal.
+            job.all_stored().await;
+            let disk = store.disk().clone();
+            // Only a panic in there could fail it, and the directory goes with the server in any case.
+            drop(disk.write(move || discard(&store, &job)).await);
+        });
+        drop(self.shared.store.disk().wait_for(discarded).await);
     }
 
     /// Whether more results are kept than `--max-finished` allows.

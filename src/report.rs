@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::hints::{self, Facts};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
 use crate::output::cursor::Cursor;
+use crate::output::disk::Silent;
 use crate::output::log::{StreamKind, first_path};
 use crate::output::store::Store;
 use crate::output::streams;
@@ -28,8 +29,8 @@ const RUNNING_CHARS: usize = 2000;
 /// Characters of the tail in which progress looks for the last line.
 const PROGRESS_CHARS: usize = 600;
 
-/// Output of at most this many bytes is read at once: it is in the page cache, where the watcher has just written it, and
-/// handing the work to another thread and back takes longer than doing it.
+/// Output of at most this many bytes is read at once if the disk is quick: it is in the page cache, where it has just been
+/// written, and handing the work to another thread and back takes longer than doing it.
 const READ_INLINE: u64 = 16 << 10;
 
 /// What of the output a reply shows.
@@ -82,6 +83,7 @@ pub(crate) async fn job_reply(
             .cpu_before
             .is_some_and(|before| before == usage.cpu),
         output_path: None,
+        disk_silent: store.disk().holds_writers_up(),
     };
     let record = &snapshot.record;
     let dropped = record.stdout.dropped() + record.stderr.dropped();
@@ -205,16 +207,22 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
             }
         }
     };
-    if record.stdout.retained() + record.stderr.retained() <= READ_INLINE {
+    let disk = store.disk();
+    if record.stdout.retained() + record.stderr.retained() <= READ_INLINE && disk.is_quick() {
         return read();
     }
-    off_thread(read).await.unwrap_or_else(|error| Shown {
+    let why_not = match disk.read(read).await {
+        Ok(Ok(shown)) => return shown,
+        Ok(Err(failed)) => texts::internal_error(&failed.to_string()),
+        Err(Silent) => texts::unreadable(),
+    };
+    Shown {
         output: String::new(),
-        error: texts::internal_error(&error.to_string()),
+        error: why_not,
         cut: None,
         next: reading.cursor.unwrap_or_default(),
         more: false,
-    })
+    }
 }
 
 async fn live_usage(snapshot: &Snapshot) -> Usage {

@@ -33,8 +33,9 @@ const LAST_FILES: Duration = Duration::from_millis(100);
 const OWN_DESCRIPTORS: u64 = 64;
 const DESCRIPTORS_PER_JOB: u64 = 6;
 
-/// Threads for file work. Searches take four of them at most, and the rest are idle most of the time.
-const FILE_THREADS: usize = 16;
+/// Threads for work that may block, started when they are needed. The lanes (writing, reading, searching, looking at
+/// directories) may take sixteen of them for what hangs; the rest are for what does not.
+const BLOCKING_THREADS: usize = 24;
 
 /// Serves one client on standard input and output, until its end of input or a signal.
 ///
@@ -51,7 +52,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(FILE_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .context("the runtime could not be started")?;

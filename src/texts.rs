@@ -144,6 +144,12 @@ pub(crate) fn not_an_id(given: &str) -> String {
     )
 }
 
+/// In the place of output that cannot be read now.
+pub(crate) fn unreadable() -> String {
+    "the output cannot be read now: its disk does not answer. The job is unharmed; call again later"
+        .to_owned()
+}
+
 /// The last line of defence: the server goes on, and the agent knows that it was not the command.
 pub(crate) fn internal_error(what: &str) -> String {
     cut(

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
 /// The work has panicked.
@@ -17,6 +17,30 @@ impl std::fmt::Display for Failed {
 }
 
 impl std::error::Error for Failed {}
+
+/// A few of the threads, for work of one kind that may hang: when all of it does, the others are there for everybody else.
+#[derive(Debug)]
+pub(crate) struct Lane(Semaphore);
+
+impl Lane {
+    pub(crate) const fn new(threads: usize) -> Self {
+        Self(Semaphore::const_new(threads))
+    }
+
+    /// Does the work on another thread, as soon as one of these is free. Once begun, it is done to its end even if nobody
+    /// waits for it any more, and its thread is taken until then.
+    pub(crate) async fn run<T: Send + 'static>(
+        &'static self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failed> {
+        let place = self.0.acquire().await.map_err(|_| Failed)?;
+        let work = move || {
+            let _place = place;
+            work()
+        };
+        off_thread(work).await
+    }
+}
 
 /// Does the work on another thread. It is begun at once, and done to its end even if nobody waits for it.
 ///

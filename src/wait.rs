@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 use regex::{Regex, RegexBuilder};
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::{Peer, RoleServer};
-use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Job, JobState, Tree};
+use crate::job::{Job, JobState};
 use crate::output::cursor::{Cursor, Position};
 use crate::output::lines::Item;
 use crate::output::store::Store;
 use crate::output::{Stream, streams};
 use crate::registry::ProcessRegistry;
-use crate::threads::off_thread;
+use crate::threads::Lane;
 
 /// How often a waiting call says that it still waits.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -31,7 +30,7 @@ const MAX_PATTERN_BYTES: usize = 1 << 20;
 const LONGEST_PATTERN: usize = 16 << 10;
 
 /// Searches that may run at the same time, so that they never take all threads that open and read files.
-static SEARCHES: Semaphore = Semaphore::const_new(4);
+static SEARCHES: Lane = Lane::new(4);
 
 /// How long and on what terms a call waits.
 #[derive(Debug)]
@@ -172,9 +171,7 @@ impl Search<'_> {
                 let is_over = {
                     let record = record.borrow();
                     let finished = matches!(record.state, JobState::Finished(_));
-                    finished
-                        && (record.tree == Tree::Gone
-                            || (record.stdout.ended && record.stderr.ended))
+                    finished && record.has_all_output()
                 };
                 // Ended output was searched whole only if nothing has come since the last search began.
                 if (is_over && !record.has_changed().unwrap_or(false))
@@ -193,15 +190,12 @@ impl Search<'_> {
 
     /// Searches what is there now. Dropping the future stops the search.
     async fn once(&mut self) -> Option<String> {
-        let Ok(_turn) = SEARCHES.acquire().await else {
-            return None;
-        };
         let snapshot = self.job.snapshot();
         let directory = self.store.existing();
         let (pattern, from) = (self.pattern.clone(), self.from);
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
-        let search = off_thread(move || {
+        let search = SEARCHES.run(move || {
             let (mut stdout, mut stderr) = streams(&snapshot, directory.as_ref());
             let mut next = from;
             let found = search_stream(&mut stdout, &mut next.stdout, &pattern, &stop)

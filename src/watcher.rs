@@ -16,11 +16,12 @@ use recorder::Recorder;
 use rustix::process::Signal;
 use termination::{Step, Termination};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
+use crate::output::disk::Disk;
 use crate::output::log::OutputLog;
+use crate::process::Pid;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
 use crate::watchdog::Registration;
@@ -32,6 +33,7 @@ pub(crate) struct Assignment {
     pub(crate) side: WatcherSide,
     pub(crate) stdout: OutputLog,
     pub(crate) stderr: OutputLog,
+    pub(crate) disk: Disk,
     pub(crate) stdin_text: Option<String>,
     pub(crate) kill_at: Option<Instant>,
     pub(crate) stop_grace: Duration,
@@ -50,6 +52,7 @@ pub(crate) async fn watch(assignment: Assignment) {
         side,
         stdout,
         stderr,
+        disk,
         stdin_text,
         kill_at,
         stop_grace,
@@ -64,8 +67,9 @@ pub(crate) async fn watch(assignment: Assignment) {
         .map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
     let mut watcher = Watcher {
         tree: Some(process.tree),
-        stdout: Capture::new(process.stdout, stdout),
-        stderr: Capture::new(process.stderr, stderr),
+        stdout: Capture::new(process.stdout, stdout, disk.clone()),
+        stderr: Capture::new(process.stderr, stderr, disk.clone()),
+        disk,
         record: Recorder::new(side.record, ends),
         cause: Cause::Itself,
         termination: Termination::NotAsked,
@@ -78,6 +82,7 @@ pub(crate) async fn watch(assignment: Assignment) {
     watcher.release().await;
     drop(registration);
     drop(slot);
+    watcher.close().await;
 }
 
 /// Writes the text to the command's standard input and closes it. A command that does not read it to the end is no error.
@@ -93,6 +98,7 @@ struct Watcher {
     tree: Option<Tree>,
     stdout: Capture,
     stderr: Capture,
+    disk: Disk,
     record: Recorder,
     cause: Cause,
     termination: Termination,
@@ -131,17 +137,8 @@ impl Watcher {
                     self.terminate(Cause::TimeLimit, Instant::now() + grace).await;
                 }
                 () = at(self.termination.next_step()) => self.kill().await,
-                () = self.stdout.readable() => {
-                    self.stdout.take().await;
-                    self.record.output(&self.stdout, &self.stderr);
-                    // A flood must not keep other calls waiting for the length of tokio's own budget.
-                    yield_now().await;
-                }
-                () = self.stderr.readable() => {
-                    self.stderr.take().await;
-                    self.record.output(&self.stdout, &self.stderr);
-                    yield_now().await;
-                }
+                () = self.stdout.step() => self.record.output(&self.stdout, &self.stderr),
+                () = self.stderr.step() => self.record.output(&self.stdout, &self.stderr),
             }
         }
     }
@@ -150,11 +147,11 @@ impl Watcher {
         self.stdout.has_ended() && self.stderr.has_ended()
     }
 
-    /// The command's own process has ended: what it wrote is read to the last byte before anyone hears of it.
+    /// The command's own process has ended: what it wrote is read to the last byte before anyone hears of it, unless the
+    /// disk does not take it. Then the end is told first.
     async fn finish(&mut self, exit: Exit) {
         let at = Moment::now();
-        self.stdout.drain().await;
-        self.stderr.drain().await;
+        self.drain().await;
         if let Some(tree) = &self.tree {
             tree.look().await;
         }
@@ -169,11 +166,16 @@ impl Watcher {
             .finished(finished, leftovers, &self.stdout, &self.stderr);
     }
 
+    /// Stores what is in the pipes, if the disk takes it in time.
+    async fn drain(&mut self) {
+        let drained = async { tokio::join!(self.stdout.drain(), self.stderr.drain()) };
+        if self.disk.wait_for(drained).await.is_err() {
+            tracing::warn!(parent: &self.span, "the disk does not take the job's output");
+        }
+    }
+
     fn leftovers(&self) -> Vec<u32> {
-        let pids = self.tree.as_ref().map(Tree::leftovers).unwrap_or_default();
-        pids.into_iter()
-            .map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
-            .collect()
+        self.tree.as_ref().map(leftovers).unwrap_or_default()
     }
 
     /// Asks the whole tree to end with TERM, or brings the KILL forward if it was asked before.
@@ -198,7 +200,7 @@ impl Watcher {
         match self.termination.step(Instant::now()) {
             Step::Kill => tree.signal(Signal::KILL).await,
             Step::CountSurvivors => {
-                let survivors = self.survivors(tree).await;
+                let survivors = survivors(tree).await;
                 if !survivors.is_empty() {
                     tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
                     self.termination.give_up();
@@ -208,28 +210,23 @@ impl Watcher {
         }
     }
 
-    async fn survivors(&self, tree: &Tree) -> Vec<u32> {
-        let members = tree.members().await;
-        if members.is_empty() {
-            // Out of descriptors, nobody can be looked at nor signalled. That they are there is known all the same.
-            return self.leftovers();
-        }
-        let pids = members.iter().map(|member| member.pid);
-        pids.map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
-            .collect()
-    }
-
-    /// Nothing of the job is alive: reads the last bytes, gives the pid back, closes the record.
+    /// Nothing of the job is alive: gives the pid back and says so, with the last bytes if the disk takes them.
     async fn release(&mut self) {
-        for stream in [&mut self.stdout, &mut self.stderr] {
-            // Only a process that is not the job's can still hold this pipe.
-            stream.drain().await;
-            stream.close();
-        }
+        // Only a process that is not the job's can still hold these pipes.
+        let closed = async { tokio::join!(self.stdout.finish(), self.stderr.finish()) };
+        drop(self.disk.wait_for(closed).await);
         if let Some(tree) = self.tree.take() {
             tree.reap();
         }
         self.record.released(&self.stdout, &self.stderr);
+    }
+
+    /// Stores the last bytes however long it takes, and closes the record.
+    async fn close(&mut self) {
+        if !self.streams_ended() {
+            tokio::join!(self.stdout.finish(), self.stderr.finish());
+            self.record.output(&self.stdout, &self.stderr);
+        }
     }
 }
 
@@ -244,6 +241,25 @@ impl Drop for Watcher {
             tracing::error!(parent: &self.span, "the job's watcher failed");
         }
     }
+}
+
+/// Processes of the job that are alive although its leader has ended, by pid.
+fn leftovers(tree: &Tree) -> Vec<u32> {
+    tree.leftovers().into_iter().map(number).collect()
+}
+
+/// Everything of the job that is alive, by pid.
+async fn survivors(tree: &Tree) -> Vec<u32> {
+    let members = tree.members().await;
+    if members.is_empty() {
+        // Out of descriptors, nobody can be looked at nor signalled. That they are there is known all the same.
+        return leftovers(tree);
+    }
+    members.iter().map(|member| number(member.pid)).collect()
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 /// Resolves at this time, or never.

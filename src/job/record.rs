@@ -21,6 +21,13 @@ pub(crate) struct Record {
     pub(crate) given_up: u32,
 }
 
+impl Record {
+    /// Whether both streams have ended and are stored as far as they will ever be.
+    pub(crate) fn has_all_output(&self) -> bool {
+        self.stdout.ended && self.stderr.ended
+    }
+}
+
 /// Whether any process of the job is alive, its command included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tree {

@@ -16,7 +16,6 @@ use uuid::Uuid;
 
 use super::store::{Directory, Store};
 use crate::job::{Captured, Unstored};
-use crate::threads::off_thread;
 use crate::words::plain;
 
 /// A stream is kept in at most this many segments.
@@ -32,7 +31,7 @@ pub(crate) enum StreamKind {
     Stderr,
 }
 
-/// The writer's side of a stream: owned by the job's watcher.
+/// The writer's side of a stream: owned by the job's watcher, and by a thread while it writes.
 #[derive(Debug)]
 pub(crate) struct OutputLog {
     store: Arc<Store>,
@@ -68,18 +67,24 @@ impl OutputLog {
         &self.captured
     }
 
-    /// No more will come: closes the file.
-    pub(crate) fn finish(&mut self) {
-        self.captured.ended = true;
-        self.current = None;
+    /// Whether a file is open, which closes when this is dropped.
+    pub(crate) fn is_open(&self) -> bool {
+        self.current.is_some()
     }
 
-    /// Stores what fits the open segment and returns the rest, for which `append` has to open the next one.
-    /// A write to the page cache is too short to be worth a thread's hand-over.
-    pub(crate) fn append_inline<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+    /// Stores the bytes, or counts them as dropped. Blocks for as long as the disk does.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some(room) = self.room() else { return rest };
+            let Some(room) = self.room() else {
+                if let Err(error) = self.open_segment() {
+                    self.fail(&error);
+                }
+                if self.current.is_none() {
+                    return self.drop_bytes(rest.len());
+                }
+                continue;
+            };
             let (now, later) =
                 rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
             match self.write(now) {
@@ -91,33 +96,27 @@ impl OutputLog {
                 }
             }
         }
-        rest
-    }
-
-    /// Stores the bytes, or counts them as dropped.
-    pub(crate) async fn append(&mut self, bytes: &[u8]) {
-        let mut rest = self.append_inline(bytes);
-        while !rest.is_empty() {
-            if let Err(error) = self.open_segment().await {
-                self.fail(&error);
-            }
-            if self.current.is_none() {
-                self.drop_bytes(rest.len());
-                return;
-            }
-            rest = self.append_inline(rest);
-        }
     }
 
     /// Bytes that the open segment may still take; none when there is no segment to write to.
     fn room(&mut self) -> Option<u64> {
         let start = self.current.as_ref()?.start;
         let length = self.captured.end - start;
-        if length >= self.segment_bytes() || self.store.is_full() {
+        let room = self.store_room();
+        if length >= self.segment_bytes() || room == 0 {
             self.current = None;
             return None;
         }
-        Some(self.store.room().min(self.segment_bytes() - length))
+        Some(room.min(self.segment_bytes() - length))
+    }
+
+    /// Bytes that the store may still take from this stream.
+    fn store_room(&self) -> u64 {
+        let limit = match self.captured.segments.len() {
+            0 | 1 => self.store.max_total(),
+            _ => self.store.limit_for_large(),
+        };
+        limit.saturating_sub(self.store.retained())
     }
 
     fn segment_bytes(&self) -> u64 {
@@ -147,10 +146,11 @@ impl OutputLog {
     /// The open segment is of no use any more. What it holds stays readable unless its file is gone.
     fn fail(&mut self, error: &io::Error) {
         tracing::warn!(stream = self.name, %error, "output is not stored");
+        let is_full = self.store_room() == 0;
         self.captured
             .unstored
             .get_or_insert_with(|| match error.kind() {
-                io::ErrorKind::QuotaExceeded if self.store.is_full() => Unstored::StoreIsFull,
+                io::ErrorKind::QuotaExceeded if is_full => Unstored::StoreIsFull,
                 _ => Unstored::Failed(plain(error).into()),
             });
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
@@ -180,57 +180,39 @@ impl OutputLog {
     }
 
     /// Opens the segment for the next byte, unless the disk just failed or the store is full.
-    async fn open_segment(&mut self) -> io::Result<()> {
-        self.make_room().await;
+    fn open_segment(&mut self) -> io::Result<()> {
+        self.make_room();
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }
-        if self.store.is_full() {
+        if self.store_room() == 0 {
             let full = "the output of all jobs has reached --max-total-bytes";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, full));
         }
-        let directory = self.store.directory().await?;
+        let directory = self.store.directory()?;
         let start = self.captured.end;
-        let name = segment_name(&self.name, start);
-        let file = off_thread(move || directory.create_file(&name))
-            .await
-            .map_err(io::Error::other)??;
+        let file = directory.create_file(&segment_name(&self.name, start))?;
         self.current = Some(Current { file, start });
         Ok(())
     }
 
     /// Unlinks segments after the first, oldest first, until one more fits both bounds. Their room is given to nobody
     /// before they are gone.
-    async fn make_room(&mut self) {
-        let mut freed = 0;
-        let mut files = Vec::new();
+    fn make_room(&mut self) {
         while self.captured.segments.len() > 1
-            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS
-                || self.store.retained() - freed >= self.store.max_total())
+            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS || self.store_room() == 0)
         {
             let segment = self.captured.segments.remove(1);
-            freed += segment.end - segment.start;
-            files.push(segment_name(&self.name, segment.start));
+            self.unlink(segment.start);
+            self.store.subtract(segment.end - segment.start);
         }
-        let Some(directory) = self.store.existing().filter(|_| !files.is_empty()) else {
-            return;
-        };
-        let unlink = move || {
-            for file in files {
-                drop(std::fs::remove_file(directory.file(&file)));
-            }
-        };
-        // An error was logged as a panic; whatever is left is counted no more.
-        drop(off_thread(unlink).await);
-        self.store.subtract(freed);
     }
 
     fn unlink(&self, start: u64) {
-        let Some(directory) = self.store.existing() else {
-            return;
-        };
-        let path = directory.file(&segment_name(&self.name, start));
-        drop(off_thread(move || std::fs::remove_file(path)));
+        if let Some(directory) = self.store.existing() {
+            let path = directory.file(&segment_name(&self.name, start));
+            drop(std::fs::remove_file(path));
+        }
     }
 }
 
@@ -307,6 +289,9 @@ impl Read for Reader {
         let start = range.start;
         let read = rustix::io::pread(&*file, &mut buffer[..room], position - start)?;
         self.position += read as u64;
+        if let Some(directory) = &self.directory {
+            directory.disk().note_answer();
+        }
         Ok(read)
     }
 }

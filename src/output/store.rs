@@ -8,11 +8,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::threads::off_thread;
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::Notify;
 use uuid::Uuid;
+
+use super::disk::Disk;
 
 const DIRECTORY_PREFIX: &str = "server-";
 const LOCK_FILE: &str = "lock";
@@ -21,7 +22,8 @@ const LOCK_FILE: &str = "lock";
 #[derive(Debug)]
 pub(crate) struct Store {
     roots: Vec<PathBuf>,
-    directory: OnceCell<Arc<Directory>>,
+    directory: OnceLock<Arc<Directory>>,
+    disk: Disk,
     retained: AtomicU64,
     max_total: u64,
     pressure: Notify,
@@ -33,7 +35,8 @@ impl Store {
     pub(crate) fn new(output_dir: Option<&Path>, max_total: u64) -> Self {
         Self {
             roots: output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()]),
-            directory: OnceCell::new(),
+            directory: OnceLock::new(),
+            disk: Disk::default(),
             retained: AtomicU64::new(0),
             max_total,
             pressure: Notify::new(),
@@ -46,22 +49,24 @@ impl Store {
         &self.roots[0]
     }
 
-    /// This server's own directory, made when it is first asked for; that also sweeps the directories of dead servers.
-    pub(crate) async fn directory(&self) -> io::Result<Arc<Directory>> {
-        let create = || async {
-            let roots = self.roots.clone();
-            let directory = off_thread(move || Directory::create_in_first(&roots))
-                .await
-                .map_err(io::Error::other)??;
-            let root = directory.path.parent().map(Path::to_owned);
-            drop(off_thread(move || root.map(|root| sweep_dead(&root))));
-            Ok(Arc::new(directory))
-        };
-        let directory = self.directory.get_or_try_init(create).await.cloned();
-        if directory.is_ok() {
-            self.made.notify_one();
+    /// What is asked of the disk goes through here.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// This server's own directory, made when it is first asked for. Blocks.
+    pub(crate) fn directory(&self) -> io::Result<Arc<Directory>> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory.clone());
         }
-        directory
+        let directory = Arc::new(Directory::create_in_first(&self.roots, &self.disk)?);
+        if self.directory.set(directory.clone()).is_ok() {
+            self.made.notify_one();
+            return Ok(directory);
+        }
+        // Another thread was faster.
+        remove_directory(&directory.path);
+        self.directory()
     }
 
     /// This server's directory, if anything was ever stored.
@@ -94,21 +99,17 @@ impl Store {
         self.retained.load(Ordering::Relaxed)
     }
 
-    /// Whether not one more byte may be stored.
-    pub(crate) fn is_full(&self) -> bool {
-        self.retained() >= self.max_total
-    }
-
-    /// How many bytes may still be stored.
-    pub(crate) fn room(&self) -> u64 {
-        self.max_total.saturating_sub(self.retained())
-    }
-
     /// Where eviction of finished jobs starts: below the bound, so that there is room while it is under way.
     pub(crate) fn soft_limit(&self) -> u64 {
         // Several pipes full can come before the sweeper has its turn.
         let room = (self.max_total / 16).max(1 << 20);
         self.max_total - room.min(self.max_total / 2)
+    }
+
+    /// Where streams that can make room by giving up what they have do so, once no finished job is left to evict: what is
+    /// beyond is for those that have just begun, whose few words a flood of others must not drown.
+    pub(crate) fn limit_for_large(&self) -> u64 {
+        self.soft_limit().midpoint(self.max_total)
     }
 
     /// Resolves when the store has grown beyond its soft limit.
@@ -121,15 +122,16 @@ impl Store {
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+    disk: Disk,
     /// Held, never read: the lock on it says that this server lives.
     lock: Mutex<File>,
 }
 
 impl Directory {
-    fn create_in_first(roots: &[PathBuf]) -> io::Result<Self> {
+    fn create_in_first(roots: &[PathBuf], disk: &Disk) -> io::Result<Self> {
         let mut first_error = None;
         for root in roots {
-            match Self::create_in(root) {
+            match Self::create_in(root, disk) {
                 Ok(directory) => return Ok(directory),
                 Err(error) => {
                     tracing::warn!(root = %root.display(), %error, "cannot store output here");
@@ -140,17 +142,23 @@ impl Directory {
         Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
     }
 
-    fn create_in(root: &Path) -> io::Result<Self> {
+    fn create_in(root: &Path, disk: &Disk) -> io::Result<Self> {
         let path = std::path::absolute(root)?.join(format!("{DIRECTORY_PREFIX}{}", Uuid::new_v4()));
         let lock = make_and_lock(&path)?;
         Ok(Self {
             path,
+            disk: disk.clone(),
             lock: Mutex::new(lock),
         })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The one that it is on.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -213,10 +221,14 @@ fn make_and_lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Removes what servers that are gone have left under `root`. Only directories that carry our name and a lock file that
+/// Removes what servers that are gone have left beside this directory. Only directories that carry our name and a lock file that
 /// nobody holds are touched.
-fn sweep_dead(root: &Path) {
-    let Ok(entries) = fs::read_dir(root) else {
+pub(crate) fn sweep_dead(directory: &Directory) {
+    let Some(entries) = directory
+        .path
+        .parent()
+        .and_then(|root| fs::read_dir(root).ok())
+    else {
         return;
     };
     for entry in entries.flatten() {

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::timeline::Chronicle;
-use crate::output::store::Store;
+use crate::output::store::{Store, sweep_dead};
 use crate::process::orphans::Orphans;
+use crate::threads::off_thread;
 use crate::watchdog::{Briefing, Watchdog};
 
 /// The keeper of orphans and the watchdog.
@@ -52,8 +53,10 @@ fn briefing(
 }
 
 async fn announce_directory(store: Arc<Store>, watchdog: Watchdog, closing: CancellationToken) {
+    let there = store.clone();
+    let made = store.disk().write(move || there.directory());
     // An error is logged where it arises, and every write that needs the directory tries again.
-    if store.directory().await.is_err() {
+    if !matches!(made.await, Ok(Ok(_))) {
         tokio::select! {
             () = store.made() => {}
             () = closing.cancelled() => {}
@@ -61,5 +64,6 @@ async fn announce_directory(store: Arc<Store>, watchdog: Watchdog, closing: Canc
     }
     if let Some(directory) = store.existing() {
         watchdog.directory(directory.path());
+        drop(off_thread(move || sweep_dead(&directory)));
     }
 }

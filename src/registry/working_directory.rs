@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::job::JobError;
 use crate::process::folders;
-use crate::threads::off_thread;
+use crate::threads::Lane;
+
+/// Threads that look whether a directory is there: one on a file system that hangs keeps its thread.
+static LOOKS: Lane = Lane::new(4);
 
 /// The directory and where it was found, for people to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +43,7 @@ impl Workplace {
             }
             _ => self.path.join(asked),
         };
-        let found = off_thread(move || match usable(&path) {
+        let found = LOOKS.run(move || match usable(&path) {
             Ok(found) => Ok(found),
             Err(error) => Err(JobError::NoDirectory { path, error }),
         });

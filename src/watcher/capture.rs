@@ -1,117 +1,234 @@
 //! One stream of a job on its way from its pipe to disk.
+//!
+//! What comes is written on another thread, since any write may hang for as long as the disk does. While one is under way
+//! nothing more is read, so that a job which writes faster than its disk waits for it, as it would if it wrote to the disk
+//! itself: nothing is lost, and no memory is needed. The thread goes on by itself while there is more, and so a flood does
+//! not pay for the hand-over.
+
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::net::unix::pipe;
 
-use crate::job::Captured;
+use crate::job::{Captured, Unstored};
+use crate::output::disk::Disk;
 use crate::output::log::OutputLog;
+use crate::threads::Failed;
 
 /// Most bytes read from a pipe in one go: what a pipe holds unless somebody has made it larger.
 const CHUNK: usize = 64 << 10;
+
+/// Most bytes that are read before another thread takes over.
+const FIRST_BYTES: usize = 4 << 10;
+
+/// How long a thread goes on by itself before it says what it has stored.
+const VISIT: Duration = Duration::from_millis(5);
 
 /// One stream on its way from its pipe to disk.
 #[derive(Debug)]
 pub(crate) struct Capture {
     /// None when the stream has ended.
-    pipe: Option<pipe::Receiver>,
-    log: OutputLog,
+    pipe: Option<Arc<pipe::Receiver>>,
+    log: Place,
+    /// What the log held when it was last here.
+    captured: Captured,
+    disk: Disk,
 }
 
-/// What one read brought.
-enum Taken {
-    Nothing,
-    Stored,
-    /// There was no open segment for these.
-    Homeless(Vec<u8>),
-    End,
+/// Where the log is.
+enum Place {
+    Here(OutputLog),
+    /// With a thread that writes.
+    Away(Visit),
+    /// Nothing more will be written.
+    Closed,
+}
+
+type Visit = Pin<Box<dyn Future<Output = Result<Visited, Failed>> + Send>>;
+
+/// What a thread brings back.
+struct Visited {
+    log: OutputLog,
+    pipe_ended: bool,
 }
 
 impl Capture {
-    pub(crate) fn new(pipe: pipe::Receiver, log: OutputLog) -> Self {
+    pub(crate) fn new(pipe: pipe::Receiver, log: OutputLog, disk: Disk) -> Self {
         Self {
-            pipe: Some(pipe),
-            log,
+            pipe: Some(Arc::new(pipe)),
+            log: Place::Here(log),
+            captured: Captured::default(),
+            disk,
         }
     }
 
     pub(crate) fn captured(&self) -> &Captured {
-        self.log.captured()
+        &self.captured
     }
 
+    /// Whether the stream has ended and is stored.
     pub(crate) fn has_ended(&self) -> bool {
-        self.pipe.is_none()
+        self.captured.ended
     }
 
-    pub(crate) async fn readable(&self) {
-        match &self.pipe {
-            // An error shows again, with its reason, in the read that follows.
-            Some(pipe) => drop(pipe.readable().await),
-            None => std::future::pending().await,
+    /// Waits for what comes next, bytes in the pipe or a thread that has written, and sees to it. Cancellation loses
+    /// nothing.
+    pub(crate) async fn step(&mut self) {
+        match (&mut self.log, &self.pipe) {
+            (Place::Away(visit), _) => {
+                let back = visit.await;
+                self.take_back(back);
+            }
+            (Place::Here(_), Some(pipe)) => {
+                // An error shows again, with its reason, in the read that follows.
+                drop(pipe.readable().await);
+                self.take(|pipe, chunk| pipe.try_read(chunk));
+            }
+            _ => std::future::pending().await,
         }
     }
 
-    /// Reads once and stores what came.
-    pub(crate) async fn take(&mut self) {
-        let taken = match &self.pipe {
-            Some(pipe) => take(&mut self.log, |chunk| pipe.try_read(chunk)),
-            None => return,
-        };
-        self.store(taken).await;
-    }
-
-    /// Reads what is in the pipe at this moment, no more: a leftover process may go on writing for ever. Asks the
-    /// kernel, since the runtime may not have heard yet that the pipe is readable.
+    /// Stores what is in the pipe at this moment, no more: a leftover process may go on writing for ever. Asks the
+    /// kernel, since the runtime may not have heard yet that the pipe is readable. Cancellation loses nothing.
     pub(crate) async fn drain(&mut self) {
-        let mut there = self
+        self.settle().await;
+        let there = self
             .pipe
             .as_ref()
             .map_or(0, |pipe| rustix::io::ioctl_fionread(pipe).unwrap_or(0));
-        while let Some(pipe) = &self.pipe {
+        let end = self.captured.end + there;
+        while self.pipe.is_some() {
             // With nothing left there, one more read sees the end of the stream, if that is what comes next.
-            let is_last = there == 0;
-            let before = self.log.captured().end;
-            let taken = take(&mut self.log, |chunk| Ok(rustix::io::read(pipe, chunk)?));
-            self.store(taken).await;
-            there = there.saturating_sub(self.log.captured().end - before);
+            let is_last = self.captured.end >= end;
+            self.take(|pipe, chunk| Ok(rustix::io::read(pipe, chunk)?));
+            self.settle().await;
             if is_last {
                 return;
             }
         }
     }
 
-    async fn store(&mut self, taken: Taken) {
-        match taken {
-            Taken::Nothing | Taken::Stored => {}
-            Taken::Homeless(bytes) => self.log.append(&bytes).await,
-            Taken::End => self.close(),
+    /// Stores what is in the pipe at this moment and reads no more. Cancellation loses nothing.
+    pub(crate) async fn finish(&mut self) {
+        self.drain().await;
+        self.end();
+    }
+
+    /// Waits for the thread that writes, if one does.
+    async fn settle(&mut self) {
+        if let Place::Away(visit) = &mut self.log {
+            let back = visit.await;
+            self.take_back(back);
         }
     }
 
-    pub(crate) fn close(&mut self) {
+    /// Reads once. Whatever comes is handed over to be stored.
+    fn take(&mut self, read: impl FnOnce(&pipe::Receiver, &mut [u8]) -> io::Result<usize>) {
+        let Some(pipe) = &self.pipe else { return };
+        let mut chunk = [0; FIRST_BYTES];
+        match read_once(|| read(pipe, &mut chunk)) {
+            Read::Nothing => {}
+            Read::End => self.end(),
+            Read::Bytes(length) => {
+                if let Place::Here(mut log) = std::mem::replace(&mut self.log, Place::Closed) {
+                    let (pipe, first) = (pipe.clone(), chunk[..length].to_vec());
+                    let work = move || {
+                        let pipe_ended = store(&mut log, &pipe, &first);
+                        Visited { log, pipe_ended }
+                    };
+                    let disk = self.disk.clone();
+                    self.log = Place::Away(Box::pin(async move { disk.write(work).await }));
+                }
+            }
+        }
+    }
+
+    fn take_back(&mut self, back: Result<Visited, Failed>) {
+        match back {
+            Ok(Visited { log, pipe_ended }) => {
+                self.captured.clone_from(log.captured());
+                self.log = Place::Here(log);
+                if pipe_ended {
+                    self.end();
+                }
+            }
+            Err(failed) => {
+                let why = Unstored::Failed(failed.to_string().into());
+                self.captured.unstored.get_or_insert(why);
+                self.log = Place::Closed;
+                self.end();
+            }
+        }
+    }
+
+    /// Nothing more will come.
+    fn end(&mut self) {
         self.pipe = None;
-        self.log.finish();
+        self.captured.ended = true;
+        if let Place::Here(log) = std::mem::replace(&mut self.log, Place::Closed)
+            && log.is_open()
+        {
+            // To close a file may take as long as to write it.
+            let disk = self.disk.clone();
+            tokio::spawn(async move { disk.write(move || drop(log)).await });
+        }
     }
 }
 
-/// One read into a buffer on the stack, so that a job costs no buffer while it is silent.
-fn take(log: &mut OutputLog, read: impl FnOnce(&mut [u8]) -> std::io::Result<usize>) -> Taken {
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Here(_) => "Here",
+            Self::Away(_) => "Away",
+            Self::Closed => "Closed",
+        })
+    }
+}
+
+/// Stores these bytes and, if they may not have been all, what else is there; whether the stream has ended. Blocks.
+fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8]) -> bool {
+    if first.len() < FIRST_BYTES {
+        log.append(first);
+        return false;
+    }
+    let began = Instant::now();
     let mut chunk = [0; CHUNK];
-    match read(&mut chunk) {
-        Ok(0) => Taken::End,
-        Ok(length) => match log.append_inline(&chunk[..length]) {
-            [] => Taken::Stored,
-            rest => Taken::Homeless(rest.to_vec()),
-        },
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
-            ) =>
-        {
-            Taken::Nothing
+    chunk[..first.len()].copy_from_slice(first);
+    let mut filled = first.len();
+    loop {
+        let read = read_once(|| pipe.try_read(&mut chunk[filled..]));
+        if let Read::Bytes(length) = read {
+            filled += length;
+        }
+        log.append(&chunk[..filled]);
+        filled = 0;
+        match read {
+            Read::End => return true,
+            Read::Bytes(_) if began.elapsed() < VISIT => {}
+            Read::Bytes(_) | Read::Nothing => return false,
+        }
+    }
+}
+
+/// What one read brought.
+enum Read {
+    Nothing,
+    Bytes(usize),
+    End,
+}
+
+fn read_once(read: impl FnOnce() -> io::Result<usize>) -> Read {
+    match read() {
+        Ok(0) => Read::End,
+        Ok(length) => Read::Bytes(length),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Read::Nothing
         }
         Err(error) => {
             tracing::warn!(%error, "reading a job's output failed");
-            Taken::End
+            Read::End
         }
     }
 }

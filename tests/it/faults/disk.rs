@@ -1,4 +1,4 @@
-//! Disks that are full, cannot be written, are taken away, or are slow: jobs run on, what is lost is counted and said.
+//! Disks that are full, cannot be written, or are taken away: jobs run on, what is lost is counted and said.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{can, compiled};
+use super::{can, number};
 use crate::support::client::{files_below, ref_id, text};
 use crate::support::reply::{CLEANUP, EXECUTE, GET};
 use crate::support::{Client, Gate, Setup, eventually};
@@ -75,10 +75,6 @@ impl Disk {
 }
 
 const NO_FLAGS: [&str; 2] = ["--log", "info"];
-
-fn number(reply: &Value, key: &str) -> u64 {
-    reply[key].as_u64().unwrap_or_default()
-}
 
 /// A job that writes much more than there is room for, and what is said of it.
 #[track_caller]
@@ -314,77 +310,6 @@ fn output_deleted_under_us_is_counted_as_dropped() {
     assert_eq!(mode & 0o777, 0o700, "made again as it was");
 }
 
-/// Makes every file of the server take its time: to open, to write, to remove.
-const SLOW_DISK: &str = r#"
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-static void delay(void) { usleep(40000); }
-static int is_output(const char *path) { return strstr(path, "/server-") != NULL; }
-int open64(const char *path, int flags, ...) {
-    va_list rest; va_start(rest, flags); int mode = va_arg(rest, int); va_end(rest);
-    int (*next)(const char *, int, ...) = dlsym(RTLD_NEXT, "open64");
-    if (is_output(path)) delay();
-    return next(path, flags, mode);
-}
-int unlink(const char *path) {
-    int (*next)(const char *) = dlsym(RTLD_NEXT, "unlink");
-    if (is_output(path)) delay();
-    return next(path);
-}
-ssize_t write(int fd, const void *data, size_t length) {
-    ssize_t (*next)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
-    char link[64], path[4096];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t known = readlink(link, path, sizeof path - 1);
-    if (known > 0) { path[known] = 0; if (is_output(path)) delay(); }
-    return next(fd, data, length);
-}
-"#;
-
-#[test]
-fn a_slow_disk_slows_its_jobs_and_nobody_else() {
-    let directory = TempDir::new().unwrap();
-    let Some(library) = compiled(
-        "a slow disk",
-        SLOW_DISK,
-        directory.path().join("slow.so"),
-        &["-shared", "-fPIC", "-ldl"],
-    ) else {
-        return;
-    };
-    let client = Setup::new()
-        .environment("LD_PRELOAD", library.to_str().unwrap())
-        .start();
-    let asked = Instant::now();
-    client.run("echo x");
-    assert!(
-        asked.elapsed() > Duration::from_millis(80),
-        "the disk is slow: {:?}",
-        asked.elapsed()
-    );
-    let noisy: Vec<_> = (0..3)
-        .map(|_| client.begin("seq 1 200000; exit 7"))
-        .collect();
-    let mut slowest = Duration::ZERO;
-    for _ in 0..15 {
-        let asked = Instant::now();
-        client.ping();
-        slowest = slowest.max(asked.elapsed());
-    }
-    for id in noisy {
-        let reply = client.wait(&id);
-        assert_eq!(reply["returncode"], 7, "{reply}");
-        assert_eq!(number(&reply, "output_bytes"), 1_288_895, "{reply}");
-        assert!(reply["dropped_bytes"].is_null(), "{reply}");
-    }
-    assert!(slowest < Duration::from_secs(1), "a ping took {slowest:?}");
-}
-
 #[test]
 fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
     const BOUND: u64 = 4 << 20;
@@ -440,4 +365,30 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
         );
     }
     assert!(on_disk() <= BOUND);
+}
+
+#[test]
+fn a_flood_that_fills_the_store_leaves_room_for_the_words_of_others() {
+    let client = Setup::new().flags(["--max-total-bytes", "4194304"]).start();
+    let gate = Gate::new();
+    let flood = client.begin(&format!("yes | head -c 4194304; {}", gate.wait()));
+    eventually("everything is written", || {
+        let reply = client.get(&flood);
+        if number(&reply, "output_bytes") == 4_194_304 {
+            Ok(())
+        } else {
+            Err(reply.to_string())
+        }
+    });
+    let reply = client.run("echo few words; echo and more >&2");
+    assert_eq!(
+        (&reply["output"], &reply["error"]),
+        (&json!("few words\n"), &json!("and more\n")),
+        "{reply}"
+    );
+    assert!(reply["dropped_bytes"].is_null(), "{reply}");
+    gate.open();
+    let reply = client.wait(&flood);
+    assert!(text(&reply, "output").starts_with("y\ny\n"), "{reply}");
+    assert!(text(&reply, "output").ends_with("y\ny\n"), "{reply}");
 }

@@ -1,4 +1,4 @@
-//! The world does its worst: processes that hide, disks that fail, limits, clients without manners, neighbours, clocks.
+//! The world does its worst: processes that hide, disks that fail or hang, limits, clients without manners, neighbours, clocks.
 
 mod clients;
 mod clock;
@@ -8,6 +8,7 @@ mod limits;
 mod neighbours;
 mod pids;
 mod sandbox;
+mod slow_disk;
 mod watchdog;
 
 use std::fs;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::client::SERVER;
@@ -39,6 +40,10 @@ fn pids_of(client: &Client, id: &str, count: usize) -> Vec<u32> {
             Err(reply.to_string())
         }
     })
+}
+
+fn number(reply: &Value, key: &str) -> u64 {
+    reply[key].as_u64().unwrap_or_default()
 }
 
 fn is_root() -> bool {
