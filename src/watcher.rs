@@ -124,7 +124,7 @@ impl Watcher {
             tokio::select! {
                 event = tree.next_event(running) => match event {
                     TreeEvent::Exited(exit) => self.finish(exit).await,
-                    TreeEvent::LeftoversChanged => self.record.leftovers(self.leftovers()),
+                    TreeEvent::LeftoversChanged => self.note_leftovers().await,
                 },
                 Ok(()) = stop.changed() => {
                     let request = *stop.borrow_and_update();
@@ -172,6 +172,14 @@ impl Watcher {
         if self.disk.wait_for(drained).await.is_err() {
             tracing::warn!(parent: &self.span, "the disk does not take the job's output");
         }
+    }
+
+    /// What those wrote that are gone is told before it is told that they are.
+    async fn note_leftovers(&mut self) {
+        let leftovers = self.leftovers();
+        self.drain().await;
+        self.record.output(&self.stdout, &self.stderr);
+        self.record.leftovers(leftovers);
     }
 
     fn leftovers(&self) -> Vec<u32> {
