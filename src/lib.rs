@@ -9,9 +9,9 @@
 //! - [`job`]: what a job is; no I/O, imports nothing of the crate
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
 //!   `termination` of its tree, the `recorder` of what is known
-//! - [`registry`]: which jobs exist, and in which order they came and went (`timeline`); where a job runs
-//!   (`working_directory`), what it gets of the login shell (`login_environment`), what the first one brings about
-//!   (`supervision`); the `sweeper` evicts
+//! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_directory`), with what of the login
+//!   shell (`login_environment`), and what the first one brings about (`supervision`); in which order they come and go
+//!   (`timeline`, `tombstones`); which results have to go (`eviction`), and when (`sweeper`)
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
 //!   of all that belongs to a job
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed

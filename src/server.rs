@@ -130,7 +130,10 @@ impl ServerHandler for Server {
         implementation.title = Some("Background Commands".to_owned());
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(implementation)
-            .with_instructions(texts::instructions(config, &self.registry.workplace().path))
+            .with_instructions(texts::instructions(
+                config,
+                &self.registry.working_directory().path,
+            ))
     }
 
     /// As the SDK does it, and remembers the revision that was agreed on instead of the one that was asked for.
