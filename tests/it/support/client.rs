@@ -175,6 +175,19 @@ impl Client {
         Posted { id, tool }
     }
 
+    /// A call that has been read, and that waits: it is not answered yet.
+    #[track_caller]
+    pub(crate) fn post_waiting(&self, tool: &'static str, arguments: &Value) -> Posted {
+        let posted = self.post(tool, arguments);
+        self.ping();
+        assert!(
+            !self.is_answered(posted.id),
+            "{tool} did not wait: {:?}",
+            self.unread()
+        );
+        posted
+    }
+
     /// The reply to a call, and whether it is an error.
     #[track_caller]
     pub(crate) fn outcome(&self, posted: Posted) -> (Value, bool) {
@@ -307,6 +320,15 @@ impl Client {
         files
     }
 
+    /// How many bytes of output are on disk.
+    pub(crate) fn bytes_on_disk(&self) -> u64 {
+        let files = self.output_files();
+        let lengths = files
+            .iter()
+            .map(|file| file.metadata().map_or(0, |file| file.len()));
+        lengths.sum()
+    }
+
     // The end.
 
     /// Ends the conversation by closing standard input.
@@ -352,6 +374,15 @@ impl Client {
         living.into_iter().collect()
     }
 
+    /// Ends the conversation: the server goes by itself, in time, and leaves nothing.
+    #[track_caller]
+    pub(crate) fn assert_ends_well(&self) {
+        let end = self.hang_up();
+        assert!(end.status.success(), "{end:?}\n{}", self.log());
+        assert!(end.took < Duration::from_secs(3), "{end:?}\n{}", self.log());
+        self.assert_nothing_left();
+    }
+
     /// Nothing that the server has started is alive, and nothing it has written is there.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self) {
@@ -389,10 +420,7 @@ impl Drop for Client {
             return;
         }
         if self.server.borrow().is_some() {
-            let end = self.hang_up();
-            assert!(end.status.success(), "{end:?}\n{}", self.log());
-            assert!(end.took < Duration::from_secs(3), "{end:?}\n{}", self.log());
-            self.assert_nothing_left();
+            self.assert_ends_well();
         }
         let stray = self.inbox.stray.lock().unwrap();
         assert!(
@@ -428,6 +456,13 @@ pub(crate) fn text<'a>(reply: &'a Value, key: &str) -> &'a str {
     reply[key]
         .as_str()
         .unwrap_or_else(|| panic!("no {key} in {reply}"))
+}
+
+/// Where the output of the job is that this reply shows.
+#[track_caller]
+pub(crate) fn output_directory(reply: &Value) -> PathBuf {
+    let path = Path::new(text(reply, "output_path"));
+    path.parent().unwrap().to_owned()
 }
 
 /// The texts in an array, none if it is absent.
