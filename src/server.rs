@@ -1,9 +1,20 @@
 //! The MCP server: what it says of itself and of its four tools, and how a call finds its tool.
 
+mod arguments;
+mod call;
+mod deliveries;
+mod hints;
+mod report;
+mod schema;
+mod texts;
 mod tools;
+mod wait;
+mod wire;
 
 use std::panic::AssertUnwindSafe;
 
+use arguments::Arguments;
+use deliveries::Deliveries;
 use futures::FutureExt;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::ToolCallContext;
@@ -14,18 +25,15 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
+use schema::{of_parameters, of_reply};
 use tokio_util::sync::CancellationToken;
-
-use crate::arguments::Arguments;
-use crate::deliveries::Deliveries;
-use crate::registry::ProcessRegistry;
-use crate::schema::{of_parameters, of_reply};
-use crate::texts;
-use crate::transport::ReplySlot;
-use crate::wire::{
+use wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
 };
+
+use crate::registry::ProcessRegistry;
+use crate::transport::ReplySlot;
 
 /// The MCP server: the tools over one registry, for one client.
 #[derive(Debug)]
