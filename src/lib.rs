@@ -28,8 +28,8 @@
 //!
 //! - [`transport`]: standard input and output as messages
 //! - [`server`]: the four `tools`. One `call`, and the `deliveries` of replies; what crosses the `wire`, the `schema` of
-//!   it, how `arguments` are read; how to `wait` for an end, a pattern, any job; the `report` on a job, and the `texts`
-//!   and `hints` that a model reads
+//!   it, how `arguments` are read; how to `wait` for what happens to jobs, and to `search` their output; the `report` on
+//!   a job, and the `texts` and `hints` that a model reads
 //!
 //! From start to end:
 //!

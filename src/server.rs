@@ -6,6 +6,7 @@ mod deliveries;
 mod hints;
 mod report;
 mod schema;
+mod search;
 mod texts;
 mod tools;
 mod wait;

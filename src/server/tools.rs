@@ -11,12 +11,12 @@ use super::deliveries::News;
 use super::report::{
     Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
 };
-use super::wait::{self, Pattern, Search};
+use super::search::{Pattern, Search};
 use super::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
 };
-use super::{Context, EXECUTE, GET, LIST, Server, hints, texts};
+use super::{Context, EXECUTE, GET, LIST, Server, hints, texts, wait};
 use crate::config::MAX_CHARS_LIMIT;
 use crate::job::{Job, JobError};
 use crate::output::cursor::Cursor;
