@@ -5,23 +5,22 @@ use std::time::Duration;
 use rmcp::model::CallToolResult;
 use uuid::Uuid;
 
-use super::{Context, EXECUTE, GET, LIST, Server};
-use crate::arguments::Arguments;
-use crate::call::{Call, Told, result};
-use crate::config::MAX_CHARS_LIMIT;
-use crate::deliveries::News;
-use crate::job::{Job, JobError};
-use crate::output::cursor::Cursor;
-use crate::registry::Start;
-use crate::report::{
+use super::arguments::Arguments;
+use super::call::{Call, Told, result};
+use super::deliveries::News;
+use super::report::{
     Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
 };
-use crate::wait::{self, Pattern, Search};
-use crate::wire::{
+use super::search::{Pattern, Search};
+use super::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
 };
-use crate::{hints, texts};
+use super::{Context, EXECUTE, GET, LIST, Server, hints, texts, wait};
+use crate::config::MAX_CHARS_LIMIT;
+use crate::job::{Job, JobError};
+use crate::output::cursor::Cursor;
+use crate::registry::Start;
 
 /// Finished jobs in a list.
 const LISTED_FINISHED: usize = 20;

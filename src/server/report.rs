@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::hints::{self, Facts};
+use super::hints::{self, Facts};
+use super::texts;
+use super::wire::{GetReply, ListEntry};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
 use crate::output::cursor::Cursor;
 use crate::output::disk::Silent;
@@ -14,9 +16,7 @@ use crate::output::streams;
 use crate::output::view::{Budget, Cut, page, summary};
 use crate::process::signals;
 use crate::process::tree::{Usage, usage};
-use crate::texts;
 use crate::threads::off_thread;
-use crate::wire::{GetReply, ListEntry};
 use crate::words::cut;
 
 /// Most characters of the command in a get reply, and in a list.
