@@ -9,6 +9,7 @@ mod timeline;
 mod tombstones;
 pub(crate) mod working_directory;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -136,18 +137,22 @@ impl ProcessRegistry {
         !self.timeline.now().alive().is_empty()
     }
 
-    /// Every running job, oldest first, and the newest finished ones, newest first; and how many more there are.
+    /// Every running job, oldest first, and finished ones, newest first: those whose end no reply has told of, the longest
+    /// untold before all, and for the rest the newest. And how many more there are.
     pub(crate) fn list(&self, max_finished: usize) -> (Vec<Job>, Vec<Job>, usize) {
-        let lists = self.timeline.now();
-        let finished: Vec<Job> = lists
-            .finished()
-            .iter()
-            .rev()
-            .take(max_finished)
-            .cloned()
-            .collect();
-        let omitted = lists.finished().len() - finished.len();
-        (lists.running().to_vec(), finished, omitted)
+        let mut lists = self.timeline.now();
+        let mut shown = lists.unreported(max_finished);
+        for job in lists.finished().iter().rev() {
+            if shown.len() >= max_finished {
+                break;
+            }
+            if job.end_reported() {
+                shown.push(job.clone());
+            }
+        }
+        shown.sort_by_key(|job| Reverse(job.finished_at()));
+        let omitted = lists.finished().len() - shown.len();
+        (lists.running().to_vec(), shown, omitted)
     }
 
     /// Up to `max` finished jobs whose end no reply has told of, oldest first.
@@ -168,7 +173,8 @@ impl ProcessRegistry {
         self.timeline.now().push(job);
     }
 
-    /// Takes a job out: nobody finds it any more. Its processes and files are the caller's to end and to discard.
+    /// Takes a job out that has ended: nobody finds it any more. Its files are the caller's to discard, unless somebody else
+    /// has taken it out before.
     pub(crate) fn remove(&self, job: &Job) -> bool {
         let removed = self.lock().remove(&job.id()).is_some();
         if removed {
@@ -176,12 +182,6 @@ impl ProcessRegistry {
             self.timeline.now().forget(job, Fate::CleanedUp);
         }
         removed
-    }
-
-    /// Puts a job back whose processes could not be ended, so that ending them can be tried again.
-    pub(crate) fn restore(&self, job: &Job) {
-        self.lock().insert(job.id(), job.clone());
-        self.timeline.now().reinstate(job);
     }
 
     /// Ends every process of every job. Returns when the last watcher has seen the last of them go.

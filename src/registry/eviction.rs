@@ -41,21 +41,27 @@ impl ProcessRegistry {
         }
     }
 
-    /// Removes the output files of a job that was taken out and has ended. If the disk hangs, that is done once it does
-    /// not, and nobody waits for it.
+    /// Removes the output files of a job that was taken out and has ended. If the disk hangs or somebody still reads them,
+    /// that is done once it can be, and nobody waits for it.
     pub(crate) async fn discard(&self, job: Job) {
         if job.released_at().is_some() && job.retained_bytes() == 0 {
             return;
         }
         let store = self.store().clone();
+        // Whoever reads it may take as long as a client likes.
+        let is_read = job.is_read();
         let discarded = self.shared.watchers.spawn(async move {
             // What is still written must not come after the removal.
             job.all_stored().await;
+            let _alone = job.unread().await;
             let disk = store.disk().clone();
             // Only a panic in there could fail it, and the directory goes with the server in any case.
-            drop(disk.write(move || remove_files(&store, &job)).await);
+            let removed = job.clone();
+            drop(disk.write(move || remove_files(&store, &removed)).await);
         });
-        drop(self.store().disk().wait_for(discarded).await);
+        if !is_read {
+            drop(self.store().disk().wait_for(discarded).await);
+        }
     }
 }
 
@@ -71,13 +77,18 @@ fn to_evict<'a>(
         let Some(released) = job.released_at() else {
             continue;
         };
-        let expired = now.saturating_duration_since(released) >= retention;
+        let is_over = |end: Instant| now.saturating_duration_since(end) >= retention;
+        let expired = is_over(released);
         let bytes = job.retained_bytes();
         if expired || excess.results > 0 || (excess.bytes > 0 && bytes > 0) {
             excess.results = excess.results.saturating_sub(1);
             excess.bytes = excess.bytes.saturating_sub(bytes);
             evicted.push(job.clone());
-        } else if excess.results == 0 && excess.bytes == 0 {
+        } else if excess.results == 0
+            && excess.bytes == 0
+            && !job.finished_at().is_some_and(is_over)
+        {
+            // Those that come after it have ended later still.
             break;
         }
     }
@@ -133,10 +144,10 @@ mod tests {
         let first = Instant::now();
         let minute = |number| first + Duration::from_secs(60) * number;
         let jobs = [
-            finished(first, 0, Tree::Gone),
-            finished(minute(1), 100, Tree::Gone),
+            finished(first, 0, Tree::Gone(first)),
+            finished(minute(1), 100, Tree::Gone(minute(1))),
             finished(minute(2), 100, Tree::Alive),
-            finished(minute(3), 100, Tree::Gone),
+            finished(minute(3), 100, Tree::Gone(minute(3))),
         ];
         let excess = Excess { results, bytes };
         let gone = to_evict(
@@ -154,6 +165,25 @@ mod tests {
         assert_eq!(evicted(HOUR - Duration::from_millis(1), 0, 0), [0; 0]);
         assert_eq!(evicted(HOUR, 0, 0), [0]);
         assert_eq!(evicted(HOUR + Duration::from_secs(60), 0, 0), [0, 1]);
+    }
+
+    #[test]
+    fn the_last_words_of_a_leftover_are_kept_as_long_as_those_of_a_command() {
+        let first = Instant::now();
+        let jobs = [
+            finished(first, 100, Tree::Gone(first + HOUR)),
+            finished(first, 100, Tree::Gone(first)),
+        ];
+        let left = |now| {
+            let jobs = jobs.iter().map(|(job, _)| job);
+            let excess = Excess {
+                results: 0,
+                bytes: 0,
+            };
+            to_evict(jobs, now, HOUR, excess).len()
+        };
+        assert_eq!(left(first + HOUR), 1);
+        assert_eq!(left(first + 2 * HOUR), 2);
     }
 
     #[test]

@@ -105,11 +105,4 @@ impl Lists {
             self.gone.bury(id, fate);
         }
     }
-
-    /// A job that was forgotten is in the map again.
-    pub(super) fn reinstate(&mut self, job: &Job) {
-        self.gone.unearth(job.id());
-        self.running.push(job.clone());
-        self.settle();
-    }
 }

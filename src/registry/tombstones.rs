@@ -37,12 +37,6 @@ impl Tombstones {
             self.fates.remove(&oldest);
         }
     }
-
-    pub(super) fn unearth(&mut self, id: Uuid) {
-        if self.fates.remove(&id).is_some() {
-            self.order.retain(|other| *other != id);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -58,14 +52,6 @@ mod tests {
         }
         assert_eq!(gone.fate(ids[0]), None);
         assert_eq!(gone.fate(ids[1]), Some(Fate::Expired));
-        gone.unearth(ids[1]);
-        assert_eq!(gone.fate(ids[1]), None);
-        gone.bury(ids[0], Fate::CleanedUp);
-        assert_eq!(gone.fate(ids[0]), Some(Fate::CleanedUp));
-        assert_eq!(
-            (gone.order.len(), gone.fates.len()),
-            (REMEMBERED, REMEMBERED)
-        );
         assert_eq!(gone.fate(ids[2]), Some(Fate::Expired));
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Reading {
     pub(crate) cursor: Option<Cursor>,
     pub(crate) max_chars: Option<usize>,
     pub(crate) default_chars: usize,
+    /// The tail alone, as of a running job.
+    pub(crate) tail_only: bool,
 }
 
 /// What the call knows beyond the job itself.
@@ -48,8 +50,6 @@ pub(crate) struct Circumstances {
     pub(crate) wait: hints::Wait,
     /// What the tree had used when the wait began.
     pub(crate) cpu_before: Option<Duration>,
-    /// The files are about to be removed: their paths are of no use.
-    pub(crate) files_go: bool,
 }
 
 /// The output as the reply shows it.
@@ -72,6 +72,8 @@ pub(crate) async fn job_reply(
     let snapshot = job.snapshot();
     let (shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
     let mut reply = described(&snapshot, &usage);
+    // The files are about to be removed: their paths are of no use.
+    let files_go = job.is_leaving();
     let facts = Facts {
         snapshot: &snapshot,
         shown: (&shown.output, &shown.error),
@@ -88,9 +90,7 @@ pub(crate) async fn job_reply(
     let record = &snapshot.record;
     let dropped = record.stdout.dropped() + record.stderr.dropped();
     let partial = snapshot.is_running() || shown.cut.is_some() || shown.more || dropped > 0;
-    let directory = store
-        .existing()
-        .filter(|_| partial && !circumstances.files_go);
+    let directory = store.existing().filter(|_| partial && !files_go);
     let path = |kind, captured: &Captured| {
         let path = first_path(directory.as_ref()?, job.id(), kind, captured)?;
         Some(path.display().to_string())
@@ -102,7 +102,7 @@ pub(crate) async fn job_reply(
         reply.error_path = path(StreamKind::Stderr, &record.stderr).unwrap_or_default();
     }
     reply.dropped_bytes = dropped;
-    if (partial || reading.cursor.is_some()) && !circumstances.files_go {
+    if (partial || reading.cursor.is_some()) && !files_go {
         // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
         let from_gap = shown
             .cut
@@ -111,7 +111,7 @@ pub(crate) async fn job_reply(
             .map(|cut| cut.cursor);
         reply.cursor = from_gap.unwrap_or(shown.next).to_string();
     }
-    if !circumstances.files_go {
+    if !files_go {
         reply.hint = hints::for_job(&Facts {
             output_path: Some(&reply.output_path),
             ..facts
@@ -132,6 +132,7 @@ pub(crate) async fn progress(job: &Job, store: &Store) -> String {
         cursor: None,
         max_chars: None,
         default_chars: PROGRESS_CHARS,
+        tail_only: true,
     };
     let shown = show(&snapshot, store, reading).await;
     let last_line = |text: &str| {
@@ -171,7 +172,7 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
         };
     }
     let directory = store.existing();
-    let id = snapshot.job.id();
+    let (id, is_leaving) = (snapshot.job.id(), snapshot.job.is_leaving());
     let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
     let mut read = move || match reading.cursor {
         Some(from) => {
@@ -186,8 +187,8 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
             }
         }
         None => {
-            let tail_only = is_running && reading.max_chars.is_none();
-            let default_chars = if is_running {
+            let tail_only = (is_running || reading.tail_only) && reading.max_chars.is_none();
+            let default_chars = if tail_only {
                 RUNNING_CHARS.min(reading.default_chars)
             } else {
                 reading.default_chars
@@ -196,7 +197,10 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
                 max_chars: reading.max_chars.unwrap_or(default_chars),
                 tail_only,
             };
-            let marker = |bytes: u64, cursor: &Cursor| texts::gap(id, bytes, &cursor.to_string());
+            let marker = |bytes: u64, cursor: &Cursor| match is_leaving {
+                true => texts::gap_for_good(bytes),
+                false => texts::gap(id, bytes, &cursor.to_string()),
+            };
             let summary = summary(&mut stdout, &mut stderr, budget, &marker);
             Shown {
                 output: summary.output,

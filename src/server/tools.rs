@@ -213,36 +213,31 @@ impl Server {
             Err(NotFound::NotAnId(message)) => return Err(message),
         };
         let before = job.snapshot();
-        let is_removed = !keep && self.registry.remove(&job);
         let grace = params.grace_seconds.map_or(
             self.registry.config().stop_grace_seconds,
             Duration::from_secs_f64,
         );
+        job.set_leaving(!keep);
         let attempt = job.request_stop(grace);
         let survivors = tokio::select! {
+            biased;
             survivors = job.ended(attempt) => survivors,
+            // The end of the server ends what is left.
             () = self.closing.cancelled() => Vec::new(),
         };
+        let success = !job.is_alive();
         // Heard or not, the cleanup goes on to its end.
         let _ = call.may_reply().await;
-        let circumstances = Circumstances {
-            files_go: !keep,
-            ..Circumstances::default()
-        };
-        let result = job_reply(
-            &job,
-            self.registry.store(),
-            self.reading(None, None),
-            circumstances,
-        )
-        .await;
-        let success = survivors.is_empty();
-        if is_removed && success {
+        let result = self.last_words(&job, keep).await;
+        // Until here the job is found, as it is. Somebody else may be at the same work.
+        job.set_leaving(!keep && success);
+        if !keep && success && self.registry.remove(&job) {
             self.registry.discard(job.clone()).await;
-        } else if is_removed {
-            self.registry.restore(&job);
         }
-        let message = texts::cleaned_up(&before, keep, &survivors);
+        let message = match success || !survivors.is_empty() {
+            true => texts::cleaned_up(&before, keep, &survivors),
+            false => texts::server_ends().to_owned(),
+        };
         let mut news = News::default();
         news.note_end(&job, result.running);
         let (also_ended, also_started) = call.side_news(&mut news);
@@ -265,6 +260,17 @@ impl Server {
         ))
     }
 
+    /// What is told of a job that was stopped. The end of its output, if this is the last that is seen of it.
+    async fn last_words(&self, job: &Job, keep: bool) -> GetReply {
+        let _reading = job.reading();
+        let reading = Reading {
+            tail_only: !keep,
+            ..self.reading(None, None)
+        };
+        let store = self.registry.store();
+        job_reply(job, store, reading, Circumstances::default()).await
+    }
+
     pub(super) fn call(&self, context: Context) -> Call<'_> {
         Call::new(&self.registry, &self.deliveries, &self.closing, context)
     }
@@ -278,6 +284,9 @@ impl Server {
         pattern: Option<Pattern>,
         reading: Reading,
     ) -> Result<GetReply, String> {
+        let Some(_reading) = job.reading() else {
+            return Err(texts::job_error(&JobError::CleanedUp { id: job.id() }));
+        };
         let mut circumstances = Circumstances {
             wait,
             ..Circumstances::default()
@@ -332,6 +341,7 @@ impl Server {
             cursor,
             max_chars,
             default_chars: self.registry.config().max_chars,
+            tail_only: false,
         }
     }
 

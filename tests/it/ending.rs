@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::client::{ref_id, text};
 use crate::support::processes::{self, assert_gone, is_alive, pids_in};
-use crate::support::reply::CLEANUP;
+use crate::support::reply::{CLEANUP, GET};
 use crate::support::{Client, Gate, Setup, eventually};
 
 #[test]
@@ -268,4 +268,69 @@ fn a_command_that_ends_by_itself_at_term_of_the_time_limit_is_timed_out() {
     let reply = client.execute(&json!({"cmd": "trap 'exit 0' TERM; while :; do sleep 0.01; done", "kill_after_seconds": 0.2, "wait_seconds": 20}));
     assert_eq!(reply["result"]["state"], "timed_out", "{reply}");
     assert_eq!(reply["result"]["returncode"], 0, "{reply}");
+}
+
+#[test]
+fn a_job_that_is_being_cleaned_up_is_what_it_is_until_it_has_ended() {
+    let client = Client::start();
+    let id = client.begin("trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    client.wait_for(&id, "ready");
+    let patient = json!({"ref_id": id, "grace_seconds": 600});
+    let first = client.post_waiting(CLEANUP, &patient);
+    let reply = client.get(&id);
+    assert_eq!(reply["state"], "running", "{reply}");
+    let list = client.list();
+    assert_eq!(list["processes"][0]["ref_id"], id, "{list}");
+    let second = client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.1}));
+    let first = client.reply(first);
+    for reply in [first, second] {
+        assert_eq!(reply["result"]["signal"], "SIGKILL", "{reply}");
+        assert_eq!(reply["result"]["output"], "ready\n", "{reply}");
+        assert_eq!(reply["success"], true, "{reply}");
+    }
+    assert_eq!(client.list()["count"], 0);
+    assert!(client.output_files().is_empty());
+}
+
+#[test]
+fn a_call_that_waits_while_its_job_is_cleaned_up_gets_the_last_words() {
+    let client = Client::start();
+    let id = client.begin("echo words; exec sleep 1000");
+    client.wait_for(&id, "words");
+    let waits = ["never", ""].map(|pattern| {
+        let wait = json!({"ref_id": id, "wait_seconds": 45, "until_pattern": pattern});
+        client.post_waiting(GET, &wait)
+    });
+    client.clean_up(&id);
+    for wait in waits {
+        let reply = client.reply(wait);
+        assert_eq!(reply["state"], "stopped", "{reply}");
+        assert_eq!(reply["output"], "words\n", "{reply}");
+        for gone in ["output_path", "cursor", "dropped_bytes"] {
+            assert!(reply[gone].is_null(), "{gone}: {reply}");
+        }
+    }
+    eventually("the files are removed", || match client.output_files() {
+        files if files.is_empty() => Ok(()),
+        files => Err(format!("{files:?}")),
+    });
+}
+
+#[test]
+fn the_last_words_of_a_long_output_are_its_end_and_lead_nowhere() {
+    let client = Client::start();
+    let id = client.begin("seq 20000; echo last; exec sleep 1000");
+    client.wait_for(&id, "last");
+    let reply = client.clean_up(&id);
+    let output = text(&reply["result"], "output");
+    assert!(output.ends_with("20000\nlast\n"), "{output}");
+    assert!(output.contains("deleted with the job"), "{output}");
+    assert!(!output.contains("cursor"), "{output}");
+    assert!(output.len() < 2_200, "{} bytes", output.len());
+    let kept = client.begin("seq 20000; echo last; exec sleep 1000");
+    client.wait_for(&kept, "last");
+    let reply = client.call(CLEANUP, &json!({"ref_id": kept, "keep_result": true}));
+    let output = text(&reply["result"], "output");
+    assert!(output.starts_with("1\n2\n"), "{output}");
+    assert!(output.contains("cursor="), "{output}");
 }

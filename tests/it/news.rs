@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::client::{ref_id, texts};
-use crate::support::reply::{CLEANUP, EXECUTE, GET};
+use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
 use crate::support::{Client, Gate, eventually, processes};
 
 #[test]
@@ -159,4 +159,39 @@ fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
         client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.1}));
     }
     assert_eq!(client.list()["count"], 0);
+}
+
+#[test]
+fn a_list_that_waits_tells_of_every_end_and_then_waits() {
+    const JOBS: usize = 45;
+    let client = Client::start();
+    let held = Gate::new();
+    let started: Vec<_> = (0..JOBS)
+        .map(|_| client.execute(&json!({"cmd": held.wait()})))
+        .collect();
+    let ids: Vec<_> = started.iter().map(ref_id).collect();
+    let pids: Vec<_> = started.iter().map(|job| job["pid"].to_string()).collect();
+    (0..JOBS).for_each(|_| held.open());
+    // Leaders are reaped after their end is on record.
+    let all_ended = format!(
+        "for pid in {}; do while kill -0 $pid 2> /dev/null; do sleep 0.01; done; done",
+        pids.join(" ")
+    );
+    let mut told = texts(&client.run(&all_ended)["also_ended"]);
+    assert_eq!(told.len(), 5);
+    let gate = Gate::new();
+    let running = client.execute(&json!({"cmd": gate.wait()}));
+    told.extend(texts(&running["also_ended"]));
+    for _ in 0..(JOBS - told.len()).div_ceil(20) {
+        let list = client.call(LIST, &json!({"wait_seconds": 45}));
+        for entry in list["processes"].as_array().unwrap() {
+            told.push(entry["ref_id"].as_str().unwrap().to_owned());
+        }
+    }
+    let untold: Vec<_> = ids.iter().filter(|id| !told.contains(id)).collect();
+    assert!(untold.is_empty(), "{untold:?}");
+    let wait = client.post_waiting(LIST, &json!({"wait_seconds": 45}));
+    gate.open();
+    let list = client.reply(wait);
+    assert_eq!(list["processes"][0]["ref_id"], running["ref_id"], "{list}");
 }
