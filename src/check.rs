@@ -103,6 +103,11 @@ fn try_out() -> Result<()> {
         "a command that ends with code 7 was reported as {result}"
     );
     ensure!(
+        result["dropped_bytes"].is_null(),
+        "the output of the job could not be stored: {}",
+        text(&result["hint"])
+    );
+    ensure!(
         !shown.is_empty(),
         "the output of the job is missing: {result}"
     );

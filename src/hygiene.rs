@@ -27,6 +27,7 @@ pub(crate) fn shed_inheritance() {
     // In this order: giving up a terminal needs a say over SIGHUP, and an unblocked signal its default effect.
     reset_ignored_signals();
     leave_terminal();
+    survive_file_size_limit();
     unblock_signals();
     hide_descriptors();
 }
@@ -94,6 +95,14 @@ fn reset_ignored_signals() {
             set_disposition(signal, libc::SIG_DFL);
         }
     }
+}
+
+/// A write beyond the limit on the size of files is to be an error, as on a full disk, and not the end of the server. With
+/// a handler rather than by ignoring the signal: `exec` resets handlers, so that jobs have it as ever.
+fn survive_file_size_limit() {
+    extern "C" fn note(_signal: libc::c_int) {}
+    // SAFETY: the handler does nothing, which is safe at any time.
+    unsafe { libc::signal(libc::SIGXFSZ, note as *const () as libc::sighandler_t) };
 }
 
 /// `disposition` is SIG_DFL or SIG_IGN.

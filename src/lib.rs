@@ -57,8 +57,8 @@
 //! 7. No lock is held across an await, a spawn, a signal, a file operation or a log line.
 //! 8. Standard output carries JSON-RPC and nothing else. A child inherits none of our descriptors, no terminal, no
 //!    ignored signal, no mask.
-//! 9. Every request that carries an id gets exactly one answer; nothing a client sends ends the server except the end of
-//!    its input.
+//! 9. Every request that carries an id gets exactly one answer, unless its client cancels it; nothing a client sends ends
+//!    the server except the end of its input.
 //! 10. No process of a job outlives the server by more than a moment, however the server ends, except one that changed
 //!     its user, or that left the group, dropped its marker and changed its limits when the server was SIGKILLed, or when
 //!     server and watchdog are killed in the same instant.

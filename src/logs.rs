@@ -9,7 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -18,9 +19,7 @@ use crate::transport::Descriptor;
 
 /// Logs from here on; a panic is logged too, as one line.
 pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
-        .parse(&config.log)
-        .with_context(|| format!("--log: not a log filter: {:?}", config.log))?;
+    let filter = filter(&config.log)?;
     let lines = match &config.log_file {
         None => LogLines::new(Descriptor::duplicate(io::stderr())?),
         Some(path) => LogLines::new(
@@ -48,6 +47,26 @@ pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
         tracing::error!(location, "panicked: {message}");
     }));
     Ok(())
+}
+
+/// A bare word that is no level would name a part of the program that does not exist, and silence all others.
+fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    const PARTS: &[&str] = &["background_command_mcp", "rmcp", "tokio"];
+    let is_meant = |part: &str| {
+        part.contains(['=', '['])
+            || part.parse::<LevelFilter>().is_ok()
+            || PARTS.iter().any(|name| part.starts_with(name))
+    };
+    let unclear = text.split(',').map(str::trim).find(|part| !is_meant(part));
+    if let Some(part) = unclear {
+        bail!(
+            "--log: {part:?} is no level: off, error, warn, info, debug, trace, or a filter like \
+             background_command_mcp=debug,rmcp=warn"
+        );
+    }
+    EnvFilter::builder()
+        .parse(text)
+        .with_context(|| format!("--log: not a log filter: {text:?}"))
 }
 
 fn open(path: &Path) -> io::Result<Descriptor> {

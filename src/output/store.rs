@@ -3,6 +3,7 @@
 //! Each server has a directory of its own under the root, with a lock file that it holds as long as it lives. A
 //! directory whose lock can be taken therefore belongs to a dead server, and is swept by whichever server comes next.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -226,8 +227,8 @@ fn make_and_lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Removes what servers that are gone have left beside this directory. Only directories that carry our name and a lock file that
-/// nobody holds are touched.
+/// Removes what servers that are gone have left beside this directory. Only directories of ours that carry a server's name
+/// and a lock file that nobody holds are touched: somebody may have chosen a directory with files of his own.
 pub(crate) fn sweep_dead(directory: &Directory) {
     let Some(entries) = directory
         .path
@@ -237,11 +238,7 @@ pub(crate) fn sweep_dead(directory: &Directory) {
         return;
     };
     for entry in entries.flatten() {
-        if !entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with(DIRECTORY_PREFIX)
-        {
+        if !is_a_servers(&entry) {
             continue;
         }
         let path = entry.path();
@@ -258,10 +255,28 @@ pub(crate) fn sweep_dead(directory: &Directory) {
     }
 }
 
+/// Whether a server of this user has made it. A link is none, wherever it leads.
+fn is_a_servers(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let id = name
+        .to_str()
+        .and_then(|name| name.strip_prefix(DIRECTORY_PREFIX));
+    id.is_some_and(|id| Uuid::try_parse(id).is_ok())
+        && entry
+            .metadata()
+            .is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Whether a job's output has this name, which begins with the job's id.
+fn is_output(name: &OsStr) -> bool {
+    let id = name.to_str().and_then(|name| name.split('.').next());
+    id.is_some_and(|id| Uuid::try_parse(id).is_ok())
+}
+
 /// Removes a server's directory: its lock file last, so that a half-removed one can still be recognised and swept.
 pub(crate) fn remove_directory(path: &Path) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_name() != LOCK_FILE {
+        if is_output(&entry.file_name()) {
             drop(fs::remove_file(entry.path()));
         }
     }

@@ -121,16 +121,12 @@ pub(crate) fn open_pipes(pid: Pid) -> Vec<u64> {
         .collect()
 }
 
-/// Every process there is.
+/// Every process there is, each as it is when its turn comes.
 #[cfg(target_os = "linux")]
-pub(crate) fn everyone() -> Vec<Stat> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-    pids.filter_map(Stat::read).collect()
+pub(crate) fn everyone() -> impl Iterator<Item = Stat> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    pids.filter_map(Stat::read)
 }
 
 /// The present in the unit of `Stat::started`.

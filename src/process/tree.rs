@@ -107,6 +107,10 @@ impl Tree {
 
     /// Signals the group, and each member that has left it.
     pub(crate) async fn signal(&self, signal: Signal) {
+        if signal == Signal::KILL {
+            // Who is stopped does not fork while the others are looked for.
+            self.leader.signal_group(Signal::STOP);
+        }
         // Looked for first: once their parents are gone, nothing may tell any more whose some of them were.
         let members = self.members().await;
         self.leader.signal_group(signal);

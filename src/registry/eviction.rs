@@ -8,17 +8,29 @@ use crate::job::{Captured, Job};
 use crate::output::log::{self, StreamKind};
 use crate::output::store::Store;
 
-/// How much more is kept than the bounds allow.
+/// What may be kept.
 #[derive(Clone, Copy, Debug)]
-struct Excess {
-    results: usize,
-    bytes: u64,
+struct Bounds {
+    retention: Duration,
+    max_finished: usize,
+    /// Bytes that are stored beyond what may be.
+    excess_bytes: u64,
 }
 
 impl ProcessRegistry {
-    /// Whether more results are kept than `--max-finished` allows.
+    pub(crate) fn has_finished(&self) -> bool {
+        !self.timeline.now().finished().is_empty()
+    }
+
+    /// Whether there is a result to evict because `--max-finished` newer ones exist.
     pub(crate) fn has_too_many_finished(&self) -> bool {
-        self.timeline.now().finished().len() > self.config().max_finished
+        let lists = self.timeline.now();
+        let surplus = lists
+            .finished()
+            .len()
+            .saturating_sub(self.config().max_finished);
+        let mut oldest = lists.finished().iter().take(surplus);
+        oldest.any(|job| job.released_at().is_some())
     }
 
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.
@@ -27,10 +39,12 @@ impl ProcessRegistry {
         let bytes = store.retained().saturating_sub(store.soft_limit());
         let evicted = {
             let mut lists = self.timeline.now();
-            let finished = lists.finished();
-            let results = finished.len().saturating_sub(config.max_finished);
-            let excess = Excess { results, bytes };
-            let evicted = to_evict(finished, now, config.retention_seconds, excess);
+            let bounds = Bounds {
+                retention: config.retention_seconds,
+                max_finished: config.max_finished,
+                excess_bytes: bytes,
+            };
+            let evicted = to_evict(lists.finished(), now, bounds);
             lists.forget(&evicted, Fate::Expired);
             evicted
         };
@@ -65,31 +79,33 @@ impl ProcessRegistry {
     }
 }
 
-/// Those of the finished jobs, given in order of their ends, that have expired or are in excess.
+/// Those of the finished jobs, given in order of their ends, that have expired, that `max_finished` newer ones have
+/// followed, or that take up room which is needed.
 fn to_evict<'a>(
-    finished: impl IntoIterator<Item = &'a Job>,
+    finished: impl IntoIterator<Item = &'a Job, IntoIter: ExactSizeIterator>,
     now: Instant,
-    retention: Duration,
-    mut excess: Excess,
+    bounds: Bounds,
 ) -> Vec<Job> {
+    let is_over = |end: Instant| now.saturating_duration_since(end) >= bounds.retention;
+    let finished = finished.into_iter();
+    let mut newer = finished.len();
+    let mut excess_bytes = bounds.excess_bytes;
     let mut evicted = Vec::new();
     for job in finished {
-        let Some(released) = job.released_at() else {
-            continue;
-        };
-        let is_over = |end: Instant| now.saturating_duration_since(end) >= retention;
-        let expired = is_over(released);
+        newer -= 1;
+        let is_surplus = newer >= bounds.max_finished;
         let bytes = job.retained_bytes();
-        if expired || excess.results > 0 || (excess.bytes > 0 && bytes > 0) {
-            excess.results = excess.results.saturating_sub(1);
-            excess.bytes = excess.bytes.saturating_sub(bytes);
-            evicted.push(job.clone());
-        } else if excess.results == 0
-            && excess.bytes == 0
-            && !job.finished_at().is_some_and(is_over)
-        {
+        let is_in_the_way = excess_bytes > 0 && bytes > 0;
+        match job.released_at() {
+            // Something of it is alive, or it is not stored yet.
+            None => {}
+            Some(released) if is_over(released) || is_surplus || is_in_the_way => {
+                excess_bytes = excess_bytes.saturating_sub(bytes);
+                evicted.push(job.clone());
+            }
             // Those that come after it have ended later still.
-            break;
+            Some(_) if excess_bytes == 0 && !job.finished_at().is_some_and(is_over) => break,
+            Some(_) => {}
         }
     }
     evicted
@@ -138,9 +154,17 @@ mod tests {
         (job, watcher)
     }
 
+    fn bounds(max_finished: usize, excess_bytes: u64) -> Bounds {
+        Bounds {
+            retention: HOUR,
+            max_finished,
+            excess_bytes,
+        }
+    }
+
     /// Four jobs, one a minute: without output, with 100 bytes, with a living leftover and 100 bytes, with 100 bytes.
     /// Which of them go when the first one is this old.
-    fn evicted(age_of_first: Duration, results: usize, bytes: u64) -> Vec<usize> {
+    fn evicted(age_of_first: Duration, max_finished: usize, excess_bytes: u64) -> Vec<usize> {
         let first = Instant::now();
         let minute = |number| first + Duration::from_secs(60) * number;
         let jobs = [
@@ -149,12 +173,10 @@ mod tests {
             finished(minute(2), 100, Tree::Alive),
             finished(minute(3), 100, Tree::Gone(minute(3))),
         ];
-        let excess = Excess { results, bytes };
         let gone = to_evict(
-            jobs.iter().map(|(job, _)| job),
+            jobs.each_ref().map(|(job, _)| job),
             first + age_of_first,
-            HOUR,
-            excess,
+            bounds(max_finished, excess_bytes),
         );
         let is_gone = |number: &usize| gone.iter().any(|job| job.id() == jobs[*number].0.id());
         (0..jobs.len()).filter(is_gone).collect()
@@ -162,9 +184,9 @@ mod tests {
 
     #[test]
     fn invariant_11_a_result_goes_when_its_retention_has_passed_since_its_end() {
-        assert_eq!(evicted(HOUR - Duration::from_millis(1), 0, 0), [0; 0]);
-        assert_eq!(evicted(HOUR, 0, 0), [0]);
-        assert_eq!(evicted(HOUR + Duration::from_secs(60), 0, 0), [0, 1]);
+        assert_eq!(evicted(HOUR - Duration::from_millis(1), 9, 0), [0; 0]);
+        assert_eq!(evicted(HOUR, 9, 0), [0]);
+        assert_eq!(evicted(HOUR + Duration::from_secs(60), 9, 0), [0, 1]);
     }
 
     #[test]
@@ -174,32 +196,30 @@ mod tests {
             finished(first, 100, Tree::Gone(first + HOUR)),
             finished(first, 100, Tree::Gone(first)),
         ];
-        let left = |now| {
-            let jobs = jobs.iter().map(|(job, _)| job);
-            let excess = Excess {
-                results: 0,
-                bytes: 0,
-            };
-            to_evict(jobs, now, HOUR, excess).len()
+        let gone = |now| {
+            let jobs = jobs.each_ref().map(|(job, _)| job);
+            to_evict(jobs, now, bounds(9, 0)).len()
         };
-        assert_eq!(left(first + HOUR), 1);
-        assert_eq!(left(first + 2 * HOUR), 2);
+        assert_eq!(gone(first + HOUR), 1);
+        assert_eq!(gone(first + 2 * HOUR), 2);
     }
 
     #[test]
-    fn invariant_11_what_is_in_excess_goes_oldest_first() {
-        assert_eq!(evicted(Duration::ZERO, 1, 0), [0]);
+    fn invariant_11_a_result_goes_when_so_many_newer_ones_exist() {
+        assert_eq!(evicted(Duration::ZERO, 3, 0), [0]);
         assert_eq!(evicted(Duration::ZERO, 2, 0), [0, 1]);
+        // Nothing goes in the place of the one that has to stay.
+        assert_eq!(evicted(Duration::ZERO, 1, 0), [0, 1]);
     }
 
     #[test]
     fn a_result_without_output_makes_no_room() {
-        assert_eq!(evicted(Duration::ZERO, 0, 1), [1]);
-        assert_eq!(evicted(Duration::ZERO, 0, 101), [1, 3]);
+        assert_eq!(evicted(Duration::ZERO, 9, 1), [1]);
+        assert_eq!(evicted(Duration::ZERO, 9, 101), [1, 3]);
     }
 
     #[test]
     fn invariant_04_a_job_of_which_something_is_alive_stays() {
-        assert_eq!(evicted(2 * HOUR, 4, 400), [0, 1, 3]);
+        assert_eq!(evicted(2 * HOUR, 0, 400), [0, 1, 3]);
     }
 }

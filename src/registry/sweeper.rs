@@ -22,8 +22,10 @@ pub(crate) async fn sweep(registry: ProcessRegistry) {
     let mut ends = registry.ends();
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            // With nothing to evict, nobody wakes up.
+            _ = ticks.tick(), if registry.has_finished() => {}
             () = registry.store().under_pressure() => {}
+            // A command has ended: from now on there is something to evict, if not now.
             Ok(()) = ends.changed() => {
                 if !registry.has_too_many_finished() {
                     continue;

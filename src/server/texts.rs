@@ -98,7 +98,8 @@ pub(crate) fn job_error(error: &JobError) -> String {
         ),
         JobError::Resources(error) => {
             format!(
-                "the system could not start another process: {}. Clean up running jobs and try again",
+                "the system could not start another process: {}. Clean up running jobs, or have the server's limits raised \
+                 (ulimit -n, ulimit -u), and try again",
                 plain(error)
             )
         }

@@ -19,15 +19,19 @@ const KILL_FOR: Duration = Duration::from_secs(2);
 /// How often to look whether all have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// After so many looks that found nobody, nobody is there: a look can miss one that forks and ends all the time.
+#[cfg(target_os = "linux")]
+const SURE_AFTER: u32 = 5;
+
 #[cfg(target_os = "linux")]
 mod imp {
     use std::collections::{HashMap, HashSet};
     use std::thread::sleep;
     use std::time::Instant;
 
-    use rustix::process::Signal;
+    use rustix::process::{Signal, kill_process_group};
 
-    use super::{GRACE, Jobs, KILL_FOR, LOOK_EVERY};
+    use super::{GRACE, Jobs, KILL_FOR, LOOK_EVERY, SURE_AFTER};
     use crate::process::proc_fs::{self, Stat};
     use crate::process::tree::signal_exactly;
     use crate::process::{Pid, marker};
@@ -44,14 +48,9 @@ mod imp {
             sleep(LOOK_EVERY);
         }
         let give_up_at = Instant::now() + KILL_FOR;
-        while Instant::now() < give_up_at {
-            let left = search.members();
-            if left.is_empty() {
-                return;
-            }
-            for member in left {
-                signal_exactly(&member, Signal::KILL);
-            }
+        let mut found_nobody = 0;
+        while found_nobody < SURE_AFTER && Instant::now() < give_up_at {
+            found_nobody = if search.kill() { 0 } else { found_nobody + 1 };
             sleep(LOOK_EVERY);
         }
     }
@@ -77,6 +76,45 @@ mod imp {
             }
         }
 
+        /// Looks once more, and kills whom it meets in the same instant: one that keeps forking is somebody else a moment
+        /// later, so that its group is killed, too, where that is a job's own. Whether anybody was met.
+        fn kill(&mut self) -> bool {
+            let own = rustix::process::getpid();
+            let mut any = false;
+            for process in proc_fs::everyone().filter(|process| process.pid != own) {
+                if process.is_zombie || !(self.is_known(&process) || self.belongs(&process)) {
+                    continue;
+                }
+                any = true;
+                self.known.insert(process.pid, process.started);
+                let group = Pid::from_raw(process.group).filter(|_| self.is_a_jobs(process.group));
+                match group {
+                    Some(group) => drop(kill_process_group(group, Signal::KILL)),
+                    None => signal_exactly(&process, Signal::KILL),
+                }
+            }
+            any
+        }
+
+        fn is_a_jobs(&self, group: i32) -> bool {
+            self.jobs.values().any(|job| *job == Some(group))
+        }
+
+        /// By group or by marker, whatever its descent.
+        fn belongs(&self, process: &Stat) -> bool {
+            (self.is_a_jobs(process.group) && process.started <= self.gone_at)
+                || self.is_marked(process)
+        }
+
+        /// It was seen before, or its parent was.
+        fn is_known(&self, process: &Stat) -> bool {
+            self.known.get(&process.pid) == Some(&process.started)
+                || process.parent.is_some_and(|parent| {
+                    let started = Stat::read(parent).map(|parent| parent.started);
+                    started.is_some() && self.known.get(&parent).copied() == started
+                })
+        }
+
         fn any_is_alive(&self) -> bool {
             self.known
                 .iter()
@@ -87,15 +125,10 @@ mod imp {
         fn members(&mut self) -> Vec<Stat> {
             let own = rustix::process::getpid();
             let everyone: Vec<Stat> = proc_fs::everyone()
-                .into_iter()
                 .filter(|process| !process.is_zombie && process.pid != own)
                 .collect();
             for process in &everyone {
-                let in_group = self
-                    .jobs
-                    .values()
-                    .any(|group| *group == Some(process.group));
-                if (in_group && process.started <= self.gone_at) || self.is_marked(process) {
+                if self.belongs(process) {
                     self.known.insert(process.pid, process.started);
                 }
             }
