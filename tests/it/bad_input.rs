@@ -99,6 +99,7 @@ fn bad_configuration_is_an_error_at_start_up_that_names_it() {
         ("--max-output-bytes", "10"),
         ("--max-chars", "0"),
         ("--stop-grace-seconds", "soon"),
+        ("--max-wait-seconds", "0"),
         ("--shell", ""),
         ("--shell", "sh 'c"),
         ("--cwd", "/no/such/directory"),
