@@ -98,16 +98,27 @@ pub(crate) fn job_error(error: &JobError) -> String {
             "nothing was started: the call was cancelled or the server is shutting down".to_owned()
         }
         JobError::Unknown { id, age, known } => unknown(*id, *age, known),
-        JobError::Expired { id } => {
-            format!(
-                "the result of job {id} has expired: results are kept for a limited time and number after the end. Run the command again if it is still needed"
-            )
-        }
+        JobError::Expired { id } => format!(
+            "the result of job {id} has expired. Run the command again if it is still needed"
+        ),
         JobError::CleanedUp { id } => format!(
             "job {id} was cleaned up: its processes are ended and its output is deleted. Run the command again if it is still needed"
         ),
     };
     cut(&text, MAX_MESSAGE_CHARS)
+}
+
+/// Why a result is gone that was there.
+pub(crate) fn expired(id: Uuid, age: Duration, config: &Config) -> String {
+    format!(
+        "the result of job {id} has expired: results are kept for {} after the end (--retention-seconds), and of no more than {} \
+         finished jobs (--max-finished) or {} bytes of output (--max-total-bytes). This server started {} ago. Run the command again if it \
+         is still needed",
+        span(config.retention_seconds),
+        thousands(config.max_finished as u64),
+        thousands(config.max_total_bytes),
+        span(age),
+    )
 }
 
 fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {

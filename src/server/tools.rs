@@ -102,11 +102,16 @@ impl Server {
         let job = self.find(&params.ref_id).map_err(|error| match error {
             NotFound::NotAnId(message) => GetReply::failure("", message),
             NotFound::Gone(error) => {
-                let is_expired = matches!(error, JobError::Expired { .. });
-                let state = if is_expired { "expired" } else { "unknown" };
+                let (state, message) = match error {
+                    JobError::Expired { id } => {
+                        let (age, config) = (self.registry.age(), self.registry.config());
+                        ("expired", texts::expired(id, age, config))
+                    }
+                    error => ("unknown", texts::job_error(&error)),
+                };
                 GetReply {
                     state,
-                    ..GetReply::failure("", texts::job_error(&error))
+                    ..GetReply::failure("", message)
                 }
             }
         })?;
