@@ -203,6 +203,16 @@ pub(crate) fn none_ended(asked: Duration, cap: Duration) -> String {
     )
 }
 
+/// These have ended, and no reply has told of it.
+pub(crate) fn newly_ended(jobs: &[Job]) -> Option<String> {
+    let ids: Vec<String> = jobs.iter().map(|job| job.id().to_string()).collect();
+    let first = ids.first()?;
+    Some(format!(
+        "Ended since you were last told: {}. Call get_command_background_result with ref_id=\"{first}\" for its output",
+        ids.join(", ")
+    ))
+}
+
 /// After a start that did not wait.
 pub(crate) fn next_after_start(id: Uuid, cap: Duration, with_pattern: bool) -> String {
     let pattern = if with_pattern {

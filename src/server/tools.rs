@@ -23,6 +23,9 @@ use crate::wire::{
 };
 use crate::{hints, texts};
 
+/// Ids of newly ended jobs in the hint of a list.
+const NEWLY_ENDED: usize = 5;
+
 /// Finished jobs in a list.
 const LISTED_FINISHED: usize = 20;
 
@@ -169,6 +172,9 @@ impl Server {
                 .await;
             if ended.is_none() {
                 hint = texts::none_ended(wait.asked, wait.cap);
+            } else {
+                let ended = self.registry.unreported(NEWLY_ENDED);
+                hint = texts::newly_ended(&ended).unwrap_or_default();
             }
         }
         call.may_reply().await?;

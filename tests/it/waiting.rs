@@ -404,6 +404,12 @@ fn a_list_wait_answers_when_any_job_ends() {
             .find(|entry| entry["ref_id"] == ids[index].as_str())
             .unwrap();
         assert_eq!(entry["running"], false, "{reply}");
+        let next = format!(
+            "call get_command_background_result with ref_id=\"{}\"",
+            ids[index]
+        );
+        let hint = text(&reply, "hint").to_lowercase();
+        assert!(hint.contains(&next), "{hint}");
     }
     let started = Instant::now();
     client.call(LIST, &json!({"wait_seconds": 40}));
