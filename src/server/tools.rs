@@ -97,7 +97,7 @@ impl Server {
         call: &Call<'_>,
         arguments: Arguments,
     ) -> Result<Told<GetReply>, GetReply> {
-        let sent = arguments.as_sent(&["ref_id", "id"]);
+        let sent = arguments.as_sent("ref_id");
         let params = GetParams::read(arguments).map_err(|message| match self.find(&sent) {
             Ok(job) => refused_reply(&job, message),
             Err(_) => GetReply::failure("", message),

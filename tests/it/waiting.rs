@@ -373,6 +373,9 @@ fn a_wait_beyond_the_cap_is_cut_and_said() {
         hint.contains("wait_seconds=30000 was cut to 0.3") && hint.contains("seconds"),
         "{hint}"
     );
+    // So is one beyond all sense.
+    let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 1e15}));
+    assert!(text(&reply, "hint").contains("was cut to 0.3"), "{reply}");
     let listed = client.call(LIST, &json!({"wait_seconds": 30_000}));
     assert!(
         text(&listed, "hint").contains("unit is seconds"),
