@@ -264,6 +264,29 @@ fn invariant_06_every_byte_is_kept_or_counted() {
     assert!(all.ends_with(tail.trim_start()), "{tail}");
 }
 
+/// As people write it.
+fn thousands(number: usize) -> String {
+    match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (more, rest) => format!("{},{rest:03}", thousands(more)),
+    }
+}
+
+#[test]
+fn what_has_vanished_is_told_from_what_was_dropped() {
+    let client = Client::start();
+    let id = client.begin("seq 1 1000");
+    client.wait(&id);
+    for file in client.output_files() {
+        std::fs::remove_file(file).unwrap();
+    }
+    let page = client.call(GET, &json!({"ref_id": id, "cursor": "start"}));
+    assert_eq!(
+        page["output"], "[3,893 bytes cannot be read any more: their file is gone]\n",
+        "{page}"
+    );
+}
+
 #[test]
 fn invariant_06_the_bound_on_all_output_holds_for_one_flood_too() {
     let client = Setup::new().flags(["--max-total-bytes", "262144"]).start();
