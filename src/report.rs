@@ -196,7 +196,7 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
                 max_chars: reading.max_chars.unwrap_or(default_chars),
                 tail_only,
             };
-            let marker = |bytes: u64, cursor: &Cursor| texts::gap(id, bytes, &cursor.to_string());
+            let marker = |cut: &Cut| texts::gap(id, cut);
             let summary = summary(&mut stdout, &mut stderr, budget, &marker);
             Shown {
                 output: summary.output,

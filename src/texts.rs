@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::job::{Cause, Job, JobError, Snapshot, Tree};
+use crate::output::view::Cut;
 use crate::words::{cut, plain, span, thousands};
 
 /// Most characters of a failure's message.
@@ -53,11 +54,33 @@ pub(crate) const CLEANUP_DESCRIPTION: &str = "Stop a background command and all 
     output readable. Safe to repeat.";
 
 /// The line that stands where output was left out of a reply.
-pub(crate) fn gap(ref_id: Uuid, bytes: u64, cursor: &str) -> String {
-    format!(
-        "[… {} bytes left out: call get_command_background_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\" to read them …]",
-        thousands(bytes)
-    )
+pub(crate) fn gap(ref_id: Uuid, cut: &Cut) -> String {
+    let cursor = cut.cursor;
+    let call = format!(
+        "call get_command_background_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\""
+    );
+    let left_out = left_out(cut);
+    match cut.bytes - cut.dropped {
+        0 => format!("[… {left_out} …]"),
+        _ if cut.dropped == 0 => format!("[… {left_out}: {call} to read them …]"),
+        readable => format!(
+            "[… {left_out}: {call} to read the other {} …]",
+            thousands(readable)
+        ),
+    }
+}
+
+/// How much a summary leaves out, and how much of that nobody can read any more.
+pub(crate) fn left_out(cut: &Cut) -> String {
+    let bytes = thousands(cut.bytes);
+    match cut.dropped {
+        0 => format!("{bytes} bytes left out"),
+        all if all == cut.bytes => format!("{bytes} bytes left out, all of them dropped for good"),
+        some => format!(
+            "{bytes} bytes left out, {} of them dropped for good",
+            thousands(some)
+        ),
+    }
 }
 
 /// Why a job could not be started or found, and what to do.
