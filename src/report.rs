@@ -6,16 +6,17 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::hints::{self, Facts};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
-use crate::output::cursor::Cursor;
+use crate::output::cursor::{Cursor, Told};
 use crate::output::disk::Silent;
 use crate::output::log::{StreamKind, first_path};
 use crate::output::store::Store;
 use crate::output::streams;
-use crate::output::view::{Budget, Cut, page, summary};
+use crate::output::view::{Budget, Cut, last_words, page, summary};
 use crate::process::signals;
 use crate::process::tree::{Usage, usage};
 use crate::texts;
 use crate::threads::off_thread;
+use crate::wait::Outcome;
 use crate::wire::{GetReply, ListEntry};
 use crate::words::cut;
 
@@ -44,7 +45,8 @@ pub(crate) struct Reading {
 /// What the call knows beyond the job itself.
 #[derive(Debug, Default)]
 pub(crate) struct Circumstances {
-    pub(crate) matched: Option<String>,
+    /// What the search for a pattern came to, if there was one.
+    pub(crate) search: Option<Outcome>,
     pub(crate) wait: hints::Wait,
     /// What the tree had used when the wait began.
     pub(crate) cpu_before: Option<Duration>,
@@ -60,6 +62,8 @@ struct Shown {
     next: Cursor,
     /// There is more to read right after this page.
     more: bool,
+    /// The last line of each stream that no line break has ended yet.
+    unfinished: Vec<String>,
 }
 
 /// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
@@ -70,14 +74,20 @@ pub(crate) async fn job_reply(
     circumstances: Circumstances,
 ) -> GetReply {
     let snapshot = job.snapshot();
-    let (shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
+    let (mut shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
+    if let Some(Outcome::Found(found)) = &circumstances.search {
+        shown.next.told = shown.next.told.max(found.told);
+    }
     let mut reply = described(&snapshot, &usage);
     let facts = Facts {
         snapshot: &snapshot,
-        shown: (&shown.output, &shown.error),
+        unfinished: &shown.unfinished,
         cut: shown.cut.as_ref(),
-        more: shown.more.then_some(&shown.next),
-        matched: circumstances.matched.is_some(),
+        max_chars_given: reading.max_chars.is_some(),
+        next: &shown.next,
+        with_cursor: reading.cursor.is_some(),
+        more: shown.more,
+        search: circumstances.search.as_ref(),
         wait: circumstances.wait,
         idle_cpu: circumstances
             .cpu_before
@@ -118,7 +128,9 @@ pub(crate) async fn job_reply(
         })
         .unwrap_or_default();
     }
-    reply.matched = circumstances.matched;
+    if let Some(Outcome::Found(found)) = circumstances.search {
+        reply.matched = Some(found.line);
+    }
     reply.output = shown.output;
     reply.error = shown.error;
     reply
@@ -168,21 +180,28 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
             cut: None,
             next,
             more: false,
+            unfinished: Vec::new(),
         };
     }
     let directory = store.existing();
     let id = snapshot.job.id();
     let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
+    let all_known = Told {
+        stdout: stdout.end,
+        stderr: stderr.end,
+    };
     let mut read = move || match reading.cursor {
         Some(from) => {
             let max_chars = reading.max_chars.unwrap_or(reading.default_chars);
             let page = page(&mut stdout, &mut stderr, from, max_chars);
+            let unfinished = [last_words(&mut stdout), last_words(&mut stderr)];
             Shown {
                 output: page.output,
                 error: page.error,
                 cut: None,
                 next: page.next,
                 more: page.more,
+                unfinished: unfinished.into_iter().flatten().collect(),
             }
         }
         None => {
@@ -198,11 +217,20 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
             };
             let marker = |cut: &Cut| texts::gap(id, cut);
             let summary = summary(&mut stdout, &mut stderr, budget, &marker);
+            // The end of each stream is in there.
+            let unfinished = [&summary.output, &summary.error]
+                .into_iter()
+                .filter_map(|text| text.rsplit('\n').next())
+                .filter(|last| !last.is_empty());
             Shown {
+                unfinished: unfinished.map(str::to_owned).collect(),
                 output: summary.output,
                 error: summary.error,
                 cut: summary.cut,
-                next: summary.next,
+                next: Cursor {
+                    told: all_known,
+                    ..summary.next
+                },
                 more: false,
             }
         }
@@ -222,6 +250,7 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
         cut: None,
         next: reading.cursor.unwrap_or_default(),
         more: false,
+        unfinished: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use super::cursor::Position;
 use super::render;
 
 /// Where a line without a newline is cut.
@@ -41,7 +42,7 @@ pub(crate) enum Item {
         /// Whether what follows starts on a new line: not where a long line was cut, nor at the end.
         breaks: bool,
     },
-    /// Bytes that were dropped, or cannot be read any more.
+    /// Bytes that were dropped.
     Hole { start: u64, bytes: u64 },
     /// Bytes that were kept and cannot be read any more.
     Gone { start: u64, bytes: u64 },
@@ -56,6 +57,15 @@ impl<R: Read + Seek> Stream<R> {
     /// - what is left at the end is finished when the stream has ended or a hole follows.
     pub(crate) fn lines(&mut self, from: u64) -> Lines<'_, R> {
         self.lines_cut_at(LINE_LIMIT, from)
+    }
+
+    /// A position, or the end for one beyond it.
+    pub(super) fn within(&self, position: Position) -> Position {
+        if position.offset > self.end {
+            Position::at(self.end)
+        } else {
+            position
+        }
     }
 
     fn lines_cut_at(&mut self, limit: usize, from: u64) -> Lines<'_, R> {

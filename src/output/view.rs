@@ -9,6 +9,9 @@ use super::lines::Stream;
 
 mod run;
 
+/// Characters of a line at the end of a stream that are looked at.
+const LAST_WORDS: usize = 400;
+
 /// How much a summary may show.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
@@ -68,6 +71,7 @@ pub(crate) fn summary<R: Read + Seek>(
     let cursor = Cursor {
         stdout: out_head.next,
         stderr: err_head.next,
+        ..Cursor::default()
     };
     let marker = |LeftOut { bytes, dropped }: LeftOut| {
         marker(&Cut {
@@ -89,6 +93,7 @@ pub(crate) fn summary<R: Read + Seek>(
         next: Cursor {
             stdout: output.next,
             stderr: error.next,
+            ..Cursor::default()
         },
         output: output.text,
         error: error.text,
@@ -106,14 +111,15 @@ pub(crate) fn page<R: Read + Seek>(
     max_chars: usize,
 ) -> Page {
     let max = max_chars.max(1);
-    let out = Run::forwards(stdout, within(stdout, from.stdout), max, u64::MAX).finished();
-    let err = Run::forwards(stderr, within(stderr, from.stderr), max, u64::MAX).finished();
+    let out = Run::forwards(stdout, stdout.within(from.stdout), max, u64::MAX).finished();
+    let err = Run::forwards(stderr, stderr.within(from.stderr), max, u64::MAX).finished();
     let (out_room, err_room) = share(max, out.needs(), err.needs());
     let (output, error) = (out.head(out_room), err.head(err_room));
     Page {
         next: Cursor {
             stdout: output.next,
             stderr: error.next,
+            told: from.told,
         },
         more: !(output.complete && error.complete),
         output: output.text,
@@ -121,18 +127,16 @@ pub(crate) fn page<R: Read + Seek>(
     }
 }
 
+/// The last line of a stream if no line break ends it: what a program says before it waits for an answer. Of a long one
+/// the end.
+pub(crate) fn last_words<R: Read + Seek>(stream: &mut Stream<R>) -> Option<String> {
+    Run::backwards(stream, Position::default(), LAST_WORDS).into_last_words()
+}
+
 /// Half of the room for each; what one does not need, the other gets.
 fn share(max: usize, out: usize, err: usize) -> (usize, usize) {
     let out = out.min(max - err.min(max / 2));
     (out, max - out)
-}
-
-fn within<R>(stream: &Stream<R>, position: Position) -> Position {
-    if position.offset > stream.end {
-        Position::at(stream.end)
-    } else {
-        position
-    }
 }
 
 /// All of it if it fits, else the part before the marker.

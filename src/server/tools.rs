@@ -16,7 +16,7 @@ use crate::registry::Start;
 use crate::report::{
     Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
 };
-use crate::wait::{self, Pattern, Search};
+use crate::wait::{self, Outcome, Pattern, Search};
 use crate::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
@@ -298,9 +298,9 @@ impl Server {
             circumstances.cpu_before = cpu_now(job).await;
         }
         if pattern.is_some() || (job.is_running() && !wait.asked.is_zero()) {
-            let from = reading.cursor.unwrap_or_default();
             // Boxed, so that a call which does not wait is not as large as one that does.
-            circumstances.matched = Box::pin(self.wait_for(call, job, wait, pattern, from)).await;
+            let waiting = Box::pin(self.wait_for(call, job, wait, pattern, reading.cursor));
+            circumstances.search = waiting.await;
         }
         call.may_reply().await?;
         if job.is_running() {
@@ -309,15 +309,15 @@ impl Server {
         Ok(job_reply(job, self.registry.store(), reading, circumstances).await)
     }
 
-    /// Waits for the pattern, or without one for the end: the line that matched.
+    /// Waits for the pattern, or without one for the end: what the search came to, if there was one.
     async fn wait_for(
         &self,
         call: &Call<'_>,
         job: &Job,
         wait: hints::Wait,
         pattern: Option<Pattern>,
-        from: Cursor,
-    ) -> Option<String> {
+        cursor: Option<Cursor>,
+    ) -> Option<Outcome> {
         let store = self.registry.store();
         let status = || progress(job, store);
         let patience = call.patience(wait);
@@ -325,13 +325,8 @@ impl Server {
             patience.until(wait::for_end(job), status).await;
             return None;
         };
-        let search = Search {
-            job,
-            store,
-            pattern,
-            from,
-        };
-        search.run(&patience, status).await
+        let search = Search::new(job, store, pattern, cursor);
+        Some(search.run(&patience, status).await)
     }
 
     fn reading(&self, cursor: Option<Cursor>, max_chars: Option<u64>) -> Reading {

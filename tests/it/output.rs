@@ -250,7 +250,31 @@ fn invariant_06_every_byte_is_kept_or_counted() {
         output.starts_with("1\n2\n3\n") && output.ends_with("\n100000\n"),
         "{output}"
     );
-    assert!(output.contains("left out"), "{output}");
+    let all_dropped = format!(" of them dropped for good: call {GET}");
+    let hint = text(&reply, "hint");
+    assert!(hint.contains(&all_dropped), "{hint}");
+    let figures = |text: &str| -> Vec<usize> {
+        let words = text.split([' ', '\n']).map(|word| word.replace(',', ""));
+        words.filter_map(|word| word.parse().ok()).collect()
+    };
+    assert_eq!(figures(hint)[1], dropped, "{hint}");
+    let marker = output
+        .lines()
+        .find(|line| line.contains("left out"))
+        .unwrap();
+    assert!(marker.contains(&all_dropped), "{marker}");
+    let [left_out, dropped, readable] = figures(marker)[..] else {
+        panic!("not three figures: {marker}")
+    };
+    assert_eq!(left_out, dropped + readable, "{marker}");
+    assert!(
+        marker.ends_with(
+            "to read the other {readable} …]"
+                .replace("{readable}", &thousands(readable))
+                .as_str()
+        ),
+        "{marker}"
+    );
     let (paged, _, _) = client.pages(&id, "start", 20_000);
     let gaps: Vec<_> = paged
         .lines()

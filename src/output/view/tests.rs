@@ -126,7 +126,7 @@ fn what_is_too_long_keeps_its_start_and_end() {
     assert_eq!(bytes as usize, text.len() - head.len() - tail.len());
     let cursor = Cursor {
         stdout: Position::at(192),
-        stderr: Position::default(),
+        ..Cursor::default()
     };
     let dropped = 0;
     assert_eq!(
@@ -403,7 +403,7 @@ proptest! {
         let read = read_on(&mut out, &mut err, &mut from, max);
         prop_assert_eq!(output + &read.0, rendering(&mut out).0);
         prop_assert_eq!(error + &read.1, rendering(&mut err).0);
-        prop_assert_eq!(from, Cursor { stdout: Position::at(out.end), stderr: Position::at(err.end) });
+        prop_assert_eq!(from, Cursor { stdout: Position::at(out.end), stderr: Position::at(err.end), ..Cursor::default() });
     }
 
     #[test]
