@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::output::store::Store;
 use crate::process::{login, own};
-use crate::registry::working_directory::Workplace;
+use crate::registry::working_directory::WorkingDirectory;
 use crate::words::{span, thousands};
 
 /// How long an answer may take: longer than any profile of a login shell.
@@ -40,13 +40,17 @@ pub fn check(config: &Config) -> ExitCode {
 
 fn describe(config: &Config) {
     let store = Store::new(config.output_dir.as_deref(), config.max_total_bytes);
-    let workplace = Workplace::find(config.cwd.as_deref());
+    let working_directory = WorkingDirectory::find(config.cwd.as_deref());
     say("version", env!("CARGO_PKG_VERSION"));
     if let Ok(program) = own::program() {
         say("program", program.display());
     }
     say("shell", &config.shell);
-    let from = format!("{} ({})", workplace.path.display(), workplace.source);
+    let from = format!(
+        "{} ({})",
+        working_directory.path.display(),
+        working_directory.source
+    );
     say("directory", from);
     say("output", store.root().display());
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 pub(crate) use error::JobError;
 pub(crate) use record::{Cause, Exit, Finished, JobState, Record, Tree};
 pub(crate) use snapshot::Snapshot;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 use uuid::Uuid;
 
 /// One point in time on both clocks: the wall clock is for display only, every duration comes from the monotonic one.
@@ -49,6 +49,10 @@ struct Inner {
     stop: watch::Sender<Option<StopRequest>>,
     /// Whether a reply has told of this job's end; see `Registry::unreported`.
     end_reported: AtomicBool,
+    /// A cleanup is ending it and will take it away.
+    leaving: AtomicBool,
+    /// Read-locked by whoever reads the output files, written by whoever removes them.
+    files: RwLock<()>,
 }
 
 /// What a job's watcher is born with to write the record and to hear requests.
@@ -78,6 +82,8 @@ impl Job {
             record: record_seen,
             stop,
             end_reported: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            files: RwLock::default(),
         };
         (
             Self(Arc::new(inner)),
@@ -125,13 +131,14 @@ impl Job {
         }
     }
 
-    /// When the command ended, if nothing of the job is alive any more and nothing of its output is under way: only such a
-    /// job can be evicted.
+    /// When the last of the job had ended, its command or a process that it left, if all of its output is stored: only such
+    /// a job can be evicted.
     pub(crate) fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
-        let is_released = record.tree == Tree::Gone && record.has_all_output();
-        match &record.state {
-            JobState::Finished(finished) if is_released => Some(finished.at.monotonic),
+        match (&record.state, record.tree) {
+            (JobState::Finished(finished), Tree::Gone(at)) if record.has_all_output() => {
+                Some(at.max(finished.at.monotonic))
+            }
             _ => None,
         }
     }
@@ -188,6 +195,28 @@ impl Job {
         let mut record = self.0.record.clone();
         // An error means that the watcher is gone: then nobody stores anything.
         drop(record.wait_for(Record::has_all_output).await);
+    }
+
+    /// Held by whoever reads the output, so that it is not removed meanwhile; none once it is being removed.
+    pub(crate) fn reading(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        self.0.files.try_read().ok()
+    }
+
+    /// Waits until nobody reads the output any more, and lets nobody begin to.
+    pub(crate) async fn unread(&self) -> RwLockWriteGuard<'_, ()> {
+        self.0.files.write().await
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        self.0.files.try_write().is_err()
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_leaving(&self, leaving: bool) {
+        self.0.leaving.store(leaving, Ordering::Relaxed);
     }
 
     pub(crate) fn end_reported(&self) -> bool {

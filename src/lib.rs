@@ -6,25 +6,38 @@
 //!
 //! # The map, in reading order
 //!
-//! - [`job`]: what a job is; no I/O, imports nothing of the crate
+//! A job and its life:
+//!
+//! - [`job`]: what a job is: its `record`, what was `captured`, a `snapshot`; no I/O, imports nothing of the crate
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
 //!   `termination` of its tree, the `recorder` of what is known
-//! - [`registry`]: which jobs exist, and in which order they came and went (`timeline`); where a job runs
-//!   (`working_directory`), what it gets of the login shell (`login_environment`), what the first one brings about
-//!   (`supervision`); the `sweeper` evicts
-//! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `orphans` that were left to us, the `tree`
-//!   of all that belongs to a job
-//! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed
-//! - [`output`]: the bytes: a bounded `log` in a `store` on a `disk` that may hang, and the `view` of them that an agent reads
-//! - [`wait`]: waiting for an end, a pattern, any job
-//! - [`server`]: the four tools; [`wire`] what crosses the wire; [`arguments`] how calls are read; [`schema`] what is said
-//!   of both; [`report`] how a job becomes a reply; [`texts`] and [`hints`] what a
-//!   model reads; [`call`] and [`deliveries`] which reply told what, and whether it arrived
-//! - [`transport`]: standard input and output as lines; [`hygiene`] what must not be inherited; [`logs`] what is logged
-//! - [`threads`]: work that may block
-//! - [`config`]: every limit, read once; [`mod@check`] the self-test; [`words`] how numbers and errors are written
+//! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_directory`), with what of the login
+//!   shell (`login_environment`), and what the first one brings about (`supervision`); in which order they come and go
+//!   (`timeline`, `tombstones`); which results have to go (`eviction`), and when (`sweeper`)
 //!
-//! Imports point one way: `main → server → wait, wire → registry → watcher → process, output → job`.
+//! What they stand on:
+//!
+//! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
+//!   `orphans` that were left to us, the `tree`; the `login` shell
+//! - [`output`]: the bytes: a bounded `log` in a `store` on a `disk` that may hang, and the `view` of them that an agent reads
+//! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed: the `notice`s it gets, its
+//!   `duty`, and how to `end_jobs`
+//! - [`threads`]: work that may block; [`readiness`] of descriptors; [`words`]: how numbers and errors are written
+//!
+//! The front door, with all that knows the protocol:
+//!
+//! - [`transport`]: standard input and output as messages
+//! - [`server`]: the four `tools`. One `call`, and the `deliveries` of replies; what crosses the `wire`, the `schema` of
+//!   it, how `arguments` are read; how to `wait` for what happens to jobs, and to `search` their output; the `report` on
+//!   a job, and the `texts` and `hints` that a model reads
+//!
+//! From start to end:
+//!
+//! - [`mod@run`]: the server; [`config`]: every limit, read once; [`hygiene`]: what must not be inherited; [`logs`]: what
+//!   is logged; [`mod@check`]: the self-test
+//!
+//! Imports point one way: `main → run → server → registry → watcher → process, output → job`. What differs between Linux
+//! and macOS is known only in `process`, `watchdog`, `transport` and `hygiene`.
 //!
 //! # Invariants
 //!
@@ -33,8 +46,8 @@
 //! 1. Only a job's watcher writes its record; everyone else reads it.
 //! 2. Only the watcher holds the child; everyone else asks it to stop.
 //! 3. `running` is false from the moment the kernel reports the end of the command's own process, whoever still holds
-//!    its pipes; what is in the pipes then is stored before anyone is woken, unless the disk does not answer. The exit
-//!    never changes afterwards; output goes on being captured while a leftover process of the job writes it.
+//!    its pipes; what is in the pipes then is read before anyone is woken. The exit never changes afterwards; output
+//!    goes on being captured while a leftover process of the job writes it.
 //! 4. A leftover process is not killed for being left over. It ends with cleanup, with the server, or by itself; until
 //!    then its job keeps its slot and is not evicted.
 //! 5. No signal is ever sent to a process that is not the job's: the leader stays unreaped, so that its pid cannot be
@@ -69,15 +82,11 @@
 #[cfg(not(unix))]
 compile_error!("this platform is not supported yet");
 
-mod arguments;
-mod call;
 mod check;
 pub mod config;
-mod deliveries;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod hints;
 mod hygiene;
 mod job;
 mod logs;
@@ -85,17 +94,12 @@ mod output;
 mod process;
 mod readiness;
 mod registry;
-mod report;
 mod run;
-mod schema;
 mod server;
-mod texts;
 mod threads;
 mod transport;
-mod wait;
 mod watchdog;
 mod watcher;
-mod wire;
 mod words;
 
 pub use check::check;

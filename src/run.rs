@@ -99,12 +99,12 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
 /// The one line from which a person sees what was configured.
 fn log_start(registry: &ProcessRegistry) {
     let config = registry.config();
-    let workplace = registry.workplace();
+    let working_directory = registry.working_directory();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         shell = %config.shell,
-        cwd = %workplace.path.display(),
-        cwd_from = workplace.source,
+        cwd = %working_directory.path.display(),
+        cwd_from = working_directory.source,
         login_env = config.login_env,
         output_dir = %registry.store().root().display(),
         max_running = config.max_running,

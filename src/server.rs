@@ -1,9 +1,21 @@
 //! The MCP server: what it says of itself and of its four tools, and how a call finds its tool.
 
+mod arguments;
+mod call;
+mod deliveries;
+mod hints;
+mod report;
+mod schema;
+mod search;
+mod texts;
 mod tools;
+mod wait;
+mod wire;
 
 use std::panic::AssertUnwindSafe;
 
+use arguments::Arguments;
+use deliveries::Deliveries;
 use futures::FutureExt;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::ToolCallContext;
@@ -14,17 +26,14 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
+use schema::{of_parameters, of_reply};
 use tokio_util::sync::CancellationToken;
-
-use crate::arguments::Arguments;
-use crate::deliveries::Deliveries;
-use crate::registry::ProcessRegistry;
-use crate::schema::{of_parameters, of_reply};
-use crate::texts;
-use crate::wire::{
+use wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
 };
+
+use crate::registry::ProcessRegistry;
 
 /// The MCP server: the tools over one registry, for one client.
 #[derive(Debug)]
@@ -129,7 +138,10 @@ impl ServerHandler for Server {
         implementation.title = Some("Background Commands".to_owned());
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(implementation)
-            .with_instructions(texts::instructions(config, &self.registry.workplace().path))
+            .with_instructions(texts::instructions(
+                config,
+                &self.registry.working_directory().path,
+            ))
     }
 
     /// As the SDK does it, and remembers the revision that was agreed on instead of the one that was asked for.

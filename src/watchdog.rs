@@ -120,7 +120,9 @@ impl Watchdog {
 
     /// Tells where output goes.
     pub(crate) fn directory(&self, path: &Path) {
-        self.say(&Notice::Directory(path.display().to_string()));
+        if let Some(notice) = Notice::directory(path) {
+            self.say(&notice);
+        }
     }
 
     /// Closes the pipe, so that the watchdog does what is left to do and ends. With nothing left that takes an instant.

@@ -33,7 +33,8 @@ impl Record {
 pub(crate) enum Tree {
     #[default]
     Alive,
-    Gone,
+    /// Since then.
+    Gone(Instant),
 }
 
 /// Where the job's command stands. Leftover processes do not count: see `Record::leftovers`.

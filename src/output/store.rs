@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -23,6 +23,9 @@ const LOCK_FILE: &str = "lock";
 pub(crate) struct Store {
     roots: Vec<PathBuf>,
     directory: OnceLock<Arc<Directory>>,
+    /// Held while the directory is made, as `OnceLock` would if it could fail: by threads alone that wait for the disk in
+    /// any case.
+    making: Mutex<()>,
     disk: Disk,
     retained: AtomicU64,
     max_total: u64,
@@ -36,6 +39,7 @@ impl Store {
         Self {
             roots: output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()]),
             directory: OnceLock::new(),
+            making: Mutex::default(),
             disk: Disk::default(),
             retained: AtomicU64::new(0),
             max_total,
@@ -59,14 +63,15 @@ impl Store {
         if let Some(directory) = self.directory.get() {
             return Ok(directory.clone());
         }
-        let directory = Arc::new(Directory::create_in_first(&self.roots, &self.disk)?);
-        if self.directory.set(directory.clone()).is_ok() {
-            self.made.notify_one();
-            return Ok(directory);
+        let _turn = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory.clone());
         }
-        // Another thread was faster.
-        remove_directory(&directory.path);
-        self.directory()
+        let directory = Arc::new(Directory::create_in_first(&self.roots, &self.disk)?);
+        // Whose turn it is, is the only one who sets it.
+        drop(self.directory.set(directory.clone()));
+        self.made.notify_one();
+        Ok(directory)
     }
 
     /// This server's directory, if anything was ever stored.

@@ -1,12 +1,12 @@
-//! Who sees to it that no process is lost sight of: engaged by the first job, there until the server ends.
+//! Who sees to it that no process is lost sight of: begins with the first job and lasts until the server ends.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::timeline::Chronicle;
+use super::timeline::Timeline;
 use crate::output::store::{Store, sweep_dead};
 use crate::process::orphans::Orphans;
 use crate::threads::off_thread;
@@ -14,35 +14,31 @@ use crate::watchdog::{Briefing, Watchdog};
 
 /// The keeper of orphans and the watchdog.
 #[derive(Debug)]
-pub(crate) struct Attendants {
+pub(crate) struct Supervision {
     pub(crate) orphans: Orphans,
     pub(crate) watchdog: Watchdog,
 }
 
-impl Attendants {
+impl Supervision {
     /// Orphans are adopted from now on, a watchdog stands by, and the output of dead servers is swept.
-    pub(crate) fn engage(
-        chronicle: Arc<Mutex<Chronicle>>,
+    pub(crate) fn begin(
+        timeline: Timeline,
         store: Arc<Store>,
         tasks: &TaskTracker,
         closing: CancellationToken,
     ) -> io::Result<Self> {
         let orphans = Orphans::adopt()?;
-        let watchdog = Watchdog::start(&orphans, briefing(chronicle, store.clone()));
+        let watchdog = Watchdog::start(&orphans, briefing(timeline, store.clone()));
         // Tracked, so that the server does not end, and leave the directory there, while it is being made.
         tasks.spawn(announce_directory(store, watchdog.clone(), closing));
         Ok(Self { orphans, watchdog })
     }
 }
 
-fn briefing(
-    chronicle: Arc<Mutex<Chronicle>>,
-    store: Arc<Store>,
-) -> impl Fn() -> Briefing + Send + 'static {
+fn briefing(timeline: Timeline, store: Arc<Store>) -> impl Fn() -> Briefing + Send + 'static {
     move || {
-        let mut chronicle = chronicle.lock().unwrap_or_else(PoisonError::into_inner);
-        chronicle.settle();
-        let jobs = chronicle.alive.iter().map(|job| (job.id(), job.pid()));
+        let lists = timeline.now();
+        let jobs = lists.alive().iter().map(|job| (job.id(), job.pid()));
         Briefing {
             jobs: jobs.collect(),
             directory: store

@@ -1,40 +1,44 @@
 //! The jobs in the order in which things happened to them, beside the registry's map that finds them by id.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use uuid::Uuid;
 
+use super::tombstones::{Fate, Tombstones};
 use crate::job::Job;
 
-/// How many ids of jobs that are gone are remembered, to tell an expired job from one that never was.
-const DEPARTED_REMEMBERED: usize = 10_000;
+/// The lists of jobs. Cheap to clone; all clones look at the same ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Timeline(Arc<Mutex<Lists>>);
 
-/// The jobs in order, beside the map that finds them by id. Also a leaf lock.
+impl Timeline {
+    /// The lists as they are now. A leaf lock: held for a look or a change, never across an await, a spawn, a signal, a
+    /// file operation or a log line.
+    pub(super) fn now(&self) -> MutexGuard<'_, Lists> {
+        let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.settle();
+        lists
+    }
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct Chronicle {
-    /// In order of start: jobs that had a live process when somebody last looked, those being cleaned up included.
-    pub(crate) alive: Vec<Job>,
-    /// In order of start: jobs whose command had not ended when somebody last looked.
-    pub(crate) running: Vec<Job>,
+pub(super) struct Lists {
+    /// In order of start: jobs that have a live process, those being cleaned up included.
+    alive: Vec<Job>,
+    /// In order of start: jobs whose command has not ended.
+    running: Vec<Job>,
     /// In order of their ends.
-    pub(crate) finished: VecDeque<Job>,
+    finished: VecDeque<Job>,
     /// Finished jobs whose end no reply has told of.
-    pub(crate) unreported: VecDeque<Job>,
-    pub(crate) departed: VecDeque<Uuid>,
-    pub(crate) fates: HashMap<Uuid, Fate>,
+    unreported: VecDeque<Job>,
+    gone: Tombstones,
 }
 
-/// Why a job is not there any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Expired,
-    CleanedUp,
-}
-
-impl Chronicle {
+impl Lists {
     /// Moves the jobs that have ended since the last look to the finished ones.
-    pub(crate) fn settle(&mut self) {
+    fn settle(&mut self) {
         self.alive.retain(Job::is_alive);
         let mut ended: Vec<(Instant, Job)> = Vec::new();
         self.running.retain(|job| match job.finished_at() {
@@ -51,28 +55,54 @@ impl Chronicle {
         }
     }
 
-    /// Takes jobs out of the lists and remembers why they are gone.
-    pub(crate) fn forget(&mut self, jobs: &[Job], fate: Fate) {
+    pub(super) fn alive(&self) -> &[Job] {
+        &self.alive
+    }
+
+    pub(super) fn running(&self) -> &[Job] {
+        &self.running
+    }
+
+    pub(super) fn finished(&self) -> &VecDeque<Job> {
+        &self.finished
+    }
+
+    /// Why a job that was here is not any more, as far back as that is remembered.
+    pub(super) fn fate(&self, id: Uuid) -> Option<Fate> {
+        self.gone.fate(id)
+    }
+
+    /// A job has been started.
+    pub(super) fn push(&mut self, job: &Job) {
+        self.alive.push(job.clone());
+        self.running.push(job.clone());
+    }
+
+    /// Up to `max` finished jobs whose end no reply has told of, oldest first.
+    pub(super) fn unreported(&mut self, max: usize) -> Vec<Job> {
+        while self.unreported.front().is_some_and(Job::end_reported) {
+            self.unreported.pop_front();
+        }
+        let untold = self.unreported.iter().filter(|job| !job.end_reported());
+        untold.take(max).cloned().collect()
+    }
+
+    /// The end of this job was told in a reply that nobody received.
+    pub(super) fn set_unreported(&mut self, job: &Job) {
+        job.set_end_reported(false);
+        if !self.unreported.iter().any(|other| other.id() == job.id()) {
+            self.unreported.push_back(job.clone());
+        }
+    }
+
+    /// Takes jobs out of the lists and remembers why they are gone. What is alive of them stays known.
+    pub(super) fn forget(&mut self, jobs: &[Job], fate: Fate) {
         let gone: HashSet<Uuid> = jobs.iter().map(Job::id).collect();
         self.running.retain(|job| !gone.contains(&job.id()));
         self.finished.retain(|job| !gone.contains(&job.id()));
         self.unreported.retain(|job| !gone.contains(&job.id()));
         for id in gone {
-            self.departed.push_back(id);
-            self.fates.insert(id, fate);
+            self.gone.bury(id, fate);
         }
-        while self.departed.len() > DEPARTED_REMEMBERED
-            && let Some(oldest) = self.departed.pop_front()
-        {
-            self.fates.remove(&oldest);
-        }
-    }
-
-    /// A job is in the map again.
-    pub(crate) fn reinstate(&mut self, job: &Job) {
-        self.fates.remove(&job.id());
-        self.departed.retain(|id| *id != job.id());
-        self.running.push(job.clone());
-        self.settle();
     }
 }

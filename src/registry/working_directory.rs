@@ -14,12 +14,12 @@ static LOOKS: Lane = Lane::new(4);
 
 /// The directory and where it was found, for people to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Workplace {
+pub(crate) struct WorkingDirectory {
     pub(crate) path: PathBuf,
     pub(crate) source: &'static str,
 }
 
-impl Workplace {
+impl WorkingDirectory {
     /// `--cwd`, then the project that the client names, then this process's own directory, unless nobody works there,
     /// then the user's home.
     pub(crate) fn find(flag: Option<&Path>) -> Self {
@@ -106,13 +106,13 @@ mod tests {
         home: Option<&str>,
     ) -> (PathBuf, &'static str) {
         let path = |text: Option<&str>| text.map(PathBuf::from);
-        let workplace = Workplace::choose(Candidates {
+        let working_directory = WorkingDirectory::choose(Candidates {
             flag: path(flag),
             project: path(project),
             own: path(own),
             home: path(home),
         });
-        (workplace.path, workplace.source)
+        (working_directory.path, working_directory.source)
     }
 
     #[test]

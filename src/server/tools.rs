@@ -5,23 +5,22 @@ use std::time::Duration;
 use rmcp::model::CallToolResult;
 use uuid::Uuid;
 
-use super::{Context, EXECUTE, GET, LIST, Server};
-use crate::arguments::Arguments;
-use crate::call::{Call, Told, result};
-use crate::config::MAX_CHARS_LIMIT;
-use crate::deliveries::News;
-use crate::job::{Job, JobError};
-use crate::output::cursor::Cursor;
-use crate::registry::Start;
-use crate::report::{
+use super::arguments::Arguments;
+use super::call::{Call, Told, result};
+use super::deliveries::News;
+use super::report::{
     Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
 };
-use crate::wait::{self, Outcome, Pattern, Search};
-use crate::wire::{
+use super::search::{Outcome, Pattern, Search};
+use super::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
 };
-use crate::{hints, texts};
+use super::{Context, EXECUTE, GET, LIST, Server, hints, texts, wait};
+use crate::config::MAX_CHARS_LIMIT;
+use crate::job::{Job, JobError};
+use crate::output::cursor::Cursor;
+use crate::registry::Start;
 
 /// Ids of newly ended jobs in the hint of a list.
 const NEWLY_ENDED: usize = 5;
@@ -225,36 +224,31 @@ impl Server {
             Err(NotFound::NotAnId(message)) => return Err(message),
         };
         let before = job.snapshot();
-        let is_removed = !keep && self.registry.remove(&job);
         let grace = params.grace_seconds.map_or(
             self.registry.config().stop_grace_seconds,
             Duration::from_secs_f64,
         );
+        job.set_leaving(!keep);
         let attempt = job.request_stop(grace);
         let survivors = tokio::select! {
+            biased;
             survivors = job.ended(attempt) => survivors,
+            // The end of the server ends what is left.
             () = self.closing.cancelled() => Vec::new(),
         };
+        let success = !job.is_alive();
         // Heard or not, the cleanup goes on to its end.
         let _ = call.may_reply().await;
-        let circumstances = Circumstances {
-            files_go: !keep,
-            ..Circumstances::default()
-        };
-        let result = job_reply(
-            &job,
-            self.registry.store(),
-            self.reading(None, None),
-            circumstances,
-        )
-        .await;
-        let success = survivors.is_empty();
-        if is_removed && success {
+        let result = self.last_words(&job, keep).await;
+        // Until here the job is found, as it is. Somebody else may be at the same work.
+        job.set_leaving(!keep && success);
+        if !keep && success && self.registry.remove(&job) {
             self.registry.discard(job.clone()).await;
-        } else if is_removed {
-            self.registry.restore(&job);
         }
-        let message = texts::cleaned_up(&before, keep, &survivors);
+        let message = match success || !survivors.is_empty() {
+            true => texts::cleaned_up(&before, keep, &survivors),
+            false => texts::server_ends().to_owned(),
+        };
         let mut news = News::default();
         news.note_end(&job, result.running);
         let (also_ended, also_started) = call.side_news(&mut news);
@@ -277,6 +271,17 @@ impl Server {
         ))
     }
 
+    /// What is told of a job that was stopped. The end of its output, if this is the last that is seen of it.
+    async fn last_words(&self, job: &Job, keep: bool) -> GetReply {
+        let _reading = job.reading();
+        let reading = Reading {
+            tail_only: !keep,
+            ..self.reading(None, None)
+        };
+        let store = self.registry.store();
+        job_reply(job, store, reading, Circumstances::default()).await
+    }
+
     pub(super) fn call(&self, context: Context) -> Call<'_> {
         Call::new(&self.registry, &self.deliveries, &self.closing, context)
     }
@@ -290,6 +295,9 @@ impl Server {
         pattern: Option<Pattern>,
         reading: Reading,
     ) -> Result<GetReply, String> {
+        let Some(_reading) = job.reading() else {
+            return Err(texts::job_error(&JobError::CleanedUp { id: job.id() }));
+        };
         let mut circumstances = Circumstances {
             wait,
             ..Circumstances::default()
@@ -339,6 +347,7 @@ impl Server {
             cursor,
             max_chars,
             default_chars: self.registry.config().max_chars,
+            tail_only: false,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the server says to its watchdog.
 
+use std::path::Path;
+
 use uuid::Uuid;
 
 /// What the server says to its watchdog, one line each.
@@ -16,15 +18,19 @@ pub(super) enum Notice {
 }
 
 impl Notice {
+    /// None for a path that is no line of text, of which another directory would be read. It is left to the next
+    /// server's sweep.
+    pub(super) fn directory(path: &Path) -> Option<Self> {
+        let path = path.to_str().filter(|path| !path.contains('\n'))?;
+        Some(Self::Directory(path.to_owned()))
+    }
+
     pub(super) fn to_line(&self) -> String {
         match self {
             Self::Expect(job) => format!("expect {job}\n"),
             Self::Started(job, group) => format!("started {job} {group}\n"),
             Self::Gone(job) => format!("gone {job}\n"),
-            // A newline in a path would end the line early; such a directory is left to the next server's sweep.
-            Self::Directory(path) => {
-                format!("directory {}\n", path.lines().next().unwrap_or_default())
-            }
+            Self::Directory(path) => format!("directory {path}\n"),
         }
     }
 
@@ -45,6 +51,9 @@ impl Notice {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -63,5 +72,16 @@ mod tests {
             );
         }
         assert_eq!(Notice::parse("started x 1"), None);
+    }
+
+    #[test]
+    fn a_path_that_is_no_line_is_not_said() {
+        let directory = |path: &[u8]| Notice::directory(Path::new(OsStr::from_bytes(path)));
+        assert_eq!(
+            directory(b"/a b"),
+            Some(Notice::Directory("/a b".to_owned()))
+        );
+        assert_eq!(directory(b"/home/me\nx/server-1"), None);
+        assert_eq!(directory(b"/home/\xff"), None);
     }
 }

@@ -199,15 +199,17 @@ fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8]) -> bool {
     let mut filled = first.len();
     loop {
         let read = read_once(|| pipe.try_read(&mut chunk[filled..]));
+        let goes_on = matches!(read, Read::Bytes(_)) && began.elapsed() < VISIT;
         if let Read::Bytes(length) = read {
             filled += length;
         }
-        log.append(&chunk[..filled]);
-        filled = 0;
-        match read {
-            Read::End => return true,
-            Read::Bytes(_) if began.elapsed() < VISIT => {}
-            Read::Bytes(_) | Read::Nothing => return false,
+        // Few large writes cost less than many small ones.
+        if filled == CHUNK || !goes_on {
+            log.append(&chunk[..filled]);
+            filled = 0;
+        }
+        if !goes_on {
+            return matches!(read, Read::End);
         }
     }
 }

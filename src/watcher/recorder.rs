@@ -77,7 +77,7 @@ impl Recorder {
             copy_captured(record, stdout, stderr);
             record.leftovers.clear();
             record.survivors.clear();
-            record.tree = Tree::Gone;
+            record.tree = Tree::Gone(Instant::now());
         });
     }
 
@@ -95,7 +95,7 @@ impl Recorder {
                     at: Moment::now(),
                 });
             }
-            record.tree = Tree::Gone;
+            record.tree = Tree::Gone(Instant::now());
             lost
         });
         if lost {

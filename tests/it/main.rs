@@ -3,18 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod command;
 mod contract;
 mod dev_server;
 mod docs;
+mod ending;
 #[cfg(target_os = "linux")]
 mod faults;
 mod hints;
 mod lifecycle;
 mod limits;
 mod load;
+mod news;
 mod official_client;
 mod output;
 mod paging;
+mod patterns;
 mod protocol;
 mod readme;
 mod setting;

@@ -276,12 +276,7 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
         };
         *done.entry(deed).or_default() += 1;
     }
-    let end = client.hang_up();
-    assert!(
-        end.status.success() && end.took < Duration::from_secs(3),
-        "{end:?}"
-    );
-    client.assert_nothing_left();
+    client.assert_ends_well();
 }
 
 #[test]

@@ -185,6 +185,10 @@ fn a_client_that_writes_and_reads_a_byte_at_a_time_is_served() {
     let writer = std::thread::spawn(move || {
         for byte in request {
             stdin.write_all(&[byte]).unwrap();
+            // Each byte comes by itself only if the one before has been read.
+            while rustix::io::ioctl_fionread(&stdin).unwrap_or(0) > 0 {
+                std::thread::yield_now();
+            }
         }
         stdin
     });

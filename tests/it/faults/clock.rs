@@ -1,7 +1,5 @@
 //! The wall clock jumps, or the machine was asleep: nothing that is measured changes.
 
-use std::path::Path;
-
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -42,11 +40,46 @@ int gettimeofday(struct timeval *restrict time, void *restrict zone) {
 
 const TEN_YEARS: i64 = 10 * 365 * 86_400;
 
-fn shift_to(directory: &Path, seconds: i64) {
-    // In one step: the server may be reading it.
-    let (new, file) = (directory.join("new"), directory.join("shift"));
-    std::fs::write(&new, seconds.to_string()).unwrap();
-    std::fs::rename(new, file).unwrap();
+/// A server whose clock is shifted.
+struct Shifted {
+    client: Client,
+    clock: Clock,
+}
+
+/// Where the shift is written.
+struct Clock(TempDir);
+
+impl Shifted {
+    /// None where no such clock can be built.
+    #[track_caller]
+    fn server(retention_seconds: &str) -> Option<Self> {
+        let directory = TempDir::new().unwrap();
+        let library = compiled(
+            "a jumping clock",
+            SHIFTED_CLOCK,
+            directory.path().join("clock.so"),
+            &["-shared", "-fPIC"],
+        )?;
+        let client = Setup::new()
+            .environment("LD_PRELOAD", library.to_str().unwrap())
+            .environment(
+                "SHIFT_FILE",
+                directory.path().join("shift").to_str().unwrap(),
+            )
+            .flags(["--retention-seconds", retention_seconds])
+            .start();
+        let clock = Clock(directory);
+        Some(Self { client, clock })
+    }
+}
+
+impl Clock {
+    fn shift_to(&self, seconds: i64) {
+        // In one step: the server may be reading it.
+        let (new, file) = (self.0.path().join("new"), self.0.path().join("shift"));
+        std::fs::write(&new, seconds.to_string()).unwrap();
+        std::fs::rename(new, file).unwrap();
+    }
 }
 
 fn year(time: &str) -> i32 {
@@ -61,23 +94,9 @@ fn year_of_a_new_job(client: &Client) -> i32 {
 
 #[test]
 fn a_jumping_wall_clock_changes_no_retention_no_wait_and_no_elapsed_time() {
-    let directory = TempDir::new().unwrap();
-    let Some(library) = compiled(
-        "a jumping clock",
-        SHIFTED_CLOCK,
-        directory.path().join("clock.so"),
-        &["-shared", "-fPIC"],
-    ) else {
+    let Some(Shifted { client, clock }) = Shifted::server("60") else {
         return;
     };
-    let client = Setup::new()
-        .environment("LD_PRELOAD", library.to_str().unwrap())
-        .environment(
-            "SHIFT_FILE",
-            directory.path().join("shift").to_str().unwrap(),
-        )
-        .flags(["--retention-seconds", "60"])
-        .start();
     let this_year = year_of_a_new_job(&client);
     let gate = Gate::new();
     let finished = client.begin("echo kept");
@@ -87,7 +106,7 @@ fn a_jumping_wall_clock_changes_no_retention_no_wait_and_no_elapsed_time() {
     for shift in [TEN_YEARS, -TEN_YEARS, TEN_YEARS, 0] {
         let long = client.post(GET, &json!({"ref_id": running, "wait_seconds": 40}));
         let elapsed = client.get(running)["elapsed_seconds"].as_f64().unwrap();
-        shift_to(directory.path(), shift);
+        clock.shift_to(shift);
         let seen = year_of_a_new_job(&client) - this_year;
         assert_eq!(
             seen.signum(),
@@ -130,26 +149,12 @@ fn a_jumping_wall_clock_changes_no_retention_no_wait_and_no_elapsed_time() {
 /// Retention goes on in a year that is long past.
 #[test]
 fn a_result_expires_in_its_time_whatever_the_clock_says() {
-    let directory = TempDir::new().unwrap();
-    let Some(library) = compiled(
-        "a jumping clock",
-        SHIFTED_CLOCK,
-        directory.path().join("clock.so"),
-        &["-shared", "-fPIC"],
-    ) else {
+    let Some(Shifted { client, clock }) = Shifted::server("1") else {
         return;
     };
-    let client = Setup::new()
-        .environment("LD_PRELOAD", library.to_str().unwrap())
-        .environment(
-            "SHIFT_FILE",
-            directory.path().join("shift").to_str().unwrap(),
-        )
-        .flags(["--retention-seconds", "1"])
-        .start();
     let id = client.begin("echo soon gone");
     client.wait(&id);
-    shift_to(directory.path(), -TEN_YEARS);
+    clock.shift_to(-TEN_YEARS);
     eventually("the result has expired", || {
         let (reply, _) = client.outcome(client.post(GET, &json!({"ref_id": id})));
         if reply["state"] == "expired" {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{can, number};
-use crate::support::client::{files_below, ref_id, text};
+use crate::support::client::{files_below, output_directory, ref_id, text};
 use crate::support::reply::{CLEANUP, EXECUTE, GET};
 use crate::support::{Client, Gate, Setup, eventually};
 
@@ -270,10 +270,7 @@ fn output_deleted_under_us_is_counted_as_dropped() {
         wait = gate.wait()
     ));
     let reply = client.wait_for(&id, "before");
-    let directory = Path::new(text(&reply, "output_path"))
-        .parent()
-        .unwrap()
-        .to_owned();
+    let directory = output_directory(&reply);
     std::fs::remove_dir_all(&directory).unwrap();
     gate.open();
     eventually("it went on", || {
@@ -324,13 +321,7 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
             ref_id(&client.call(EXECUTE, &json!({"cmd": cmd})))
         })
         .collect();
-    let on_disk = || -> u64 {
-        let files = client.output_files();
-        files
-            .iter()
-            .map(|file| file.metadata().map_or(0, |file| file.len()))
-            .sum()
-    };
+    let on_disk = || client.bytes_on_disk();
     eventually("all have written", || {
         let now = on_disk();
         assert!(now <= BOUND, "{now} bytes on disk");

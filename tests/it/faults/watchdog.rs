@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::{DEAF, pids_of, watchdog_of};
 use crate::support::client::files_below;
@@ -231,4 +232,19 @@ fn invariant_10_a_tree_that_keeps_forking_ends_with_a_killed_server() {
     processes::signal(client.pid(), Signal::KILL);
     client.end();
     client.assert_nothing_left();
+}
+
+/// Each thing that the watchdog is told is a line.
+#[test]
+fn an_output_directory_with_a_newline_in_its_name_costs_nobody_a_file() {
+    let directory = TempDir::new().unwrap();
+    let others = directory.path().join("others");
+    std::fs::create_dir(&others).unwrap();
+    std::fs::write(others.join("file"), "not ours").unwrap();
+    let root = directory.path().join("others\nours");
+    let client = Setup::new().output_dir(&root).start();
+    assert_eq!(client.run("echo words")["output"], "words\n");
+    client.assert_ends_well();
+    assert!(others.join("file").exists());
+    assert!(files_below(&root).is_empty());
 }

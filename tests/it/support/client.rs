@@ -1,126 +1,25 @@
 //! A client of the real binary: JSON lines on pipes, nothing in between that could smooth anything over.
 
+mod inbox;
+mod setup;
+
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use inbox::Inbox;
 use serde_json::{Value, json};
+pub(crate) use setup::Setup;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 use super::reply::{CLEANUP, EXECUTE, GET, LIST, Schemas};
 use super::{PATIENCE, eventually, processes};
 
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_background-command-mcp");
-
-/// How a server is started.
-pub(crate) struct Setup {
-    flags: Vec<String>,
-    environment: Vec<(String, String)>,
-    client: String,
-    /// Shell that ends in starting the server, which is `"$@"`.
-    launcher: Option<String>,
-    output_dir: Option<PathBuf>,
-}
-
-impl Setup {
-    pub(crate) fn new() -> Self {
-        Self {
-            flags: Vec::new(),
-            environment: Vec::new(),
-            client: "tests".to_owned(),
-            launcher: None,
-            output_dir: None,
-        }
-    }
-
-    pub(crate) fn flags<const N: usize>(mut self, flags: [&str; N]) -> Self {
-        self.flags.extend(flags.map(str::to_owned));
-        self
-    }
-
-    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// The name that the client gives itself.
-    pub(crate) fn client(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.client);
-        self
-    }
-
-    /// Shell that runs before the server in the same process: limits, ignored signals.
-    pub(crate) fn after(mut self, shell: &str) -> Self {
-        self.launcher = Some(format!("{shell}; exec \"$@\""));
-        self
-    }
-
-    /// Output goes here instead of into a directory of this server alone.
-    pub(crate) fn output_dir(mut self, path: &Path) -> Self {
-        self.output_dir = Some(path.to_owned());
-        self
-    }
-
-    /// Starts the server and shakes hands with it.
-    #[track_caller]
-    pub(crate) fn start(self) -> Client {
-        let own = TempDir::new().unwrap();
-        let shared_output = self.output_dir.is_some();
-        let output_dir = self.output_dir.unwrap_or_else(|| own.path().join("output"));
-        let mark = format!("TEST_SERVER={}", Uuid::new_v4());
-        let (name, value) = mark.split_once('=').unwrap();
-        let mut command = match &self.launcher {
-            Some(shell) => {
-                let mut command = Command::new("/bin/sh");
-                command.args(["-c", shell, "sh", SERVER]);
-                command
-            }
-            None => Command::new(SERVER),
-        };
-        command
-            .args(&self.flags)
-            .arg("--output-dir")
-            .arg(&output_dir)
-            .env(name, value)
-            .envs(self.environment)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut server = command.spawn().unwrap();
-        let stdin = server.stdin.take();
-        let inbox = Arc::new(Inbox::default());
-        let stdout = server.stdout.take().unwrap();
-        let stderr = server.stderr.take().unwrap();
-        std::thread::spawn({
-            let inbox = inbox.clone();
-            move || inbox.read_from(stdout)
-        });
-        std::thread::spawn({
-            let inbox = inbox.clone();
-            move || inbox.read_log_from(stderr)
-        });
-        let mut client = Client {
-            server: RefCell::new(Some(server)),
-            stdin: Mutex::new(stdin),
-            inbox,
-            next_id: AtomicI64::new(1),
-            schemas: Schemas::of(&[]),
-            tools: Vec::new(),
-            initialized: Value::Null,
-            output_dir,
-            shared_output,
-            mark,
-            own,
-        };
-        client.initialize(&self.client);
-        client
-    }
-}
 
 /// A conversation with a server of one's own. It ends with the test, and leaves no process and no file.
 pub(crate) struct Client {
@@ -276,6 +175,19 @@ impl Client {
         Posted { id, tool }
     }
 
+    /// A call that has been read, and that waits: it is not answered yet.
+    #[track_caller]
+    pub(crate) fn post_waiting(&self, tool: &'static str, arguments: &Value) -> Posted {
+        let posted = self.post(tool, arguments);
+        self.ping();
+        assert!(
+            !self.is_answered(posted.id),
+            "{tool} did not wait: {:?}",
+            self.unread()
+        );
+        posted
+    }
+
     /// The reply to a call, and whether it is an error.
     #[track_caller]
     pub(crate) fn outcome(&self, posted: Posted) -> (Value, bool) {
@@ -408,6 +320,15 @@ impl Client {
         files
     }
 
+    /// How many bytes of output are on disk.
+    pub(crate) fn bytes_on_disk(&self) -> u64 {
+        let files = self.output_files();
+        let lengths = files
+            .iter()
+            .map(|file| file.metadata().map_or(0, |file| file.len()));
+        lengths.sum()
+    }
+
     // The end.
 
     /// Ends the conversation by closing standard input.
@@ -453,6 +374,15 @@ impl Client {
         living.into_iter().collect()
     }
 
+    /// Ends the conversation: the server goes by itself, in time, and leaves nothing.
+    #[track_caller]
+    pub(crate) fn assert_ends_well(&self) {
+        let end = self.hang_up();
+        assert!(end.status.success(), "{end:?}\n{}", self.log());
+        assert!(end.took < Duration::from_secs(3), "{end:?}\n{}", self.log());
+        self.assert_nothing_left();
+    }
+
     /// Nothing that the server has started is alive, and nothing it has written is there.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self) {
@@ -490,50 +420,13 @@ impl Drop for Client {
             return;
         }
         if self.server.borrow().is_some() {
-            let end = self.hang_up();
-            assert!(end.status.success(), "{end:?}\n{}", self.log());
-            assert!(end.took < Duration::from_secs(3), "{end:?}\n{}", self.log());
-            self.assert_nothing_left();
+            self.assert_ends_well();
         }
         let stray = self.inbox.stray.lock().unwrap();
         assert!(
             stray.is_empty(),
             "not JSON-RPC on standard output: {stray:?}"
         );
-    }
-}
-
-/// What the server has said.
-#[derive(Default)]
-struct Inbox {
-    messages: Mutex<Vec<Value>>,
-    arrived: Condvar,
-    ended: Mutex<bool>,
-    /// Lines that are no messages.
-    stray: Mutex<Vec<String>>,
-    log: Mutex<Vec<u8>>,
-}
-
-impl Inbox {
-    fn read_from(&self, stdout: impl Read) {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            match serde_json::from_str::<Value>(&line) {
-                Ok(message) if message["jsonrpc"] == "2.0" => {
-                    self.messages.lock().unwrap().push(message);
-                }
-                _ => self.stray.lock().unwrap().push(line),
-            }
-            self.arrived.notify_all();
-        }
-        *self.ended.lock().unwrap() = true;
-        self.arrived.notify_all();
-    }
-
-    fn read_log_from(&self, mut stderr: impl Read) {
-        let mut chunk = [0; 4096];
-        while let Ok(length @ 1..) = stderr.read(&mut chunk) {
-            self.log.lock().unwrap().extend_from_slice(&chunk[..length]);
-        }
     }
 }
 
@@ -563,6 +456,13 @@ pub(crate) fn text<'a>(reply: &'a Value, key: &str) -> &'a str {
     reply[key]
         .as_str()
         .unwrap_or_else(|| panic!("no {key} in {reply}"))
+}
+
+/// Where the output of the job is that this reply shows.
+#[track_caller]
+pub(crate) fn output_directory(reply: &Value) -> PathBuf {
+    let path = Path::new(text(reply, "output_path"));
+    path.parent().unwrap().to_owned()
 }
 
 /// The texts in an array, none if it is absent.

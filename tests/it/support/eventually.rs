@@ -19,3 +19,16 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, Stri
         }
     }
 }
+
+/// Long against what a reply takes, short against every wait that a test asks for.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The time from letting something happen to the reply that tells of it.
+#[track_caller]
+pub(crate) fn assert_soon(since: Instant) {
+    assert!(
+        since.elapsed() < SOON,
+        "answered only after {:?}",
+        since.elapsed()
+    );
+}

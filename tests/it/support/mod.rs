@@ -7,5 +7,5 @@ pub(crate) mod processes;
 pub(crate) mod reply;
 
 pub(crate) use client::{Client, Setup};
-pub(crate) use eventually::{PATIENCE, eventually};
+pub(crate) use eventually::{PATIENCE, assert_soon, eventually};
 pub(crate) use gate::Gate;

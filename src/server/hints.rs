@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::search::Outcome;
+use super::texts;
 use crate::job::{Cause, Exit, Finished, Snapshot, Unstored};
 use crate::output::cursor::Cursor;
 use crate::output::view::Cut;
-use crate::texts;
-use crate::wait::Outcome;
 use crate::words::{around, span};
 
 /// How long a job must be silent before that is worth a word.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::arguments::Arguments;
+use super::arguments::Arguments;
 
 /// Parameters of `execute_command_background`. The comments are the descriptions that agents read.
 #[derive(Debug, JsonSchema)]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::hints::{self, Facts};
+use super::hints::{self, Facts};
+use super::search::Outcome;
+use super::texts;
+use super::wire::{GetReply, ListEntry};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
 use crate::output::cursor::{Cursor, Told};
 use crate::output::disk::Silent;
@@ -14,10 +17,7 @@ use crate::output::streams;
 use crate::output::view::{Budget, Cut, last_words, page, summary};
 use crate::process::signals;
 use crate::process::tree::{Usage, usage};
-use crate::texts;
 use crate::threads::off_thread;
-use crate::wait::Outcome;
-use crate::wire::{GetReply, ListEntry};
 use crate::words::cut;
 
 /// Most characters of the command in a get reply, and in a list.
@@ -40,6 +40,8 @@ pub(crate) struct Reading {
     pub(crate) cursor: Option<Cursor>,
     pub(crate) max_chars: Option<usize>,
     pub(crate) default_chars: usize,
+    /// The tail alone, as of a running job.
+    pub(crate) tail_only: bool,
 }
 
 /// What the call knows beyond the job itself.
@@ -50,8 +52,6 @@ pub(crate) struct Circumstances {
     pub(crate) wait: hints::Wait,
     /// What the tree had used when the wait began.
     pub(crate) cpu_before: Option<Duration>,
-    /// The files are about to be removed: their paths are of no use.
-    pub(crate) files_go: bool,
 }
 
 /// The output as the reply shows it.
@@ -79,6 +79,8 @@ pub(crate) async fn job_reply(
         shown.next.told = shown.next.told.max(found.told);
     }
     let mut reply = described(&snapshot, &usage);
+    // The files are about to be removed: their paths are of no use.
+    let files_go = job.is_leaving();
     let facts = Facts {
         snapshot: &snapshot,
         unfinished: &shown.unfinished,
@@ -98,9 +100,7 @@ pub(crate) async fn job_reply(
     let record = &snapshot.record;
     let dropped = record.stdout.dropped() + record.stderr.dropped();
     let partial = snapshot.is_running() || shown.cut.is_some() || shown.more || dropped > 0;
-    let directory = store
-        .existing()
-        .filter(|_| partial && !circumstances.files_go);
+    let directory = store.existing().filter(|_| partial && !files_go);
     let path = |kind, captured: &Captured| {
         let path = first_path(directory.as_ref()?, job.id(), kind, captured)?;
         Some(path.display().to_string())
@@ -112,7 +112,7 @@ pub(crate) async fn job_reply(
         reply.error_path = path(StreamKind::Stderr, &record.stderr).unwrap_or_default();
     }
     reply.dropped_bytes = dropped;
-    if (partial || reading.cursor.is_some()) && !circumstances.files_go {
+    if (partial || reading.cursor.is_some()) && !files_go {
         // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
         let from_gap = shown
             .cut
@@ -121,7 +121,7 @@ pub(crate) async fn job_reply(
             .map(|cut| cut.cursor);
         reply.cursor = from_gap.unwrap_or(shown.next).to_string();
     }
-    if !circumstances.files_go {
+    if !files_go {
         reply.hint = hints::for_job(&Facts {
             output_path: Some(&reply.output_path),
             ..facts
@@ -144,6 +144,7 @@ pub(crate) async fn progress(job: &Job, store: &Store) -> String {
         cursor: None,
         max_chars: None,
         default_chars: PROGRESS_CHARS,
+        tail_only: true,
     };
     let shown = show(&snapshot, store, reading).await;
     let last_line = |text: &str| {
@@ -184,7 +185,7 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
         };
     }
     let directory = store.existing();
-    let id = snapshot.job.id();
+    let (id, is_leaving) = (snapshot.job.id(), snapshot.job.is_leaving());
     let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
     let all_known = Told {
         stdout: stdout.end,
@@ -205,8 +206,8 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
             }
         }
         None => {
-            let tail_only = is_running && reading.max_chars.is_none();
-            let default_chars = if is_running {
+            let tail_only = (is_running || reading.tail_only) && reading.max_chars.is_none();
+            let default_chars = if tail_only {
                 RUNNING_CHARS.min(reading.default_chars)
             } else {
                 reading.default_chars
@@ -215,7 +216,10 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
                 max_chars: reading.max_chars.unwrap_or(default_chars),
                 tail_only,
             };
-            let marker = |cut: &Cut| texts::gap(id, cut);
+            let marker = |cut: &Cut| match is_leaving {
+                true => texts::gap_for_good(cut),
+                false => texts::gap(id, cut),
+            };
             let summary = summary(&mut stdout, &mut stderr, budget, &marker);
             // The end of each stream is in there.
             let unfinished = [&summary.output, &summary.error]

@@ -83,6 +83,14 @@ pub(crate) fn left_out(cut: &Cut) -> String {
     }
 }
 
+/// The line between head and tail of output that goes with its job.
+pub(crate) fn gap_for_good(cut: &Cut) -> String {
+    format!(
+        "[… {} bytes left out and deleted with the job …]",
+        thousands(cut.bytes)
+    )
+}
+
 /// Why a job could not be started or found, and what to do.
 pub(crate) fn job_error(error: &JobError) -> String {
     let text = match error {
@@ -260,6 +268,11 @@ pub(crate) fn long_time_limit(limit: Duration) -> String {
 
 pub(crate) fn already_gone() -> &'static str {
     "there was nothing left to do: the job was cleaned up before or has expired"
+}
+
+/// A cleanup that the end of the server overtook.
+pub(crate) fn server_ends() -> &'static str {
+    "the server is ending, and ends the job's processes and deletes its output with it"
 }
 
 /// What a cleanup came to.

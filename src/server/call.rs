@@ -8,13 +8,13 @@ use rmcp::service::RequestContext;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::deliveries::{Deliveries, News};
+use super::deliveries::{Deliveries, News};
+use super::wait::{Patience, Progress};
+use super::wire::Reply;
+use super::{hints, texts};
 use crate::job::Job;
 use crate::registry::ProcessRegistry;
 use crate::transport::{Disconnected, ReplySlot};
-use crate::wait::{Patience, Progress};
-use crate::wire::Reply;
-use crate::{hints, texts};
 
 /// Ids in `also_ended`.
 const ALSO_ENDED: usize = 5;

@@ -1,0 +1,174 @@
+//! How a job is started: all that has to be there first, and then, without a pause, its process and its watcher.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::ProcessRegistry;
+use super::login_environment::Means;
+use super::supervision::Supervision;
+use crate::job::{Job, JobError, Moment};
+use crate::output::log::{OutputLog, StreamKind};
+use crate::process::login::Variables;
+use crate::process::spawn::{Order, spawn};
+use crate::watcher::{Assignment, watch};
+
+/// How many jobs a refusal for want of a slot names.
+const OLDEST_NAMED: usize = 5;
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) command: String,
+    pub(crate) cwd: Option<String>,
+    pub(crate) stdin: Option<String>,
+    pub(crate) kill_after: Option<Duration>,
+}
+
+/// What has to be there before a process is started.
+struct Prepared<'a> {
+    slot: OwnedSemaphorePermit,
+    cwd: PathBuf,
+    supervision: &'a Supervision,
+    environment: Arc<Variables>,
+}
+
+impl ProcessRegistry {
+    /// Starts a command; it runs when this returns. Cancelled before that, none is started.
+    pub(crate) async fn start(
+        &self,
+        start: Start,
+        cancelled: &CancellationToken,
+    ) -> Result<Job, JobError> {
+        if start.command.trim().is_empty() {
+            return Err(JobError::EmptyCommand);
+        }
+        if start.command.contains('\0') {
+            return Err(JobError::NulInCommand);
+        }
+        let prepared = self.prepare(start.cwd.as_deref(), cancelled).await?;
+        if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
+            return Err(JobError::Cancelled);
+        }
+        self.launch(start, prepared)
+    }
+
+    async fn prepare(
+        &self,
+        cwd: Option<&str>,
+        cancelled: &CancellationToken,
+    ) -> Result<Prepared<'_>, JobError> {
+        let slot = self
+            .shared
+            .slots
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| self.busy())?;
+        let cwd = self.working_directory().resolve(cwd).await?;
+        let supervision = self.supervision().await.map_err(JobError::Resources)?;
+        let environment = tokio::select! {
+            environment = self.login_environment(supervision) => environment,
+            () = cancelled.cancelled() => return Err(JobError::Cancelled),
+        };
+        Ok(Prepared {
+            slot,
+            cwd,
+            supervision,
+            environment,
+        })
+    }
+
+    /// Nothing can be awaited in here, so that no process is ever without a watcher, and no job without an entry.
+    fn launch(&self, start: Start, prepared: Prepared<'_>) -> Result<Job, JobError> {
+        let Prepared {
+            slot,
+            cwd,
+            supervision,
+            environment,
+        } = prepared;
+        let config = self.config();
+        let id = Uuid::new_v4();
+        let order = Order {
+            job: id,
+            shell: &config.shell,
+            command: &start.command,
+            cwd: &cwd,
+            environment: &environment,
+            with_stdin: start.stdin.is_some(),
+        };
+        let registration = supervision.watchdog.register(id);
+        let created = Moment::now();
+        let process = spawn(&order, &supervision.orphans).map_err(|error| order.refused(error))?;
+        registration.started(process.pid);
+        let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
+        let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
+        tracing::info!(parent: &span, "job started");
+        tracing::debug!(parent: &span, command = start.command);
+        let open_log =
+            |stream| OutputLog::new(self.store().clone(), id, stream, config.max_output_bytes);
+        self.shared.watchers.spawn(watch(Assignment {
+            process,
+            side,
+            stdout: open_log(StreamKind::Stdout),
+            stderr: open_log(StreamKind::Stderr),
+            disk: self.store().disk().clone(),
+            stdin_text: start.stdin,
+            kill_at: start.kill_after.map(|after| created.monotonic + after),
+            stop_grace: config.stop_grace_seconds,
+            slot,
+            registration,
+            ends: self.shared.ends.clone(),
+            span,
+        }));
+        self.insert(&job);
+        Ok(job)
+    }
+
+    fn busy(&self) -> JobError {
+        JobError::Busy {
+            limit: self.config().max_running,
+            oldest: self
+                .timeline
+                .now()
+                .alive()
+                .iter()
+                .take(OLDEST_NAMED)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// What the first job brings about.
+    async fn supervision(&self) -> io::Result<&Supervision> {
+        let first_job = || async {
+            let shared = &self.shared;
+            Supervision::begin(
+                self.timeline.clone(),
+                shared.store.clone(),
+                &shared.watchers,
+                shared.closing.clone(),
+            )
+        };
+        self.shared.supervision.get_or_try_init(first_job).await
+    }
+
+    async fn login_environment(&self, supervision: &Supervision) -> Arc<Variables> {
+        if !self.config().login_env {
+            return Arc::default();
+        }
+        let means = Means {
+            orphans: supervision.orphans.clone(),
+            watchdog: supervision.watchdog.clone(),
+            closing: self.shared.closing.clone(),
+        };
+        self.shared
+            .login
+            .variables(&means, &self.shared.watchers)
+            .await
+    }
+}

@@ -1,0 +1,197 @@
+//! What has happened that no reply has told of is told in the next one, once, whatever became of the reply before.
+
+use serde_json::json;
+
+use crate::support::client::{ref_id, texts};
+use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
+use crate::support::{Client, Gate, eventually, processes};
+
+#[test]
+fn other_ends_are_named_once_in_the_next_reply() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let (mut expected, mut named) = (Vec::new(), Vec::new());
+    for cmd in ["true", "true", "true", &gate.wait()] {
+        let started = client.execute(&json!({"cmd": cmd}));
+        named.extend(texts(&started["also_ended"]));
+        expected.push(ref_id(&started));
+    }
+    let id = expected.pop().unwrap();
+    eventually("all three ends are named", || {
+        named.extend(texts(&client.get(&id)["also_ended"]));
+        if named.len() >= 3 {
+            Ok(())
+        } else {
+            Err(format!("{named:?}"))
+        }
+    });
+    named.sort();
+    expected.sort();
+    assert_eq!(named, expected);
+    assert!(client.get(&id)["also_ended"].is_null());
+    gate.open();
+    client.wait(&id);
+}
+
+#[test]
+fn no_more_than_five_ends_are_named_at_a_time() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let id = client.begin(&gate.wait());
+    let quick: Vec<_> = (0..8)
+        .map(|_| client.post(EXECUTE, &json!({"cmd": "true"})))
+        .collect();
+    let mut expected = Vec::new();
+    let mut named = Vec::new();
+    for posted in quick {
+        let reply = client.reply(posted);
+        named.extend(texts(&reply["also_ended"]));
+        expected.push(ref_id(&reply));
+    }
+    eventually("all ends are named", || {
+        let news = texts(&client.get(&id)["also_ended"]);
+        assert!(news.len() <= 5, "{news:?}");
+        named.extend(news);
+        if named.len() >= 8 {
+            Ok(())
+        } else {
+            Err(format!("{named:?}"))
+        }
+    });
+    named.sort();
+    expected.sort();
+    assert_eq!(named, expected);
+    gate.open();
+    client.wait(&id);
+}
+
+#[test]
+fn an_end_told_to_nobody_is_told_again() {
+    let client = Client::start();
+    let (gate, other) = (Gate::new(), Gate::new());
+    let id = client.begin(&gate.wait());
+    let stays = client.begin(&other.wait());
+    let wait = client.post(GET, &json!({"ref_id": id, "wait_seconds": 40}));
+    client.ping();
+    client.cancel(wait);
+    client.ping();
+    gate.open();
+    eventually("the end is named", || {
+        let reply = client.get(&stays);
+        if texts(&reply["also_ended"]) == [id.as_str()] {
+            Ok(())
+        } else {
+            Err(reply.to_string())
+        }
+    });
+    other.open();
+    client.wait(&stays);
+}
+
+#[test]
+fn a_job_whose_execute_was_cancelled_runs_on_and_is_named() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let posted = client.post(EXECUTE, &json!({"cmd": gate.wait(), "wait_seconds": 40}));
+    eventually("the command runs", || {
+        let living = client.living();
+        if living.len() == 1 {
+            Ok(())
+        } else {
+            Err(processes::describe(living))
+        }
+    });
+    client.cancel(posted);
+    let named = eventually("the next reply names it", || {
+        let reply = client.list();
+        match texts(&reply["also_started"]).pop() {
+            Some(id) => Ok(id),
+            None => Err(reply.to_string()),
+        }
+    });
+    assert_eq!(client.get(&named)["running"], true);
+    assert!(client.list()["also_started"].is_null(), "named twice");
+    gate.open();
+    client.wait(&named);
+}
+
+#[test]
+fn a_cancellation_that_crosses_its_reply_is_taken_into_account() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let posted = client.post(EXECUTE, &json!({"cmd": gate.wait()}));
+    let id = ref_id(&client.reply(posted));
+    client.cancel(posted);
+    client.ping();
+    let reply = client.get(&id);
+    assert_eq!(texts(&reply["also_started"]), [id.as_str()], "{reply}");
+    let reply = client.get(&id);
+    assert!(reply["also_started"].is_null(), "{reply}");
+    gate.open();
+    client.wait(&id);
+}
+
+#[test]
+fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
+    let client = Client::start();
+    let mut cancelled = Vec::new();
+    for n in 0..30 {
+        let posted = client.post(
+            EXECUTE,
+            &json!({"cmd": format!("sleep 300; : {n}"), "wait_seconds": 40}),
+        );
+        client.cancel(posted);
+        cancelled.push(posted);
+    }
+    client.ping();
+    let mut named = Vec::new();
+    eventually("every job that runs is named", || {
+        let reply = client.list();
+        named.extend(texts(&reply["also_started"]));
+        let listed = reply["count"].as_u64().unwrap();
+        if listed == named.len() as u64 {
+            Ok(())
+        } else {
+            Err(format!("{named:?} of {reply}"))
+        }
+    });
+    for id in &named {
+        client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.1}));
+    }
+    assert_eq!(client.list()["count"], 0);
+}
+
+#[test]
+fn a_list_that_waits_tells_of_every_end_and_then_waits() {
+    const JOBS: usize = 45;
+    let client = Client::start();
+    let held = Gate::new();
+    let started: Vec<_> = (0..JOBS)
+        .map(|_| client.execute(&json!({"cmd": held.wait()})))
+        .collect();
+    let ids: Vec<_> = started.iter().map(ref_id).collect();
+    let pids: Vec<_> = started.iter().map(|job| job["pid"].to_string()).collect();
+    (0..JOBS).for_each(|_| held.open());
+    // Leaders are reaped after their end is on record.
+    let all_ended = format!(
+        "for pid in {}; do while kill -0 $pid 2> /dev/null; do sleep 0.01; done; done",
+        pids.join(" ")
+    );
+    let mut told = texts(&client.run(&all_ended)["also_ended"]);
+    assert_eq!(told.len(), 5);
+    let gate = Gate::new();
+    let running = client.execute(&json!({"cmd": gate.wait()}));
+    told.extend(texts(&running["also_ended"]));
+    for _ in 0..(JOBS - told.len()).div_ceil(20) {
+        let list = client.call(LIST, &json!({"wait_seconds": 45}));
+        for entry in list["processes"].as_array().unwrap() {
+            told.push(entry["ref_id"].as_str().unwrap().to_owned());
+        }
+    }
+    let untold: Vec<_> = ids.iter().filter(|id| !told.contains(id)).collect();
+    assert!(untold.is_empty(), "{untold:?}");
+    let wait = client.post_waiting(LIST, &json!({"wait_seconds": 45}));
+    gate.open();
+    let list = client.reply(wait);
+    assert_eq!(list["processes"][0]["ref_id"], running["ref_id"], "{list}");
+}
