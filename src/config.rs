@@ -55,7 +55,7 @@ pub struct Config {
     pub max_chars: usize,
 
     /// Longest wait of one call [default: 45; 600 for clients known to allow it]
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_WAIT_SECONDS", value_parser = seconds)]
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_WAIT_SECONDS", value_parser = some_seconds)]
     pub max_wait_seconds: Option<Duration>,
 
     /// Time between TERM and KILL when a job is stopped
@@ -194,6 +194,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
         }
         Ok(_) => Err(format!("must be from 0 to {LONGEST_SECONDS} seconds")),
         Err(_) => Err("must be a number of seconds".to_owned()),
+    }
+}
+
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        Duration::ZERO => Err(
+            "must be more than 0: a call that may not wait leaves nothing but polling".to_owned(),
+        ),
+        some => Ok(some),
     }
 }
 

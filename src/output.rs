@@ -10,6 +10,7 @@ pub(crate) mod lines;
 pub(crate) mod log;
 mod pieces;
 pub(crate) mod render;
+pub(crate) mod search;
 pub(crate) mod store;
 pub(crate) mod view;
 

@@ -118,7 +118,7 @@ impl Server {
     async fn cleanup(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
         let arguments = Arguments::new(arguments);
-        let ref_id = arguments.as_sent(&["ref_id", "id"]);
+        let ref_id = arguments.as_sent("ref_id");
         let outcome = self.try_cleanup(&call, arguments).await;
         call.answer(outcome.map_err(|message| CleanupReply::failure(&ref_id, message)))
     }

@@ -1,14 +1,35 @@
 //! How numbers, durations and errors are written for readers.
 
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
-/// The first characters of a text.
+/// The first characters of a text: at most `max_chars`, with the `…` that says that it was cut.
 pub(crate) fn cut(text: &str, max_chars: usize) -> String {
-    match text.char_indices().nth(max_chars) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    around(text, 0..0, max_chars)
+}
+
+/// At most `max_chars` characters of a text, around a part of it, given in bytes; `…` stands where it was cut. Of a part
+/// that is longer, the start is shown. `max_chars` is three at least.
+pub(crate) fn around(text: &str, part: Range<usize>, max_chars: usize) -> String {
+    if text.char_indices().nth(max_chars).is_none() {
+        return text.to_owned();
     }
+    let first = text[..part.start].chars().count();
+    let length = text[part].chars().count();
+    let total = text.chars().count();
+    // With the end or the start of the text in it, one `…` is enough.
+    let room = max_chars.saturating_sub(2);
+    let from = first.saturating_sub(room.saturating_sub(length) / 2);
+    let (from, room) = match from {
+        0 | 1 => (0, room + 1),
+        from if from + room + 1 >= total => (total - room - 1, room + 1),
+        from => (from, room),
+    };
+    let shown = text.chars().skip(from).take(room);
+    let before = (from > 0).then_some('…');
+    let behind = (from + room < total).then_some('…');
+    before.into_iter().chain(shown).chain(behind).collect()
 }
 
 /// `1234567` as `1,234,567`.
@@ -67,6 +88,27 @@ mod tests {
     #[test]
     fn a_text_is_cut_between_characters() {
         assert_eq!(cut("äöü", 3), "äöü");
-        assert_eq!(cut("äöü", 2), "äö…");
+        assert_eq!(cut("äöü", 2), "ä…");
+    }
+
+    #[test]
+    fn what_is_shown_around_a_part_holds_it_and_keeps_to_its_length() {
+        let text = "ä123456789bcdefgh";
+        let part = |part: &str| {
+            let start = text.find(part).expect("a part");
+            start..start + part.len()
+        };
+        assert_eq!(around(text, part("ä"), 20), text);
+        assert_eq!(around(text, part("ä1"), 7), "ä12345…");
+        assert_eq!(around(text, part("89"), 8), "…6789bc…");
+        assert_eq!(around(text, part("h"), 7), "…cdefgh");
+        assert_eq!(around(text, part("123456789"), 6), "ä1234…");
+        assert_eq!(around(text, text.len()..text.len(), 4), "…fgh");
+        for max in 3..=text.chars().count() {
+            for start in 1..=10 {
+                let shown = around(text, start + 1..start + 2, max);
+                assert!(shown.chars().count() <= max, "{shown:?} for {max}");
+            }
+        }
     }
 }

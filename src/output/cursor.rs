@@ -8,6 +8,24 @@ use std::str::FromStr;
 pub(crate) struct Cursor {
     pub(crate) stdout: Position,
     pub(crate) stderr: Position,
+    pub(crate) told: Told,
+}
+
+/// How far the reader has been told of a line that pages hold back since it may still grow: raw offsets, of use only
+/// behind the positions. So the same prompt is not found again, and what is added to it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) stdout: u64,
+    pub(crate) stderr: u64,
+}
+
+impl Told {
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            stdout: self.stdout.max(other.stdout),
+            stderr: self.stderr.max(other.stderr),
+        }
+    }
 }
 
 /// A raw byte offset at a line start, and how many rendered characters of that line were already shown
@@ -25,10 +43,20 @@ impl Position {
     }
 }
 
-/// `o120e45`, or `o120+30e45` where 30 characters of the line at 120 were shown.
+/// `o120e45`, or `o120+30e45` where 30 characters of the line at 120 were shown, or `o120-150e45` where the line at 120 is
+/// unfinished and the reader knows of it as far as 150.
 impl Display for Cursor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "o{}e{}", self.stdout, self.stderr)
+        for (letter, position, told) in [
+            ('o', self.stdout, self.told.stdout),
+            ('e', self.stderr, self.told.stderr),
+        ] {
+            write!(f, "{letter}{position}")?;
+            if told > position.offset {
+                write!(f, "-{told}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -57,10 +85,24 @@ impl FromStr for Cursor {
 
 fn parse(word: &str) -> Option<Cursor> {
     let (stdout, stderr) = word.strip_prefix('o')?.split_once('e')?;
+    let ((stdout, stdout_told), (stderr, stderr_told)) = (place(stdout)?, place(stderr)?);
     Some(Cursor {
-        stdout: position(stdout)?,
-        stderr: position(stderr)?,
+        stdout,
+        stderr,
+        told: Told {
+            stdout: stdout_told,
+            stderr: stderr_told,
+        },
     })
+}
+
+fn place(text: &str) -> Option<(Position, u64)> {
+    let (text, told) = text.split_once('-').unwrap_or((text, "0"));
+    if !told.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (position, told) = (position(text)?, told.parse().ok()?);
+    Some((position, if told > position.offset { told } else { 0 }))
 }
 
 fn position(text: &str) -> Option<Position> {
@@ -118,9 +160,20 @@ mod tests {
         let cursor = Cursor {
             stdout,
             stderr: Position::at(45),
+            ..Cursor::default()
         };
         assert_eq!(cursor.to_string(), "o120+30e45");
         assert_eq!("O120+30E45".parse(), Ok(cursor));
+    }
+
+    #[test]
+    fn what_is_known_of_an_unfinished_line_follows_a_dash() {
+        let mut cursor = "o120e45".parse::<Cursor>().expect("a cursor");
+        cursor.told.stdout = 150;
+        assert_eq!(cursor.to_string(), "o120-150e45");
+        assert_eq!("o120-150e45".parse(), Ok(cursor));
+        let nothing = "o120-120e45-2".parse::<Cursor>().expect("a cursor");
+        assert_eq!(nothing.to_string(), "o120e45");
     }
 
     #[test]
@@ -137,6 +190,9 @@ mod tests {
             "o1++2e3",
             "o+1e2",
             "o1+e2",
+            "o1-e2",
+            "o1--2e2",
+            "o1-2+3e2",
             "o99999999999999999999e0",
             "o1+4294967296e0",
             "o١e٢",
@@ -160,10 +216,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_cursor_survives_its_text(offsets: (u64, u64), skips: (u32, u32)) {
+        fn every_cursor_survives_its_text(offsets: (u64, u64), skips: (u32, u32), told: (u64, u64)) {
             let cursor = Cursor {
                 stdout: Position { offset: offsets.0, skip: skips.0 },
                 stderr: Position { offset: offsets.1, skip: skips.1 },
+                told: Told {
+                    stdout: if told.0 > offsets.0 { told.0 } else { 0 },
+                    stderr: if told.1 > offsets.1 { told.1 } else { 0 },
+                },
             };
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }

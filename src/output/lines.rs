@@ -1,8 +1,10 @@
 //! From the retained bytes of one stream to its lines and its holes.
 
+use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use super::cursor::Position;
 use super::render;
 
 /// Where a line without a newline is cut.
@@ -40,8 +42,10 @@ pub(crate) enum Item {
         /// Whether what follows starts on a new line: not where a long line was cut, nor at the end.
         breaks: bool,
     },
-    /// Bytes that were dropped, or cannot be read any more.
+    /// Bytes that were dropped.
     Hole { start: u64, bytes: u64 },
+    /// Bytes that were kept and cannot be read any more.
+    Gone { start: u64, bytes: u64 },
 }
 
 impl<R: Read + Seek> Stream<R> {
@@ -55,14 +59,26 @@ impl<R: Read + Seek> Stream<R> {
         self.lines_cut_at(LINE_LIMIT, from)
     }
 
+    /// A position, or the end for one beyond it.
+    pub(super) fn within(&self, position: Position) -> Position {
+        if position.offset > self.end {
+            Position::at(self.end)
+        } else {
+            position
+        }
+    }
+
     fn lines_cut_at(&mut self, limit: usize, from: u64) -> Lines<'_, R> {
         let end = self.end;
         let clipped = self
             .regions
             .iter()
             .map(|region| region.start..region.end.min(end));
+        let kept: Vec<_> = clipped.collect();
         Lines {
-            regions: clipped.collect(),
+            regions: kept.clone(),
+            kept,
+            holes: VecDeque::new(),
             reader: &mut self.reader,
             end,
             ended: self.ended,
@@ -79,6 +95,10 @@ pub(crate) struct Lines<'a, R> {
     reader: &'a mut R,
     /// Cut short where reading fails: files may vanish under a reader.
     regions: Vec<Range<u64>>,
+    /// The same as they were said to be.
+    kept: Vec<Range<u64>>,
+    /// Parts of a hole that stand before `at`.
+    holes: VecDeque<Item>,
     end: u64,
     ended: bool,
     limit: usize,
@@ -92,6 +112,9 @@ impl<R: Read + Seek> Iterator for Lines<'_, R> {
     type Item = Item;
 
     fn next(&mut self) -> Option<Item> {
+        if let Some(hole) = self.holes.pop_front() {
+            return Some(hole);
+        }
         loop {
             let pending = &self.buffer[self.taken..];
             let window = &pending[..pending.len().min(self.limit)];
@@ -110,7 +133,10 @@ impl<R: Read + Seek> Iterator for Lines<'_, R> {
         let pending = &self.buffer[self.taken..];
         let hole_follows = self.frontier() < self.end;
         if pending.is_empty() {
-            return hole_follows.then(|| self.hole());
+            if hole_follows {
+                self.skip_hole();
+            }
+            return self.holes.pop_front();
         }
         let len = if pending.len() == self.limit {
             cut(pending)
@@ -176,7 +202,7 @@ impl<R: Read + Seek> Lines<'_, R> {
     }
 
     /// From here to the next byte that can be read.
-    fn hole(&mut self) -> Item {
+    fn skip_hole(&mut self) {
         let start = self.at;
         while self.at < self.end {
             let starts = self
@@ -192,9 +218,27 @@ impl<R: Read + Seek> Lines<'_, R> {
                 break;
             }
         }
-        Item::Hole {
-            start,
-            bytes: self.at - start,
+        self.note_hole(start..self.at);
+    }
+
+    /// Tells what was dropped from what has vanished.
+    fn note_hole(&mut self, hole: Range<u64>) {
+        let mut start = hole.start;
+        while start < hole.end {
+            let is_kept = |at: u64| self.kept.iter().any(|range| range.contains(&at));
+            let was_kept = is_kept(start);
+            let bounds = self.kept.iter().flat_map(|range| [range.start, range.end]);
+            let end = bounds
+                .filter(|&bound| bound > start && bound < hole.end && is_kept(bound) != was_kept)
+                .min()
+                .unwrap_or(hole.end);
+            let bytes = end - start;
+            self.holes.push_back(if was_kept {
+                Item::Gone { start, bytes }
+            } else {
+                Item::Hole { start, bytes }
+            });
+            start = end;
         }
     }
 }

@@ -48,14 +48,16 @@ impl Piece {
                     ..Self::behind(skip, text, start..end)
                 }
             }
-            Item::Hole { start, bytes } => {
-                let text = dropped(bytes) + "\n";
-                // More characters than the note has were shown of a line that has been dropped since.
-                let is_of_note = (skip as usize) < text.len();
-                let skip = if is_of_note { skip } else { 0 };
-                Self::behind(skip, text, start..start + bytes)
-            }
+            Item::Hole { start, bytes } => Self::note(dropped(bytes), skip, start..start + bytes),
+            Item::Gone { start, bytes } => Self::note(gone(bytes), skip, start..start + bytes),
         }
+    }
+
+    fn note(text: String, skip: u32, bytes: Range<u64>) -> Self {
+        let text = text + "\n";
+        // More characters than the note has were shown of a line that has been dropped since.
+        let is_of_note = (skip as usize) < text.len();
+        Self::behind(if is_of_note { skip } else { 0 }, text, bytes)
     }
 
     /// What is left to show of a text when `skip` characters were shown.
@@ -95,6 +97,14 @@ pub(super) fn byte_of(text: &str, char: usize) -> usize {
 pub(super) fn dropped(bytes: u64) -> String {
     format!(
         "[{} bytes were dropped here: over the output limit, or not storable]",
+        thousands(bytes)
+    )
+}
+
+/// What is shown in place of bytes that were kept, but whose file has vanished.
+pub(super) fn gone(bytes: u64) -> String {
+    format!(
+        "[{} bytes cannot be read any more: their file is gone]",
         thousands(bytes)
     )
 }

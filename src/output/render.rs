@@ -7,6 +7,9 @@ use vte::{Params, Parser, Perform};
 /// The width of the imagined terminal. It bounds what a short escape sequence can ask for, not the length of a line.
 const COLUMNS: usize = 512;
 
+/// How far apart the tab stops are.
+const TAB: usize = 8;
+
 /// A cell nothing stands in. At the end of a line it is not shown, before that it is a space.
 const BLANK: char = '\0';
 
@@ -32,6 +35,7 @@ pub(crate) fn line(raw: &[u8]) -> String {
     let mut grid = Grid {
         cells: Vec::with_capacity(text.len()),
         column: 0,
+        overwrites: raw.contains(&b'\r'),
     };
     Parser::new().advance(&mut grid, text.as_bytes());
     grid.text()
@@ -72,6 +76,8 @@ fn is_plain(raw: &[u8]) -> bool {
 struct Grid {
     cells: Vec<Cell>,
     column: usize,
+    /// The line is written over from its start, so that it matters how far a tab goes.
+    overwrites: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -168,7 +174,10 @@ impl Perform for Grid {
         match byte {
             b'\r' => self.column = 0,
             b'\x08' => self.column = self.column.saturating_sub(1),
+            b'\t' if self.overwrites => self.column = (self.column / TAB + 1) * TAB,
             b'\t' => self.put('\t'),
+            // What follows stands below and beside, on a page or a line of its own: apart in any case.
+            b'\x0B' | b'\x0C' if self.column > 0 => self.column += 1,
             _ => {}
         }
     }
@@ -190,7 +199,9 @@ impl Perform for Grid {
             // Erasing the screen from the cursor on includes the rest of this line.
             ('K' | 'J', 0) => self.cells.truncate(self.column),
             ('K', 1) => self.erase(0, self.column + 1),
-            ('K', 2) => self.cells.clear(),
+            ('K' | 'J', 2) => self.cells.clear(),
+            // The first column of another line; of this one where nothing is left of it.
+            ('H' | 'f', _) if self.cells.is_empty() => self.column = 0,
             ('X', _) => self.erase(self.column, self.column + count),
             ('P', _) => self.delete(count),
             ('@', _) => self.insert(count),

@@ -9,6 +9,9 @@ use super::lines::Stream;
 
 mod run;
 
+/// Characters of a line at the end of a stream that are looked at.
+const LAST_WORDS: usize = 400;
+
 /// How much a summary may show.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
@@ -33,6 +36,8 @@ pub(crate) struct Summary {
 pub(crate) struct Cut {
     /// Of both streams, dropped ones included. Within a line that was not shown as written it is an estimate.
     pub(crate) bytes: u64,
+    /// How many of these nobody can read any more.
+    pub(crate) dropped: u64,
     /// Pages from here on show it, and everything after it.
     pub(crate) cursor: Cursor,
 }
@@ -48,7 +53,7 @@ pub(crate) struct Page {
 }
 
 /// Everything if it fits the budget; else per stream the first fifth and the last four fifths of its share, with a line
-/// between them: `marker`, given how many bytes are missing there and the cursor that shows them.
+/// between them: `marker`, given what is missing there.
 ///
 /// Cuts are at line breaks where lines are short. The budget holds for markers too, from some 600 characters on. A
 /// stream of more than 4 MiB counts as one that does not fit.
@@ -56,7 +61,7 @@ pub(crate) fn summary<R: Read + Seek>(
     stdout: &mut Stream<R>,
     stderr: &mut Stream<R>,
     budget: Budget,
-    marker: &dyn Fn(u64, &Cursor) -> String,
+    marker: &dyn Fn(&Cut) -> String,
 ) -> Summary {
     let max = budget.max_chars;
     let out = Run::forwards(stdout, Position::default(), max, WINDOW);
@@ -66,16 +71,29 @@ pub(crate) fn summary<R: Read + Seek>(
     let cursor = Cursor {
         stdout: out_head.next,
         stderr: err_head.next,
+        ..Cursor::default()
     };
-    let marker = |bytes| marker(bytes, &cursor);
+    let marker = |LeftOut { bytes, dropped }: LeftOut| {
+        marker(&Cut {
+            bytes,
+            dropped,
+            cursor,
+        })
+    };
     let output = complete(stdout, out_head, out_room, &marker);
     let error = complete(stderr, err_head, err_room, &marker);
-    let bytes = output.left_out + error.left_out;
+    let bytes = output.left_out.bytes + error.left_out.bytes;
+    let dropped = output.left_out.dropped + error.left_out.dropped;
     Summary {
-        cut: (bytes > 0).then_some(Cut { bytes, cursor }),
+        cut: (bytes > 0).then_some(Cut {
+            bytes,
+            dropped,
+            cursor,
+        }),
         next: Cursor {
             stdout: output.next,
             stderr: error.next,
+            ..Cursor::default()
         },
         output: output.text,
         error: error.text,
@@ -93,14 +111,15 @@ pub(crate) fn page<R: Read + Seek>(
     max_chars: usize,
 ) -> Page {
     let max = max_chars.max(1);
-    let out = Run::forwards(stdout, within(stdout, from.stdout), max, u64::MAX).finished();
-    let err = Run::forwards(stderr, within(stderr, from.stderr), max, u64::MAX).finished();
+    let out = Run::forwards(stdout, stdout.within(from.stdout), max, u64::MAX).finished();
+    let err = Run::forwards(stderr, stderr.within(from.stderr), max, u64::MAX).finished();
     let (out_room, err_room) = share(max, out.needs(), err.needs());
     let (output, error) = (out.head(out_room), err.head(err_room));
     Page {
         next: Cursor {
             stdout: output.next,
             stderr: error.next,
+            told: from.told,
         },
         more: !(output.complete && error.complete),
         output: output.text,
@@ -108,18 +127,16 @@ pub(crate) fn page<R: Read + Seek>(
     }
 }
 
+/// The last line of a stream if no line break ends it: what a program says before it waits for an answer. Of a long one
+/// the end.
+pub(crate) fn last_words<R: Read + Seek>(stream: &mut Stream<R>) -> Option<String> {
+    Run::backwards(stream, Position::default(), LAST_WORDS).into_last_words()
+}
+
 /// Half of the room for each; what one does not need, the other gets.
 fn share(max: usize, out: usize, err: usize) -> (usize, usize) {
     let out = out.min(max - err.min(max / 2));
     (out, max - out)
-}
-
-fn within<R>(stream: &Stream<R>, position: Position) -> Position {
-    if position.offset > stream.end {
-        Position::at(stream.end)
-    } else {
-        position
-    }
 }
 
 /// All of it if it fits, else the part before the marker.
@@ -135,8 +152,30 @@ fn start(run: &Run, room: usize, budget: Budget) -> Head {
 /// One stream of a summary.
 struct Shown {
     text: String,
-    left_out: u64,
+    left_out: LeftOut,
     next: Position,
+}
+
+/// What one stream of a summary leaves out.
+#[derive(Clone, Copy, Default)]
+struct LeftOut {
+    bytes: u64,
+    dropped: u64,
+}
+
+impl LeftOut {
+    fn of<R>(stream: &Stream<R>, start: u64, end: u64) -> Self {
+        let bytes = end.saturating_sub(start);
+        let kept = stream
+            .regions
+            .iter()
+            .map(|region| region.end.min(end).saturating_sub(region.start.max(start)));
+        Self {
+            // The estimate may see nothing left out where something was.
+            bytes: bytes.max(1),
+            dropped: bytes.saturating_sub(kept.sum()),
+        }
+    }
 }
 
 /// Puts the marker and the end of the stream behind its start.
@@ -144,13 +183,13 @@ fn complete<R: Read + Seek>(
     stream: &mut Stream<R>,
     head: Head,
     room: usize,
-    marker: &dyn Fn(u64) -> String,
+    marker: &dyn Fn(LeftOut) -> String,
 ) -> Shown {
     let mut text = head.text;
     if head.complete {
         return Shown {
             text,
-            left_out: 0,
+            left_out: LeftOut::default(),
             next: head.next,
         };
     }
@@ -162,7 +201,7 @@ fn complete<R: Read + Seek>(
         text.push_str(&rest.tail(room).text);
         return Shown {
             text,
-            left_out: 0,
+            left_out: LeftOut::default(),
             next,
         };
     }
@@ -172,11 +211,11 @@ fn complete<R: Read + Seek>(
     }
     // How long the marker is depends on what is left out, which depends on the room the marker leaves. Its room only
     // grows here, so this ends: at the latest when there is no tail any more.
-    let mut note = marker(stream.end.saturating_sub(head.raw_end));
+    let mut note = marker(LeftOut::of(stream, head.raw_end, stream.end));
     loop {
         let note_room = note.chars().count();
         let tail = rest.tail(room.saturating_sub(note_room + 1));
-        let left_out = tail.raw_start.saturating_sub(head.raw_end).max(1);
+        let left_out = LeftOut::of(stream, head.raw_end, tail.raw_start);
         note = marker(left_out);
         if note.chars().count() <= note_room {
             return Shown {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::search::Outcome;
+use super::texts;
 use crate::job::{Cause, Exit, Finished, Snapshot, Unstored};
 use crate::output::cursor::Cursor;
 use crate::output::view::Cut;
-use crate::words::{cut, span, thousands};
+use crate::words::{around, span};
 
 /// How long a job must be silent before that is worth a word.
 const LONG_SILENCE: Duration = Duration::from_secs(60);
@@ -28,11 +30,19 @@ pub(crate) fn may_be_silent_for_long(before: &Snapshot, wait: Wait) -> bool {
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) shown: (&'a str, &'a str),
+    /// The last line of each stream that no line break has ended.
+    pub(crate) unfinished: &'a [String],
     pub(crate) cut: Option<&'a Cut>,
-    /// Where the next page starts, if there is one.
-    pub(crate) more: Option<&'a Cursor>,
-    pub(crate) matched: bool,
+    /// The call named how much it wants to read.
+    pub(crate) max_chars_given: bool,
+    /// Where the next call goes on.
+    pub(crate) next: &'a Cursor,
+    /// The call came with a cursor.
+    pub(crate) with_cursor: bool,
+    /// There is another page to read right now.
+    pub(crate) more: bool,
+    /// What the search for a pattern came to, if there was one.
+    pub(crate) search: Option<&'a Outcome>,
     pub(crate) wait: Wait,
     /// The job was waited for and used no CPU in that time.
     pub(crate) idle_cpu: bool,
@@ -45,7 +55,8 @@ pub(crate) struct Facts<'a> {
 pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
     let id = facts.snapshot.job.id();
     let get = format!("call get_command_background_result with ref_id=\"{id}\"");
-    let still_running = facts.snapshot.is_running() && !facts.matched;
+    let matched = matches!(facts.search, Some(Outcome::Found(_)));
+    let still_running = facts.snapshot.is_running() && !matched;
     if let Some(unstored) = unstored(facts.snapshot) {
         return Some(match unstored {
             Unstored::StoreIsFull => "Some output was not stored, since the output of all jobs has reached --max-total-bytes: \
@@ -64,17 +75,18 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
             span(silent)
         ));
     }
-    if still_running && let Some(question) = question(facts.shown) {
+    if still_running && let Some(question) = question(facts.unfinished) {
         return Some(format!(
-            "The last line asks {question:?}: clean up and rerun with stdin=\"y\\n\" or a --yes flag"
+            "{} clean up and {}",
+            question.asks, question.advice
         ));
     }
     if still_running && facts.wait.asked > facts.wait.cap {
         return Some(format!(
-            "wait_seconds={} was cut to {} (the unit is seconds): {get} and wait_seconds={}",
+            "wait_seconds={} was cut to {} (the unit is seconds): {}",
             facts.wait.asked.as_secs_f64(),
             cap(facts),
-            cap(facts)
+            wait_on(facts),
         ));
     }
     if facts.snapshot.is_running() && facts.idle_cpu && facts.snapshot.silent() >= LONG_SILENCE {
@@ -83,27 +95,80 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
             span(facts.snapshot.silent())
         ));
     }
-    if let Some(more) = facts.more {
-        return Some(format!("There is more: {get} and cursor=\"{more}\""));
-    }
-    if let Some(gap) = facts.cut {
-        let grep = match facts.output_path {
-            Some(path) if !path.is_empty() => format!(", or grep {path}*"),
-            _ => String::new(),
-        };
+    if facts.more {
         return Some(format!(
-            "{} bytes left out: {get} and cursor=\"{}\"{grep}",
-            thousands(gap.bytes),
-            gap.cursor
+            "There is more: {get} and cursor=\"{}\"",
+            facts.next
         ));
     }
-    if still_running {
+    // Whoever looks at a running job without saying how much to read wants to know how far it is.
+    let wants_all = facts.max_chars_given || !facts.snapshot.is_running();
+    let gap = facts.cut.filter(|cut| wants_all && cut.dropped < cut.bytes);
+    if still_running && gap.is_none() {
         return Some(format!(
-            "Still running after {}: {get} and wait_seconds={}",
+            "Still running after {}: {}",
             span(facts.snapshot.elapsed()),
-            cap(facts)
+            wait_on(facts),
         ));
     }
+    if !facts.snapshot.is_running() && matches!(facts.search, Some(Outcome::Undecided)) {
+        let may_come = !facts.snapshot.record.has_all_output();
+        return Some(format!(
+            "{}: {}",
+            if may_come {
+                "The command has ended, and until_pattern may still match what the processes that it left write"
+            } else {
+                "Not all output could be searched for until_pattern in this time"
+            },
+            wait_on(facts),
+        ));
+    }
+    let rest = match gap {
+        Some(gap) => Some(read_gap(facts, gap)),
+        None => about_end(facts),
+    };
+    if matches!(facts.search, Some(Outcome::Absent)) {
+        let rest = rest.unwrap_or_else(|| "judge by returncode and output".to_owned());
+        return Some(format!(
+            "The command ended before until_pattern matched: {rest}"
+        ));
+    }
+    rest
+}
+
+/// The call that waits on: for the same as this one did. A wait for the end goes without a cursor, which would show less.
+fn wait_on(facts: &Facts<'_>) -> String {
+    let id = facts.snapshot.job.id();
+    let wait = format!(
+        "call get_command_background_result with ref_id=\"{id}\" and wait_seconds={}",
+        cap(facts)
+    );
+    match facts.search {
+        None => wait,
+        Some(_) if facts.with_cursor => format!(
+            "{wait}, cursor=\"{}\" and the same until_pattern",
+            facts.next
+        ),
+        Some(_) => format!("{wait} and the same until_pattern"),
+    }
+}
+
+fn read_gap(facts: &Facts<'_>, gap: &Cut) -> String {
+    let grep = match facts.output_path {
+        Some(path) if !path.is_empty() => format!(", or grep {path}*"),
+        _ => String::new(),
+    };
+    format!(
+        "{}: call get_command_background_result with ref_id=\"{}\" and cursor=\"{}\"{grep}",
+        texts::left_out(gap),
+        facts.snapshot.job.id(),
+        gap.cursor
+    )
+}
+
+/// What the end of the command left to be done.
+fn about_end(facts: &Facts<'_>) -> Option<String> {
+    let id = facts.snapshot.job.id();
     let leftovers = &facts.snapshot.record.leftovers;
     // After a stop or a time limit they are being ended as well, and are only not gone yet.
     let ended_by_itself = |finished: &Finished| finished.cause == Cause::Itself;
@@ -133,8 +198,8 @@ fn about_exit(facts: &Facts<'_>) -> Option<String> {
     }
     match finished.exit {
         Exit::Code(0) => None,
-        Exit::Code(_) if let Some(question) = question(facts.shown) => {
-            Some(format!("The last line asks {question:?}: rerun with stdin=\"y\\n\" or a --yes flag"))
+        Exit::Code(_) if let Some(question) = question(facts.unfinished) => {
+            Some(format!("{} {}", question.asks, question.advice))
         }
         Exit::Code(127) => Some("Exit 127 means command not found: use an absolute path or set PATH in the command; if PATH lacks what a terminal has, start the server with --login-env".to_owned()),
         Exit::Code(126) => Some("Exit 126 means found but not executable: check the file's mode or run it with its interpreter".to_owned()),
@@ -153,27 +218,47 @@ fn unstored(snapshot: &Snapshot) -> Option<&Unstored> {
         .or(record.stderr.unstored.as_ref())
 }
 
-/// The last line, if it looks like a question to a person.
-fn question((output, error): (&str, &str)) -> Option<String> {
-    const MARKS: &[&str] = &[
-        "[y/n]",
-        "(y/n)",
-        "(yes/no",
-        "[yes/no",
-        "password:",
-        "password for",
-        "passphrase",
-        "continue?",
-        "proceed?",
-        "overwrite?",
-    ];
-    [output, error].into_iter().find_map(|text| {
-        let last = text.trim_end().lines().next_back()?.trim();
-        let lower = last.to_lowercase();
-        MARKS
-            .iter()
-            .any(|mark| lower.contains(mark))
-            .then(|| cut(last, 120))
+/// A question to a person.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
+    /// That it is one.
+    asks: String,
+    /// What to do instead of answering.
+    advice: &'static str,
+}
+
+/// The question at the end of a stream: who asks does not end the line.
+fn question(unfinished: &[String]) -> Option<Question> {
+    unfinished.iter().find_map(|line| {
+        let line = line.trim();
+        let lower = line.to_lowercase();
+        let asked = lower.trim_end_matches([':', '?', ' ']);
+        let ends_with_choice = |open: char, close: char| {
+            let choice = asked.strip_suffix(close).and_then(|rest| rest.rsplit_once(open));
+            choice.is_some_and(|(_, choice)| ["y/n", "n/y", "yes/no"].iter().any(|yes| choice.starts_with(yes)))
+        };
+        let is_choice = ends_with_choice('[', ']') || ends_with_choice('(', ')');
+        if !is_choice && !lower.ends_with([':', '?']) {
+            return None;
+        }
+        let shown = around(line, line.len()..line.len(), 120);
+        let is_secret = ["password", "passphrase", "passcode"].iter().any(|secret| lower.contains(secret));
+        Some(if is_secret && !is_choice {
+            Question {
+                asks: format!("The last line asks for a secret ({shown:?}):"),
+                advice: "rerun with it passed through stdin, or with a non-interactive option (ssh -o BatchMode=yes, sudo -n)",
+            }
+        } else if is_choice || lower.ends_with('?') {
+            Question {
+                asks: format!("The last line asks {shown:?}:"),
+                advice: "rerun with stdin=\"y\\n\" or a --yes flag",
+            }
+        } else {
+            Question {
+                asks: format!("The last line seems to ask {shown:?}:"),
+                advice: "rerun with the answer passed through stdin, or with a non-interactive option",
+            }
+        })
     })
 }
 
@@ -205,10 +290,13 @@ mod tests {
     fn hint(snapshot: &Snapshot, idle_cpu: bool) -> String {
         let facts = Facts {
             snapshot,
-            shown: ("", ""),
+            unfinished: &[],
             cut: None,
-            more: None,
-            matched: false,
+            max_chars_given: false,
+            next: &Cursor::default(),
+            with_cursor: false,
+            more: false,
+            search: None,
             wait: Wait {
                 asked: Duration::from_secs(5),
                 cap: Duration::from_secs(45),
@@ -232,6 +320,35 @@ mod tests {
         for (seconds, idle_cpu) in [(240, false), (30, true)] {
             let goes_on = hint(&silent_for(seconds), idle_cpu);
             assert!(goes_on.starts_with("Still running after"), "{goes_on}");
+        }
+    }
+
+    #[test]
+    fn a_question_is_told_by_its_end() {
+        for (line, advice) in [
+            ("Overwrite file? [y/N] ", Some("--yes")),
+            ("Do you want to continue [Y/n]?", Some("--yes")),
+            ("Are you sure (yes/no/[fingerprint])? ", Some("--yes")),
+            ("Proceed (y/n): ", Some("--yes")),
+            ("Continue?", Some("--yes")),
+            ("Your name: ", Some("the answer passed through stdin")),
+            ("user@host's password: ", Some("BatchMode")),
+            ("Enter passphrase for key '/k': ", Some("BatchMode")),
+            ("[sudo] password for me:", Some("sudo -n")),
+            ("INFO Generated admin password: abc123 (see docs)", None),
+            ("Downloading 12%", None),
+            ("Answered [y/N] with y", None),
+            ("", None),
+        ] {
+            let question = question(&[line.to_owned()]);
+            match (&question, advice) {
+                (Some(question), Some(advice)) => {
+                    assert!(question.advice.contains(advice), "{line:?}: {question:?}");
+                    assert!(!question.asks.contains("secret") || !question.advice.contains("y\\n"));
+                }
+                (None, None) => {}
+                _ => panic!("{line:?}: {question:?}"),
+            }
         }
     }
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::hints::{self, Facts};
+use super::search::Outcome;
 use super::texts;
 use super::wire::{GetReply, ListEntry};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
-use crate::output::cursor::Cursor;
+use crate::output::cursor::{Cursor, Told};
 use crate::output::disk::Silent;
 use crate::output::log::{StreamKind, first_path};
 use crate::output::store::Store;
 use crate::output::streams;
-use crate::output::view::{Budget, Cut, page, summary};
+use crate::output::view::{Budget, Cut, last_words, page, summary};
 use crate::process::signals;
 use crate::process::tree::{Usage, usage};
 use crate::threads::off_thread;
@@ -46,7 +47,8 @@ pub(crate) struct Reading {
 /// What the call knows beyond the job itself.
 #[derive(Debug, Default)]
 pub(crate) struct Circumstances {
-    pub(crate) matched: Option<String>,
+    /// What the search for a pattern came to, if there was one.
+    pub(crate) search: Option<Outcome>,
     pub(crate) wait: hints::Wait,
     /// What the tree had used when the wait began.
     pub(crate) cpu_before: Option<Duration>,
@@ -60,6 +62,8 @@ struct Shown {
     next: Cursor,
     /// There is more to read right after this page.
     more: bool,
+    /// The last line of each stream that no line break has ended yet.
+    unfinished: Vec<String>,
 }
 
 /// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
@@ -70,16 +74,22 @@ pub(crate) async fn job_reply(
     circumstances: Circumstances,
 ) -> GetReply {
     let snapshot = job.snapshot();
-    let (shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
+    let (mut shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
+    if let Some(Outcome::Found(found)) = &circumstances.search {
+        shown.next.told = shown.next.told.max(found.told);
+    }
     let mut reply = described(&snapshot, &usage);
     // The files are about to be removed: their paths are of no use.
     let files_go = job.is_leaving();
     let facts = Facts {
         snapshot: &snapshot,
-        shown: (&shown.output, &shown.error),
+        unfinished: &shown.unfinished,
         cut: shown.cut.as_ref(),
-        more: shown.more.then_some(&shown.next),
-        matched: circumstances.matched.is_some(),
+        max_chars_given: reading.max_chars.is_some(),
+        next: &shown.next,
+        with_cursor: reading.cursor.is_some(),
+        more: shown.more,
+        search: circumstances.search.as_ref(),
         wait: circumstances.wait,
         idle_cpu: circumstances
             .cpu_before
@@ -118,7 +128,9 @@ pub(crate) async fn job_reply(
         })
         .unwrap_or_default();
     }
-    reply.matched = circumstances.matched;
+    if let Some(Outcome::Found(found)) = circumstances.search {
+        reply.matched = Some(found.line);
+    }
     reply.output = shown.output;
     reply.error = shown.error;
     reply
@@ -169,21 +181,28 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
             cut: None,
             next,
             more: false,
+            unfinished: Vec::new(),
         };
     }
     let directory = store.existing();
     let (id, is_leaving) = (snapshot.job.id(), snapshot.job.is_leaving());
     let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
+    let all_known = Told {
+        stdout: stdout.end,
+        stderr: stderr.end,
+    };
     let mut read = move || match reading.cursor {
         Some(from) => {
             let max_chars = reading.max_chars.unwrap_or(reading.default_chars);
             let page = page(&mut stdout, &mut stderr, from, max_chars);
+            let unfinished = [last_words(&mut stdout), last_words(&mut stderr)];
             Shown {
                 output: page.output,
                 error: page.error,
                 cut: None,
                 next: page.next,
                 more: page.more,
+                unfinished: unfinished.into_iter().flatten().collect(),
             }
         }
         None => {
@@ -197,16 +216,25 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
                 max_chars: reading.max_chars.unwrap_or(default_chars),
                 tail_only,
             };
-            let marker = |bytes: u64, cursor: &Cursor| match is_leaving {
-                true => texts::gap_for_good(bytes),
-                false => texts::gap(id, bytes, &cursor.to_string()),
+            let marker = |cut: &Cut| match is_leaving {
+                true => texts::gap_for_good(cut),
+                false => texts::gap(id, cut),
             };
             let summary = summary(&mut stdout, &mut stderr, budget, &marker);
+            // The end of each stream is in there.
+            let unfinished = [&summary.output, &summary.error]
+                .into_iter()
+                .filter_map(|text| text.rsplit('\n').next())
+                .filter(|last| !last.is_empty());
             Shown {
+                unfinished: unfinished.map(str::to_owned).collect(),
                 output: summary.output,
                 error: summary.error,
                 cut: summary.cut,
-                next: summary.next,
+                next: Cursor {
+                    told: all_known,
+                    ..summary.next
+                },
                 more: false,
             }
         }
@@ -226,6 +254,7 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
         cut: None,
         next: reading.cursor.unwrap_or_default(),
         more: false,
+        unfinished: Vec::new(),
     }
 }
 

@@ -6,12 +6,13 @@ use regex::{Regex, RegexBuilder};
 use tokio_util::sync::CancellationToken;
 
 use super::wait::Patience;
-use crate::job::{Job, JobState};
-use crate::output::cursor::{Cursor, Position};
-use crate::output::lines::Item;
+use crate::job::Job;
+use crate::output::cursor::{Cursor, Told};
+use crate::output::search::{Found, Sought, search};
 use crate::output::store::Store;
-use crate::output::{Stream, streams};
+use crate::output::streams;
 use crate::threads::Lane;
+use crate::words::cut;
 
 /// What is there already is searched for at least this long, even by a call that does not wait.
 const FIRST_SEARCH: Duration = Duration::from_secs(2);
@@ -29,12 +30,21 @@ static SEARCHES: Lane = Lane::new(4);
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern(Regex);
 
+/// Most characters that an error shows of a pattern.
+const SHOWN_PATTERN: usize = 300;
+
 impl Pattern {
     /// The error is for the agent that wrote the pattern.
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
         if pattern.len() > LONGEST_PATTERN {
             return Err(format!(
                 "until_pattern is too large: it may have {LONGEST_PATTERN} bytes. Use a shorter one, like a fixed part of the line"
+            ));
+        }
+        if needs_line_break(pattern) {
+            return Err(format!(
+                "until_pattern {:?} contains a line break, and is matched against one line at a time: name a part of one line, with $ for its end",
+                cut(pattern, SHOWN_PATTERN)
             ));
         }
         let regex = RegexBuilder::new(pattern)
@@ -46,10 +56,87 @@ impl Pattern {
             }
             error => format!(
                 "until_pattern is not a valid regular expression: {}. Escape special characters with \\, and write no look-around or back-references",
-                error.to_string().lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+                what_is_wrong(pattern, &error.to_string())
             ),
         })
     }
+
+    /// What is looked for: from a cursor on, `.` stands for anything new.
+    fn sought(self, with_cursor: bool) -> Sought {
+        if with_cursor && self.0.as_str() == "." {
+            Sought::AnythingNew
+        } else {
+            Sought::Line(self.0)
+        }
+    }
+}
+
+/// Whether a line break is part of whatever matches: as far as that can be seen without understanding the pattern.
+fn needs_line_break(pattern: &str) -> bool {
+    let is_optional = |next: Option<&char>| matches!(next, Some('?' | '*' | '{'));
+    let mut in_class = false;
+    let mut chars = pattern.chars().peekable();
+    let mut found = false;
+    while let Some(char) = chars.next() {
+        let is_break = match char {
+            // White space means nothing in the verbose mode, and without this branch there may be no line break.
+            '|' if !in_class => return false,
+            '(' if chars.peek() == Some(&'?') => {
+                if chars
+                    .clone()
+                    .take_while(|&flag| flag != ')')
+                    .any(|flag| flag == 'x')
+                {
+                    return false;
+                }
+                false
+            }
+            '\\' => chars.next() == Some('n'),
+            '[' => {
+                in_class = true;
+                false
+            }
+            ']' => {
+                in_class = false;
+                false
+            }
+            char => char == '\n',
+        };
+        found |= is_break && !in_class && !is_optional(chars.peek());
+    }
+    found
+}
+
+/// The parser's words, which repeat the pattern; of a long one only its start.
+fn what_is_wrong(pattern: &str, error: &str) -> String {
+    let lines = || error.lines().map(str::trim).filter(|line| !line.is_empty());
+    if pattern.chars().count() <= SHOWN_PATTERN {
+        return cut(&lines().collect::<Vec<_>>().join(" "), 3 * SHOWN_PATTERN);
+    }
+    let reason = lines().next_back().unwrap_or_default();
+    format!(
+        "{}, in {}",
+        cut(reason, SHOWN_PATTERN),
+        cut(pattern, SHOWN_PATTERN)
+    )
+}
+
+/// What a search came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Found(Match),
+    /// There is no such line, and there will be none.
+    Absent,
+    /// It may still come, or not all that is there was searched.
+    Undecided,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Match {
+    pub(crate) line: String,
+    /// How far the line goes, if it is unfinished.
+    pub(crate) told: Told,
 }
 
 /// One search through a job's output, which goes on where the last one ended.
@@ -57,17 +144,32 @@ impl Pattern {
 pub(crate) struct Search<'a> {
     pub(crate) job: &'a Job,
     pub(crate) store: &'a Store,
-    pub(crate) pattern: Pattern,
-    pub(crate) from: Cursor,
+    sought: Sought,
+    from: Cursor,
 }
 
-impl Search<'_> {
-    /// The first line that matches: one that is there, or one that comes in time. None if time is up or the output ends.
+impl<'a> Search<'a> {
+    /// From a cursor on, or from the start.
+    pub(crate) fn new(
+        job: &'a Job,
+        store: &'a Store,
+        pattern: Pattern,
+        cursor: Option<Cursor>,
+    ) -> Self {
+        Self {
+            job,
+            store,
+            sought: pattern.sought(cursor.is_some()),
+            from: cursor.unwrap_or_default(),
+        }
+    }
+
+    /// The first line that matches: one that is there, or one that comes in time.
     pub(crate) async fn run<S: Future<Output = String>>(
         mut self,
         patience: &Patience,
         status: impl Fn() -> S,
-    ) -> Option<String> {
+    ) -> Outcome {
         let at_least = Patience {
             deadline: patience.deadline.max(Instant::now() + FIRST_SEARCH),
             cancelled: patience.cancelled.clone(),
@@ -76,79 +178,63 @@ impl Search<'_> {
         };
         let mut record = self.job.record();
         record.borrow_and_update();
-        if let Some(line) = at_least.until(self.once(), &status).await? {
-            return Some(line);
+        match at_least.until(self.once(), &status).await {
+            None => return Outcome::Undecided,
+            Some(Outcome::Undecided) => {}
+            Some(decided) => return decided,
         }
         let event = async {
             loop {
-                let is_over = {
-                    let record = record.borrow();
-                    let finished = matches!(record.state, JobState::Finished(_));
-                    finished && record.has_all_output()
-                };
-                // Ended output was searched whole only if nothing has come since the last search began.
-                if (is_over && !record.has_changed().unwrap_or(false))
-                    || record.changed().await.is_err()
-                {
-                    return self.once().await;
-                }
+                // The watcher may have ended since the last search, but not without a last word in the record.
+                let is_last = record.changed().await.is_err();
                 record.borrow_and_update();
-                if let Some(line) = self.once().await {
-                    return Some(line);
+                match self.once().await {
+                    Outcome::Undecided if !is_last => {}
+                    decided => return decided,
                 }
             }
         };
-        patience.until(event, &status).await?
+        patience
+            .until(event, &status)
+            .await
+            .unwrap_or(Outcome::Undecided)
     }
 
     /// Searches what is there now. Dropping the future stops the search.
-    async fn once(&mut self) -> Option<String> {
+    async fn once(&mut self) -> Outcome {
         let snapshot = self.job.snapshot();
+        let is_over = !snapshot.is_running() && snapshot.record.has_all_output();
         let directory = self.store.existing();
-        let (pattern, from) = (self.pattern.clone(), self.from);
+        let (sought, from) = (self.sought.clone(), self.from);
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
-        let search = SEARCHES.run(move || {
+        let searching = SEARCHES.run(move || {
             let (mut stdout, mut stderr) = streams(&snapshot, directory.as_ref());
-            let mut next = from;
-            let found = search_stream(&mut stdout, &mut next.stdout, &pattern, &stop)
-                .or_else(|| search_stream(&mut stderr, &mut next.stderr, &pattern, &stop));
+            let is_stopped = || stop.is_cancelled();
+            let (mut next, mut told) = (from, Told::default());
+            let (position, known) = (&mut next.stdout, from.told.stdout);
+            let mut found = search(&mut stdout, position, known, &sought, is_stopped);
+            if let Some(found) = &found {
+                told.stdout = found.unfinished.unwrap_or_default();
+            } else {
+                let (position, known) = (&mut next.stderr, from.told.stderr);
+                found = search(&mut stderr, position, known, &sought, is_stopped);
+                told.stderr = found
+                    .as_ref()
+                    .and_then(|found| found.unfinished)
+                    .unwrap_or_default();
+            }
+            let found = found.map(|Found { line, .. }| Match { line, told });
             (found, next)
         });
-        let (found, next) = search.await.ok()?;
+        let Ok((found, next)) = searching.await else {
+            return Outcome::Undecided;
+        };
         self.from = next;
-        found
-    }
-}
-
-/// The first line from `position` on that matches. Moves `position` to the first line that was not finished.
-fn search_stream(
-    stream: &mut Stream,
-    position: &mut Position,
-    pattern: &Pattern,
-    stop: &CancellationToken,
-) -> Option<String> {
-    for item in stream.lines(position.offset) {
-        if stop.is_cancelled() {
-            return None;
-        }
-        if let Item::Line {
-            end,
-            text,
-            finished,
-            ..
-        } = item
-        {
-            if pattern.0.is_match(&text) {
-                return Some(text);
-            }
-            if finished {
-                *position = Position {
-                    offset: end,
-                    skip: 0,
-                };
-            }
+        match found {
+            Some(found) => Outcome::Found(found),
+            None if is_over => Outcome::Absent,
+            None => Outcome::Undecided,
         }
     }
-    None
 }

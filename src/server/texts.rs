@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::job::{Cause, Job, JobError, Snapshot, Tree};
+use crate::output::view::Cut;
 use crate::words::{cut, plain, span, thousands};
 
 /// Most characters of a failure's message.
@@ -53,18 +54,40 @@ pub(crate) const CLEANUP_DESCRIPTION: &str = "Stop a background command and all 
     output readable. Safe to repeat.";
 
 /// The line that stands where output was left out of a reply.
-pub(crate) fn gap(ref_id: Uuid, bytes: u64, cursor: &str) -> String {
-    format!(
-        "[… {} bytes left out: call get_command_background_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\" to read them …]",
-        thousands(bytes)
-    )
+pub(crate) fn gap(ref_id: Uuid, cut: &Cut) -> String {
+    let cursor = cut.cursor;
+    let call = format!(
+        "call get_command_background_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\""
+    );
+    let left_out = left_out(cut);
+    match cut.bytes - cut.dropped {
+        0 => format!("[… {left_out} …]"),
+        _ if cut.dropped == 0 => format!("[… {left_out}: {call} to read them …]"),
+        readable => format!(
+            "[… {left_out}: {call} to read the other {} …]",
+            thousands(readable)
+        ),
+    }
+}
+
+/// How much a summary leaves out, and how much of that nobody can read any more.
+pub(crate) fn left_out(cut: &Cut) -> String {
+    let bytes = thousands(cut.bytes);
+    match cut.dropped {
+        0 => format!("{bytes} bytes left out"),
+        all if all == cut.bytes => format!("{bytes} bytes left out, all of them dropped for good"),
+        some => format!(
+            "{bytes} bytes left out, {} of them dropped for good",
+            thousands(some)
+        ),
+    }
 }
 
 /// The line between head and tail of output that goes with its job.
-pub(crate) fn gap_for_good(bytes: u64) -> String {
+pub(crate) fn gap_for_good(cut: &Cut) -> String {
     format!(
         "[… {} bytes left out and deleted with the job …]",
-        thousands(bytes)
+        thousands(cut.bytes)
     )
 }
 
@@ -107,16 +130,27 @@ pub(crate) fn job_error(error: &JobError) -> String {
             "nothing was started: the call was cancelled or the server is shutting down".to_owned()
         }
         JobError::Unknown { id, age, known } => unknown(*id, *age, known),
-        JobError::Expired { id } => {
-            format!(
-                "the result of job {id} has expired: results are kept for a limited time and number after the end. Run the command again if it is still needed"
-            )
-        }
+        JobError::Expired { id } => format!(
+            "the result of job {id} has expired. Run the command again if it is still needed"
+        ),
         JobError::CleanedUp { id } => format!(
             "job {id} was cleaned up: its processes are ended and its output is deleted. Run the command again if it is still needed"
         ),
     };
     cut(&text, MAX_MESSAGE_CHARS)
+}
+
+/// Why a result is gone that was there.
+pub(crate) fn expired(id: Uuid, age: Duration, config: &Config) -> String {
+    format!(
+        "the result of job {id} has expired: results are kept for {} after the end (--retention-seconds), and of no more than {} \
+         finished jobs (--max-finished) or {} bytes of output (--max-total-bytes). This server started {} ago. Run the command again if it \
+         is still needed",
+        span(config.retention_seconds),
+        thousands(config.max_finished as u64),
+        thousands(config.max_total_bytes),
+        span(age),
+    )
 }
 
 fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
@@ -199,6 +233,16 @@ pub(crate) fn none_ended(asked: Duration, cap: Duration) -> String {
         "No job ended within {waited}{unit}: call list_background_processes with wait_seconds={}",
         cap.as_secs_f64()
     )
+}
+
+/// These have ended, and no reply has told of it.
+pub(crate) fn newly_ended(jobs: &[Job]) -> Option<String> {
+    let ids: Vec<String> = jobs.iter().map(|job| job.id().to_string()).collect();
+    let first = ids.first()?;
+    Some(format!(
+        "Ended since you were last told: {}. Call get_command_background_result with ref_id=\"{first}\" for its output",
+        ids.join(", ")
+    ))
 }
 
 /// After a start that did not wait.

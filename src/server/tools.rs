@@ -11,7 +11,7 @@ use super::deliveries::News;
 use super::report::{
     Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
 };
-use super::search::{Pattern, Search};
+use super::search::{Outcome, Pattern, Search};
 use super::wire::{
     CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
     ListReply, Reply,
@@ -21,6 +21,9 @@ use crate::config::MAX_CHARS_LIMIT;
 use crate::job::{Job, JobError};
 use crate::output::cursor::Cursor;
 use crate::registry::Start;
+
+/// Ids of newly ended jobs in the hint of a list.
+const NEWLY_ENDED: usize = 5;
 
 /// Finished jobs in a list.
 const LISTED_FINISHED: usize = 20;
@@ -93,7 +96,7 @@ impl Server {
         call: &Call<'_>,
         arguments: Arguments,
     ) -> Result<Told<GetReply>, GetReply> {
-        let sent = arguments.as_sent(&["ref_id", "id"]);
+        let sent = arguments.as_sent("ref_id");
         let params = GetParams::read(arguments).map_err(|message| match self.find(&sent) {
             Ok(job) => refused_reply(&job, message),
             Err(_) => GetReply::failure("", message),
@@ -101,11 +104,16 @@ impl Server {
         let job = self.find(&params.ref_id).map_err(|error| match error {
             NotFound::NotAnId(message) => GetReply::failure("", message),
             NotFound::Gone(error) => {
-                let is_expired = matches!(error, JobError::Expired { .. });
-                let state = if is_expired { "expired" } else { "unknown" };
+                let (state, message) = match error {
+                    JobError::Expired { id } => {
+                        let (age, config) = (self.registry.age(), self.registry.config());
+                        ("expired", texts::expired(id, age, config))
+                    }
+                    error => ("unknown", texts::job_error(&error)),
+                };
                 GetReply {
                     state,
-                    ..GetReply::failure("", texts::job_error(&error))
+                    ..GetReply::failure("", message)
                 }
             }
         })?;
@@ -163,6 +171,9 @@ impl Server {
                 .await;
             if ended.is_none() {
                 hint = texts::none_ended(wait.asked, wait.cap);
+            } else {
+                let ended = self.registry.unreported(NEWLY_ENDED);
+                hint = texts::newly_ended(&ended).unwrap_or_default();
             }
         }
         call.may_reply().await?;
@@ -295,9 +306,9 @@ impl Server {
             circumstances.cpu_before = cpu_now(job).await;
         }
         if pattern.is_some() || (job.is_running() && !wait.asked.is_zero()) {
-            let from = reading.cursor.unwrap_or_default();
             // Boxed, so that a call which does not wait is not as large as one that does.
-            circumstances.matched = Box::pin(self.wait_for(call, job, wait, pattern, from)).await;
+            let waiting = Box::pin(self.wait_for(call, job, wait, pattern, reading.cursor));
+            circumstances.search = waiting.await;
         }
         call.may_reply().await?;
         if job.is_running() {
@@ -306,15 +317,15 @@ impl Server {
         Ok(job_reply(job, self.registry.store(), reading, circumstances).await)
     }
 
-    /// Waits for the pattern, or without one for the end: the line that matched.
+    /// Waits for the pattern, or without one for the end: what the search came to, if there was one.
     async fn wait_for(
         &self,
         call: &Call<'_>,
         job: &Job,
         wait: hints::Wait,
         pattern: Option<Pattern>,
-        from: Cursor,
-    ) -> Option<String> {
+        cursor: Option<Cursor>,
+    ) -> Option<Outcome> {
         let store = self.registry.store();
         let status = || progress(job, store);
         let patience = call.patience(wait);
@@ -322,13 +333,8 @@ impl Server {
             patience.until(wait::for_end(job), status).await;
             return None;
         };
-        let search = Search {
-            job,
-            store,
-            pattern,
-            from,
-        };
-        search.run(&patience, status).await
+        let search = Search::new(job, store, pattern, cursor);
+        Some(search.run(&patience, status).await)
     }
 
     fn reading(&self, cursor: Option<Cursor>, max_chars: Option<u64>) -> Reading {

@@ -60,65 +60,77 @@ pub(crate) struct CleanupParams {
 }
 
 impl ExecuteParams {
-    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
+    const KNOWN: &[&str] = &[
+        "cmd",
+        "cwd",
+        "stdin",
+        "kill_after_seconds",
+        "wait_seconds",
+        "until_pattern",
+    ];
+
+    pub(crate) fn read(arguments: Arguments) -> Result<Self, String> {
+        let mut arguments = arguments.of(Self::KNOWN);
         let read = Self {
-            cmd: arguments.required("cmd", &["command"])?,
+            cmd: arguments.required("cmd")?,
             cwd: arguments.string("cwd")?,
             stdin: arguments.string("stdin")?,
             kill_after_seconds: arguments.seconds("kill_after_seconds")?,
-            wait_seconds: arguments.seconds("wait_seconds")?,
+            wait_seconds: arguments.wait("wait_seconds")?,
             until_pattern: arguments.string("until_pattern")?,
         };
-        arguments.finish(&[
-            "cmd",
-            "cwd",
-            "stdin",
-            "kill_after_seconds",
-            "wait_seconds",
-            "until_pattern",
-        ])?;
+        arguments.finish()?;
         Ok(read)
     }
 }
 
 impl GetParams {
-    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
+    const KNOWN: &[&str] = &[
+        "ref_id",
+        "wait_seconds",
+        "until_pattern",
+        "cursor",
+        "max_chars",
+    ];
+
+    pub(crate) fn read(arguments: Arguments) -> Result<Self, String> {
+        let mut arguments = arguments.of(Self::KNOWN);
         let read = Self {
-            ref_id: arguments.required("ref_id", &["id"])?,
-            wait_seconds: arguments.seconds("wait_seconds")?,
+            ref_id: arguments.required("ref_id")?,
+            wait_seconds: arguments.wait("wait_seconds")?,
             until_pattern: arguments.string("until_pattern")?,
             cursor: arguments.string("cursor")?,
-            max_chars: arguments.whole_number("max_chars")?,
+            max_chars: arguments.characters("max_chars")?,
         };
-        arguments.finish(&[
-            "ref_id",
-            "wait_seconds",
-            "until_pattern",
-            "cursor",
-            "max_chars",
-        ])?;
+        arguments.finish()?;
         Ok(read)
     }
 }
 
 impl ListParams {
-    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
+    const KNOWN: &[&str] = &["wait_seconds"];
+
+    pub(crate) fn read(arguments: Arguments) -> Result<Self, String> {
+        let mut arguments = arguments.of(Self::KNOWN);
         let read = Self {
-            wait_seconds: arguments.seconds("wait_seconds")?,
+            wait_seconds: arguments.wait("wait_seconds")?,
         };
-        arguments.finish(&["wait_seconds"])?;
+        arguments.finish()?;
         Ok(read)
     }
 }
 
 impl CleanupParams {
-    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
+    const KNOWN: &[&str] = &["ref_id", "grace_seconds", "keep_result"];
+
+    pub(crate) fn read(arguments: Arguments) -> Result<Self, String> {
+        let mut arguments = arguments.of(Self::KNOWN);
         let read = Self {
-            ref_id: arguments.required("ref_id", &["id"])?,
+            ref_id: arguments.required("ref_id")?,
             grace_seconds: arguments.seconds("grace_seconds")?,
             keep_result: arguments.boolean("keep_result")?,
         };
-        arguments.finish(&["ref_id", "grace_seconds", "keep_result"])?;
+        arguments.finish()?;
         Ok(read)
     }
 }

@@ -99,6 +99,7 @@ fn bad_configuration_is_an_error_at_start_up_that_names_it() {
         ("--max-output-bytes", "10"),
         ("--max-chars", "0"),
         ("--stop-grace-seconds", "soon"),
+        ("--max-wait-seconds", "0"),
         ("--shell", ""),
         ("--shell", "sh 'c"),
         ("--cwd", "/no/such/directory"),
@@ -241,6 +242,11 @@ fn wrong_types_are_refused_by_name() {
             "{key}={value}: {reply}"
         );
     }
+    let reply = client.refused(GET, &json!({"ref_id": id, "max_chars": -5}));
+    assert!(
+        text(&reply, "error").contains("a whole number from 1 to 100000"),
+        "{reply}"
+    );
     for (key, value) in [
         ("grace_seconds", json!("x")),
         ("keep_result", json!("perhaps")),
@@ -279,6 +285,49 @@ fn an_unknown_parameter_names_the_likely_one() {
     assert!(text(&reply, "error").contains("status"), "{reply}");
     let reply = client.refused(CLEANUP, &json!({"ref_id": id, "keep": true}));
     assert!(text(&reply, "message").contains("keep_result"), "{reply}");
+}
+
+#[test]
+fn what_stands_under_another_name_is_not_only_missing() {
+    let client = Client::start();
+    assert_not_started(
+        &client,
+        &json!({"script": "ls"}),
+        &["no parameter script", "did you mean cmd?"],
+    );
+    assert_not_started(
+        &client,
+        &json!({"description": "List files"}),
+        &["cmd is missing", "no parameter description: leave it out"],
+    );
+    for other in ["job_id", "pid", "refId", "bash_id", "task_id"] {
+        let reply = client.refused(GET, &json!({other: "abc"}));
+        let named = format!("there is no parameter {other}: did you mean ref_id?");
+        assert!(text(&reply, "error").contains(&named), "{reply}");
+        let reply = client.refused(CLEANUP, &json!({other: 123}));
+        assert!(text(&reply, "message").contains(&named), "{reply}");
+    }
+}
+
+#[test]
+fn a_parameter_that_was_given_is_not_the_one_that_was_meant() {
+    let client = Client::start();
+    for (other, answer) in [
+        ("description", "description: leave it out"),
+        ("run_in_background", "leave it out"),
+        ("env", "NAME=value command"),
+        ("pattern", "did you mean until_pattern?"),
+        ("script", "the parameters are"),
+    ] {
+        let arguments = json!({"cmd": "true", other: "x"});
+        let reply = client.refused(EXECUTE, &arguments);
+        let error = text(&reply, "error");
+        assert!(
+            error.contains(answer) && !error.contains("mean cmd"),
+            "{error}"
+        );
+    }
+    assert_eq!(client.list()["count"], 0);
 }
 
 #[test]
@@ -340,6 +389,18 @@ fn command_and_id_are_taken_for_cmd_and_ref_id() {
         &json!({"cmd": "true", "command": "false"}),
         &["cmd", "command"],
     );
+    let reply = client.execute(&json!({"cmd": "", "command": "echo fine", "wait_seconds": 40}));
+    assert_eq!(reply["result"]["output"], "fine\n", "{reply}");
+    let both = json!({"ref_id": "", "id": ref_id(&reply), "keep_result": "True"});
+    let reply = client.call(CLEANUP, &both);
+    assert!(text(&reply, "message").contains("readable"), "{reply}");
+    let reply = client.call(CLEANUP, &json!({"id": reply["ref_id"], "keep_result": 1}));
+    assert!(text(&reply, "message").contains("readable"), "{reply}");
+    let reply = client.call(
+        CLEANUP,
+        &json!({"id": reply["ref_id"], "keep_result": "False"}),
+    );
+    assert!(text(&reply, "message").contains("deleted"), "{reply}");
 }
 
 #[test]

@@ -39,6 +39,97 @@ fn a_running_job_hints_at_one_long_wait_without_a_cursor() {
 }
 
 #[test]
+fn a_running_job_with_much_output_hints_at_a_wait() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let id = client.begin(&format!("seq 1 2000; {}", gate.wait()));
+    client.wait_for(&id, "^2000$");
+    let reply = client.get(&id);
+    assert!(text(&reply, "output").contains("left out"), "{reply}");
+    let hint = text(&reply, "hint");
+    assert!(
+        hint.ends_with(&format!("ref_id=\"{id}\" and wait_seconds=45")),
+        "{hint}"
+    );
+    let reply = client.call(GET, &json!({"ref_id": id, "max_chars": 1000}));
+    assert!(
+        text(&reply, "hint").contains("bytes left out: call"),
+        "{reply}"
+    );
+    gate.open();
+    let reply = client.call(
+        GET,
+        &json!({"ref_id": id, "wait_seconds": 40, "max_chars": 1000}),
+    );
+    assert!(
+        text(&reply, "hint").contains("bytes left out: call"),
+        "{reply}"
+    );
+}
+
+#[test]
+fn a_hint_to_wait_on_keeps_the_pattern() {
+    let client = Setup::new().flags(["--max-wait-seconds", "0.1"]).start();
+    let gate = Gate::new();
+    let id = client.begin(&format!("echo there; {}", gate.wait()));
+    let cursor = client.wait_for(&id, "there")["cursor"].clone();
+    for asked in [0.1, 5.0] {
+        let mut call = json!({"ref_id": id, "wait_seconds": asked, "until_pattern": "ready"});
+        let reply = client.call(GET, &call);
+        let hint = text(&reply, "hint");
+        assert!(
+            hint.ends_with("wait_seconds=0.1 and the same until_pattern"),
+            "{hint}"
+        );
+        call["cursor"] = cursor.clone();
+        let reply = client.call(GET, &call);
+        let (hint, cursor) = (text(&reply, "hint"), text(&reply, "cursor"));
+        let ending = format!("wait_seconds=0.1, cursor=\"{cursor}\" and the same until_pattern");
+        assert!(hint.ends_with(&ending), "{hint}");
+    }
+    gate.open();
+    client.released(&id);
+}
+
+#[test]
+fn an_end_without_a_match_is_said() {
+    let client = Client::start();
+    let ended = |cmd: &str| {
+        let reply =
+            client.execute(&json!({"cmd": cmd, "wait_seconds": 40, "until_pattern": "never"}));
+        assert_eq!(reply["result"]["running"], false, "{reply}");
+        text(&reply, "hint").to_owned()
+    };
+    let said = "The command ended before until_pattern matched: ";
+    for (cmd, more) in [
+        ("echo fine", "returncode"),
+        ("exit 3", "returncode"),
+        ("no-such-command-anywhere", "127"),
+        ("seq 1 100000", "bytes left out: call"),
+    ] {
+        let hint = ended(cmd);
+        assert!(
+            hint.starts_with(said) && hint.contains(more),
+            "{cmd}: {hint}"
+        );
+    }
+    let gate = Gate::new();
+    let id = client.begin(&format!("( {} ) & echo started", gate.wait()));
+    client.wait(&id);
+    let reply = client.call(
+        GET,
+        &json!({"ref_id": id, "wait_seconds": 0.1, "until_pattern": "never"}),
+    );
+    let hint = text(&reply, "hint");
+    assert!(
+        hint.contains("may still match") && hint.ends_with("and the same until_pattern"),
+        "{hint}"
+    );
+    gate.open();
+    client.released(&id);
+}
+
+#[test]
 fn exit_codes_with_a_meaning_are_explained() {
     let client = Client::start();
     assert!(hint_after(&client, "no-such-command-anywhere").contains("127"));
@@ -77,6 +168,79 @@ fn a_question_is_recognised() {
         hint_after(&client, "printf 'Continue? '; read -r answer").contains("stdin"),
         "read fails at the end of input"
     );
+}
+
+#[test]
+fn a_line_that_asks_nothing_is_no_question() {
+    let client = Client::start();
+    let gate = Gate::new();
+    for line in [
+        "INFO Generated admin password: abc123 (see docs)",
+        "Continue? [y/N]",
+        "password:",
+    ] {
+        let id = client.begin(&format!("echo '{line}'; {}", gate.wait()));
+        let cursor = client.wait_for(&id, ".")["cursor"].clone();
+        for arguments in [
+            json!({"ref_id": id}),
+            json!({"ref_id": id, "cursor": "start"}),
+            json!({"ref_id": id, "cursor": cursor}),
+        ] {
+            let reply = client.call(GET, &arguments);
+            assert!(text(&reply, "hint").starts_with("Still running"), "{reply}");
+        }
+        gate.open();
+        client.wait(&id);
+    }
+}
+
+#[test]
+fn a_question_is_seen_at_the_end_of_the_output_whatever_the_page() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let id = client.begin(&format!(
+        "seq 1 2000; printf 'Overwrite? [y/N] '; {}",
+        gate.wait()
+    ));
+    let look = client.wait_for(&id, "Overwrite");
+    for (cursor, max_chars) in [
+        ("start", 100),
+        ("start", 100_000),
+        (text(&look, "cursor"), 100),
+    ] {
+        let page = client.call(
+            GET,
+            &json!({"ref_id": id, "cursor": cursor, "max_chars": max_chars}),
+        );
+        assert!(!text(&page, "output").contains("Overwrite"), "{page}");
+        assert!(
+            text(&page, "hint").contains("Overwrite? [y/N]")
+                && text(&page, "hint").contains("--yes"),
+            "{page}"
+        );
+    }
+    gate.open();
+    client.wait(&id);
+}
+
+#[test]
+fn who_asks_for_a_password_is_not_answered_with_yes() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let id = client.begin(&format!(
+        "printf \"me@host's password: \" >&2; {}",
+        gate.wait()
+    ));
+    client.wait_for(&id, "password");
+    let reply = client.get(&id);
+    let hint = text(&reply, "hint");
+    assert!(
+        hint.contains("password:") && hint.contains("stdin") && hint.contains("BatchMode=yes"),
+        "{hint}"
+    );
+    assert!(!hint.contains("y\\n"), "{hint}");
+    gate.open();
+    client.wait(&id);
 }
 
 #[test]

@@ -90,7 +90,14 @@ fn invariant_11_retention_counts_from_the_finish() {
     assert_eq!(client.get(&id)["state"], "exited");
     eventually_expired(&client, &id);
     let reply = client.refused(GET, &json!({"ref_id": id}));
-    assert!(text(&reply, "error").contains("expired"), "{reply}");
+    for named in [
+        "expired",
+        "--retention-seconds",
+        "--max-finished",
+        "This server started",
+    ] {
+        assert!(text(&reply, "error").contains(named), "{named}: {reply}");
+    }
     assert_eq!(reply["cmd"], Value::Null);
     assert_eq!(client.list()["count"], 0);
     assert!(

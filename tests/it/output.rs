@@ -250,7 +250,31 @@ fn invariant_06_every_byte_is_kept_or_counted() {
         output.starts_with("1\n2\n3\n") && output.ends_with("\n100000\n"),
         "{output}"
     );
-    assert!(output.contains("left out"), "{output}");
+    let all_dropped = format!(" of them dropped for good: call {GET}");
+    let hint = text(&reply, "hint");
+    assert!(hint.contains(&all_dropped), "{hint}");
+    let figures = |text: &str| -> Vec<usize> {
+        let words = text.split([' ', '\n']).map(|word| word.replace(',', ""));
+        words.filter_map(|word| word.parse().ok()).collect()
+    };
+    assert_eq!(figures(hint)[1], dropped, "{hint}");
+    let marker = output
+        .lines()
+        .find(|line| line.contains("left out"))
+        .unwrap();
+    assert!(marker.contains(&all_dropped), "{marker}");
+    let [left_out, dropped, readable] = figures(marker)[..] else {
+        panic!("not three figures: {marker}")
+    };
+    assert_eq!(left_out, dropped + readable, "{marker}");
+    assert!(
+        marker.ends_with(
+            "to read the other {readable} …]"
+                .replace("{readable}", &thousands(readable))
+                .as_str()
+        ),
+        "{marker}"
+    );
     let (paged, _, _) = client.pages(&id, "start", 20_000);
     let gaps: Vec<_> = paged
         .lines()
@@ -262,6 +286,29 @@ fn invariant_06_every_byte_is_kept_or_counted() {
     let (head, tail) = paged.split_once(gap).unwrap();
     assert!(all.starts_with(head.trim_end()), "{head}");
     assert!(all.ends_with(tail.trim_start()), "{tail}");
+}
+
+/// As people write it.
+fn thousands(number: usize) -> String {
+    match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (more, rest) => format!("{},{rest:03}", thousands(more)),
+    }
+}
+
+#[test]
+fn what_has_vanished_is_told_from_what_was_dropped() {
+    let client = Client::start();
+    let id = client.begin("seq 1 1000");
+    client.wait(&id);
+    for file in client.output_files() {
+        std::fs::remove_file(file).unwrap();
+    }
+    let page = client.call(GET, &json!({"ref_id": id, "cursor": "start"}));
+    assert_eq!(
+        page["output"], "[3,893 bytes cannot be read any more: their file is gone]\n",
+        "{page}"
+    );
 }
 
 #[test]

@@ -147,6 +147,11 @@ fn pages_show_what_a_terminal_shows() {
     client.wait(&id);
     let (output, _, _) = client.pages(&id, "start", 50);
     assert_eq!(output, "300%\nclean\n");
+    let id = client
+        .begin("printf 'a\\tb\\nname\\tvalue\\r\\tVALUE\\none\\ftwo\\ngone\\033[2J\\033[Hhere\\n'");
+    client.wait(&id);
+    let (output, _, _) = client.pages(&id, "start", 50);
+    assert_eq!(output, "a\tb\nname    VALUE\none two\nhere\n");
 }
 
 #[test]

@@ -131,6 +131,207 @@ fn a_dot_from_a_cursor_waits_for_any_new_output() {
 }
 
 #[test]
+fn a_dot_from_a_cursor_waits_past_an_unfinished_line_that_is_known() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let id = client.begin(&format!(
+        "printf 'Password: '; {}; printf again; {}",
+        gate.wait(),
+        gate.wait()
+    ));
+    let mut known = client.wait_for(&id, "Password");
+    assert_eq!(known["output"], "Password: ", "{known}");
+    // What is added to the line is new, and so is its end.
+    for (matched, output) in [
+        ("Password: again", ""),
+        ("Password: again", "Password: again"),
+    ] {
+        let wait = client.post_waiting(
+            GET,
+            &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": ".", "cursor": known["cursor"]}),
+        );
+        gate.open();
+        let reply = client.reply(wait);
+        assert_eq!(
+            (text(&reply, "matched"), text(&reply, "output")),
+            (matched, output),
+            "{reply} after {known}"
+        );
+        assert_ne!(reply["cursor"], known["cursor"], "{reply}");
+        known = reply;
+    }
+}
+
+#[test]
+fn a_dot_from_a_cursor_sees_what_came_between_two_calls() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let id = client.begin(&format!(
+        "echo old; {}; printf 'Name? '; {}",
+        gate.wait(),
+        gate.wait()
+    ));
+    let cursor = client.wait_for(&id, "old")["cursor"].clone();
+    gate.open();
+    client.wait_for(&id, "Name");
+    let started = Instant::now();
+    let reply = client.call(
+        GET,
+        &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": ".", "cursor": cursor}),
+    );
+    assert_soon(started);
+    assert_eq!(reply["matched"], "Name? ", "{reply}");
+    gate.open();
+    client.wait(&id);
+}
+
+#[test]
+fn a_blank_line_is_new_output() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let id = client.begin(&format!("echo old; {}; echo; {}", gate.wait(), gate.wait()));
+    let cursor = client.wait_for(&id, "old")["cursor"].clone();
+    let wait = client.post_waiting(
+        GET,
+        &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": ".", "cursor": cursor}),
+    );
+    let started = Instant::now();
+    gate.open();
+    let reply = client.reply(wait);
+    assert_soon(started);
+    assert_eq!(
+        (text(&reply, "matched"), text(&reply, "output")),
+        ("", "\n"),
+        "{reply}"
+    );
+    gate.open();
+    client.wait(&id);
+}
+
+#[test]
+fn a_prompt_is_found_from_a_cursor_and_not_found_again() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let id = client.begin(&format!(
+        "echo start; {}; printf 'Password: '; {}; printf 'wrong\\nPassword: '; {}",
+        gate.wait(),
+        gate.wait(),
+        gate.wait()
+    ));
+    let mut cursor = client.wait_for(&id, "start")["cursor"].clone();
+    for output in ["", "Password: wrong\n"] {
+        let wait = client.post(
+            GET,
+            &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "assword: $", "cursor": cursor}),
+        );
+        gate.open();
+        let reply = client.reply(wait);
+        assert_eq!(
+            (text(&reply, "matched"), text(&reply, "output")),
+            ("Password: ", output),
+            "{reply}"
+        );
+        cursor = reply["cursor"].clone();
+    }
+    // Nor does it become a new line by the end of the output.
+    let wait = client.post_waiting(
+        GET,
+        &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "assword: $", "cursor": cursor}),
+    );
+    gate.open();
+    let reply = client.reply(wait);
+    assert!(reply["matched"].is_null(), "{reply}");
+    assert_eq!(reply["output"], "Password: ", "{reply}");
+}
+
+#[test]
+fn what_a_page_has_shown_of_a_line_is_not_found_again() {
+    let client = Client::start();
+    let id = client.begin("echo needle $(seq 1 1000)");
+    client.wait(&id);
+    let page = client.call(
+        GET,
+        &json!({"ref_id": id, "cursor": "start", "max_chars": 500}),
+    );
+    assert!(text(&page, "output").starts_with("needle 1 2"), "{page}");
+    let search = |pattern: &str| {
+        client.call(
+            GET,
+            &json!({"ref_id": id, "cursor": page["cursor"], "until_pattern": pattern}),
+        )
+    };
+    let shown = search("needle");
+    assert!(shown["matched"].is_null(), "{shown}");
+    let start = search("^[0-9]");
+    assert!(
+        start["matched"].is_null(),
+        "not the start of a line: {start}"
+    );
+    let ahead = search(" 1000$");
+    assert!(text(&ahead, "matched").ends_with(" 999 1000"), "{ahead}");
+}
+
+#[test]
+fn of_a_long_line_what_matched_is_told_and_what_is_around_it() {
+    let client = Client::start();
+    let reply = client.execute(&json!({
+        "cmd": "printf '%030000d needle %030000d\\n' 0 0", "wait_seconds": 40, "until_pattern": "ne+dle"}));
+    let matched = text(&reply["result"], "matched");
+    assert!(
+        matched.chars().count() <= 500 && matched.contains("0 needle 0"),
+        "{} characters: {matched}",
+        matched.chars().count()
+    );
+    assert!(
+        matched.starts_with('…') && matched.ends_with('…'),
+        "{matched}"
+    );
+    client.wait(&ref_id(&reply));
+}
+
+#[test]
+fn a_pattern_of_more_than_one_line_is_refused() {
+    let client = Client::start();
+    let id = client.begin("printf 'one\\ntwo\\n'");
+    client.wait(&id);
+    for pattern in ["one\ntwo", "two\n", r"one\ntwo"] {
+        let reply = client.refused(
+            GET,
+            &json!({"ref_id": id, "wait_seconds": 1, "until_pattern": pattern}),
+        );
+        assert!(
+            text(&reply, "error").contains("line break"),
+            "{pattern:?}: {reply}"
+        );
+    }
+    // These can match a line.
+    for pattern in [
+        r"two\n?",
+        r"one[^\n]*",
+        "one\ntwo|two",
+        "(?x) t\nw o",
+        r"\\n|two",
+    ] {
+        client.wait_for(&id, pattern);
+    }
+}
+
+#[test]
+fn a_bad_pattern_is_not_echoed_as_a_whole() {
+    let client = Client::start();
+    let id = client.begin("true");
+    for pattern in ["x".repeat(16_000) + "(", "(".repeat(16_000)] {
+        let reply = client.refused(
+            GET,
+            &json!({"ref_id": id, "wait_seconds": 1, "until_pattern": pattern}),
+        );
+        let error = text(&reply, "error");
+        assert!(error.chars().count() < 1000, "{error}");
+        assert!(error.contains("until_pattern is not a valid"), "{error}");
+    }
+}
+
+#[test]
 fn a_pattern_is_found_in_what_a_leftover_writes() {
     let client = Client::start();
     let gate = Gate::new();

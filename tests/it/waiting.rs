@@ -118,6 +118,9 @@ fn a_wait_beyond_the_cap_is_cut_and_said() {
         hint.contains("wait_seconds=30000 was cut to 0.3") && hint.contains("seconds"),
         "{hint}"
     );
+    // So is one beyond all sense.
+    let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 1e15}));
+    assert!(text(&reply, "hint").contains("was cut to 0.3"), "{reply}");
     let listed = client.call(LIST, &json!({"wait_seconds": 30_000}));
     assert!(
         text(&listed, "hint").contains("unit is seconds"),
@@ -144,6 +147,12 @@ fn a_list_wait_answers_when_any_job_ends() {
             .find(|entry| entry["ref_id"] == ids[index].as_str())
             .unwrap();
         assert_eq!(entry["running"], false, "{reply}");
+        let next = format!(
+            "call get_command_background_result with ref_id=\"{}\"",
+            ids[index]
+        );
+        let hint = text(&reply, "hint").to_lowercase();
+        assert!(hint.contains(&next), "{hint}");
     }
     let started = Instant::now();
     client.call(LIST, &json!({"wait_seconds": 40}));

@@ -115,16 +115,22 @@ fn touching_regions_are_read_as_one() {
 }
 
 #[test]
-fn what_cannot_be_read_is_a_hole() {
+fn what_cannot_be_read_is_told_from_what_was_dropped() {
     let mut failing = stream(b"one\ntwo\nthree\nfour\n", true);
     failing.reader.broken = 6;
     failing.regions = vec![0..8, 10..14];
     let items = vec![
         line(0, 4, "one", true, true),
         line(4, 6, "tw", true, true),
+        Item::Gone { start: 6, bytes: 2 },
+        Item::Hole { start: 8, bytes: 2 },
+        Item::Gone {
+            start: 10,
+            bytes: 4,
+        },
         Item::Hole {
-            start: 6,
-            bytes: 13,
+            start: 14,
+            bytes: 5,
         },
     ];
     assert_eq!(all(&mut failing), items);
@@ -134,7 +140,7 @@ fn what_cannot_be_read_is_a_hole() {
     let items = vec![
         line(0, 4, "one", true, true),
         line(4, 7, "two", true, true),
-        Item::Hole {
+        Item::Gone {
             start: 7,
             bytes: 13,
         },
@@ -256,7 +262,7 @@ proptest! {
         for item in stream.lines_cut_at(limit, from) {
             let (start, next) = match item {
                 Item::Line { start, end, .. } => (start, end),
-                Item::Hole { start, bytes } => (start, start + bytes),
+                Item::Hole { start, bytes } | Item::Gone { start, bytes } => (start, start + bytes),
             };
             prop_assert!(start == at && next > at);
             at = next;

@@ -71,6 +71,8 @@ fn erasing_acts_within_the_line() {
     check("abcdef\x1b[3D\x1b[1K", "    ef");
     check("abcdef\x1b[2KX", "      X");
     check("abcdef\r\x1b[J", "");
+    check("abcdef\x1b[2JX", "      X");
+    check("abcdef\x1b[2J\x1b[3J\x1b[HX", "X");
     check("abcdef\r\x1b[2X", "  cdef");
     check("abcdef\x1b[99D\x1b[99X", "");
     check("abcdef\x1b[?K", "abcdef");
@@ -84,6 +86,22 @@ fn cursor_movement_stays_in_the_line() {
     check("abc\x1b[6GX", "abc  X");
     check("a\x1b[3C", "a");
     check("up\x1b[2A\x1b[1B\x1b[5;9H\x1bM here\x0B\x0C", "up here");
+}
+
+#[test]
+fn a_tab_goes_to_its_stop_where_a_line_is_written_over() {
+    check("a\tb\r\n", "a\tb");
+    check("a\tb\rX", "X       b");
+    check("name\tvalue\r\tVALUE", "name    VALUE");
+    check("12345678\tx\r", "12345678\tx");
+    check("12345678\tx\r\r1", "12345678        x");
+    check("a\rb\t", "b");
+}
+
+#[test]
+fn a_form_feed_parts_words() {
+    check("one\x0Ctwo\x0Bthree\x0C", "one two three");
+    check("\x0CTitle", "Title");
 }
 
 #[test]

@@ -136,6 +136,12 @@ impl Run {
         self
     }
 
+    /// The last line if no line break ends it.
+    pub(super) fn into_last_words(mut self) -> Option<String> {
+        let last = self.pieces.pop_back()?;
+        (!last.text.is_empty() && !last.text.ends_with('\n')).then_some(last.text)
+    }
+
     /// How much room showing all of it takes.
     pub(super) fn needs(&self) -> usize {
         if self.complete {

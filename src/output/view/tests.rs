@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::output::lines::Item;
-use crate::output::pieces::dropped;
+use crate::output::pieces::{dropped, gone};
 
 type Memory = Stream<Bytes<Vec<u8>>>;
 
@@ -39,6 +39,7 @@ fn rendering(stream: &mut Memory) -> (String, String) {
                 ..
             } => (text + if breaks { "\n" } else { "" }, finished),
             Item::Hole { bytes, .. } => (dropped(bytes) + "\n", true),
+            Item::Gone { bytes, .. } => (gone(bytes) + "\n", true),
         };
         all += &text;
         if finished {

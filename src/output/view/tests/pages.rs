@@ -90,6 +90,6 @@ proptest! {
         let read = read_on(&mut out, &mut err, &mut from, max);
         prop_assert_eq!(output + &read.0, rendering(&mut out).0);
         prop_assert_eq!(error + &read.1, rendering(&mut err).0);
-        prop_assert_eq!(from, Cursor { stdout: Position::at(out.end), stderr: Position::at(err.end) });
+        prop_assert_eq!(from, Cursor { stdout: Position::at(out.end), stderr: Position::at(err.end), ..Cursor::default() });
     }
 }

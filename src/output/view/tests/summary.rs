@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// Set apart by a character that the tests' output does not have.
-fn marker(bytes: u64, cursor: &Cursor) -> String {
+fn marker(cut: &Cut) -> String {
+    let Cut { bytes, cursor, .. } = cut;
     format!("\u{E000}{bytes} bytes left out; go on with the cursor {cursor}\u{E000}")
 }
 
@@ -56,9 +57,17 @@ fn what_is_too_long_keeps_its_start_and_end() {
     assert_eq!(bytes as usize, text.len() - head.len() - tail.len());
     let cursor = Cursor {
         stdout: Position::at(192),
-        stderr: Position::default(),
+        ..Cursor::default()
     };
-    assert_eq!(shown.cut, Some(Cut { bytes, cursor }));
+    let dropped = 0;
+    assert_eq!(
+        shown.cut,
+        Some(Cut {
+            bytes,
+            dropped,
+            cursor
+        })
+    );
     assert_eq!(shown.next.stdout, Position::at(12_000));
 }
 
