@@ -192,13 +192,17 @@ fn a_client_that_writes_and_reads_a_byte_at_a_time_is_served() {
         }
         stdin
     });
+    let (sender, bytes) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        while stdout.read_exact(&mut byte).is_ok() && sender.send(byte[0]).is_ok() {}
+    });
     let mut answered = Vec::new();
     let mut current = Vec::new();
     while answered.len() < 3 {
-        let mut byte = [0];
-        stdout.read_exact(&mut byte).unwrap();
-        if byte != *b"\n" {
-            current.push(byte[0]);
+        let byte = bytes.recv_timeout(PATIENCE).expect("there is an answer");
+        if byte != b'\n' {
+            current.push(byte);
             continue;
         }
         let message: Value = serde_json::from_slice(&current).unwrap();
