@@ -95,7 +95,8 @@ fn to_evict<'a>(
         newer -= 1;
         let is_surplus = newer >= bounds.max_finished;
         let bytes = job.retained_bytes();
-        let is_in_the_way = excess_bytes > 0 && bytes > 0;
+        // The newest stays: nobody may have had the time to read it.
+        let is_in_the_way = excess_bytes > 0 && bytes > 0 && newer > 0;
         match job.released_at() {
             // Something of it is alive, or it is not stored yet.
             None => {}
@@ -215,7 +216,8 @@ mod tests {
     #[test]
     fn a_result_without_output_makes_no_room() {
         assert_eq!(evicted(Duration::ZERO, 9, 1), [1]);
-        assert_eq!(evicted(Duration::ZERO, 9, 101), [1, 3]);
+        // Nor does the newest, which nobody may have read.
+        assert_eq!(evicted(Duration::ZERO, 9, 101), [1]);
     }
 
     #[test]

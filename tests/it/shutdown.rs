@@ -179,14 +179,26 @@ fn an_idle_server_ends_at_once() {
 #[test]
 fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
     let root = tempfile::TempDir::new().unwrap();
-    let dead = root.path().join("server-dead");
-    let foreign = root.path().join("photos");
-    let unlocked = root.path().join("server-notes");
-    for directory in [&dead, &foreign, &unlocked] {
-        std::fs::create_dir(directory).unwrap();
-        std::fs::write(directory.join("file"), "x").unwrap();
-    }
-    std::fs::write(dead.join("lock"), "").unwrap();
+    const ID: &str = "0190a5c8-0000-4000-8000-000000000000";
+    let place = |name: &str, files: &[&str]| {
+        let directory = root.path().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        for file in files {
+            std::fs::write(directory.join(file), "x").unwrap();
+        }
+        directory
+    };
+    let output = format!("{ID}.stdout");
+    let dead = place(&format!("server-{ID}"), &["lock", &output]);
+    let elsewhere = place("elsewhere", &["lock", &output]);
+    let foreign = [
+        place("photos", &["file"]).join("file"),
+        place("server-backup", &["lock", "file"]).join("file"),
+        place("server-empty", &[]),
+        elsewhere.join(&output),
+    ];
+    let link = format!("server-{}", ID.replace('0', "1"));
+    std::os::unix::fs::symlink(&elsewhere, root.path().join(link)).unwrap();
     let killed = Setup::new().output_dir(root.path()).start();
     killed.run("echo words of the dead");
     killed.kill_server();
@@ -212,7 +224,9 @@ fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
         }
     });
     assert_eq!(living.get(&id)["output"], "words of the living\n");
-    assert!(foreign.join("file").exists() && unlocked.join("file").exists());
+    for file in foreign {
+        assert!(file.exists(), "{} was removed", file.display());
+    }
 }
 
 #[test]
