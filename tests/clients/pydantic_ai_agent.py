@@ -47,6 +47,9 @@ async def main():
         answer = await agent.run("Go.", model=FunctionModel(script))
     expect(answer.output, "done")
     started, result, error, cleaned = script.replies
+    expect_whole("execute_command_background", started)
+    expect_whole("get_command_background_result", result)
+    expect_whole("cleanup_background_process", cleaned)
     expect((started["success"], result["returncode"], result["output"]), (True, 3, "out\n"))
     expect_in("looks like a pid", str(error))
     expect(cleaned["success"], True)
@@ -54,6 +57,6 @@ async def main():
 
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
-from walk import TOOLS, expect, expect_in
+from walk import TOOLS, expect, expect_in, expect_whole
 
 asyncio.run(main())
