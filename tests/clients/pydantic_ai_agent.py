@@ -17,12 +17,14 @@ class Script:
 
     def __init__(self):
         self.replies = []
+        self.outcomes = []
 
     def __call__(self, messages, info):
         expect({tool.name for tool in info.function_tools}, TOOLS)
         for part in messages[-1].parts:
             if part.part_kind in ("tool-return", "retry-prompt"):
                 self.replies.append(part.content)
+                self.outcomes.append(getattr(part, "outcome", part.part_kind))
         turn = len(self.replies)
         if turn == 0:
             return self.call("execute_command_background", cmd="echo out; exit 3")
@@ -52,6 +54,7 @@ async def main():
     expect_whole("cleanup_background_process", cleaned)
     expect((started["success"], result["returncode"], result["output"]), (True, 3, "out\n"))
     expect_in("looks like a pid", str(error))
+    expect(script.outcomes, ["success", "success", "retried", "success"])
     expect(cleaned["success"], True)
 
 
