@@ -10,6 +10,7 @@ import sys
 
 version, platform, binary, out = sys.argv[1:]
 here = pathlib.Path(__file__).parent
+licence = here.parent / "LICENSE"
 out = pathlib.Path(out)
 system, cpu = platform.split("-")
 
@@ -41,6 +42,7 @@ launcher["optionalDependencies"] = {f"background-command-mcp-{platform}": versio
 write(out / "npm/package.json", launcher)
 for name in ("launch.js", "README.md"):
     put(here / "npm" / name, out / "npm" / name)
+put(licence, out / "npm/LICENSE")
 
 file = pathlib.Path(binary).name
 part = {key: launcher[key] for key in ("version", "description", "license")}
@@ -49,8 +51,16 @@ if system == "linux":
     part["libc"] = ["glibc"]
 write(out / "npm-platform/package.json", part)
 put(binary, out / "npm-platform" / file)
-(out / "npm-platform" / "README.md").write_text(f"The binary of background-command-mcp for {platform}.\n")
+put(licence, out / "npm-platform/LICENSE")
+text = f"""# background-command-mcp-{platform}
+
+The binary of `background-command-mcp` for {platform}, an MCP server that lets an AI agent start shell commands in the
+background and come back for the result. Install `background-command-mcp`, which brings this along.
+"""
+(out / "npm-platform/README.md").write_text(text)
 
 manifest = read("mcpb/manifest.json") | {"version": version, "compatibility": {"platforms": [system]}}
 write(out / "mcpb/manifest.json", manifest)
 put(binary, out / "mcpb/server" / file)
+put(licence, out / "mcpb/LICENSE")
+put(here / "mcpb/README.md", out / "mcpb/README.md")

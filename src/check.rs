@@ -102,6 +102,12 @@ fn try_out() -> Result<()> {
         result["state"] == "exited" && result["returncode"] == 7,
         "a command that ends with code 7 was reported as {result}"
     );
+    let lost = result["dropped_bytes"].as_u64().unwrap_or_default();
+    ensure!(
+        lost == 0,
+        "the output of the job was not kept: {}",
+        text(&reply["hint"])
+    );
     ensure!(
         result["dropped_bytes"].is_null(),
         "the output of the job could not be stored: {}",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use rustix::fs::{Access, access};
 
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
 ///
@@ -209,7 +210,10 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
 fn directory(text: &str) -> Result<PathBuf, String> {
     let path = std::path::absolute(text).map_err(|error| error.to_string())?;
     match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => Ok(path),
+        Ok(metadata) if metadata.is_dir() => match access(&path, Access::EXEC_OK) {
+            Ok(()) => Ok(path),
+            Err(error) => Err(std::io::Error::from(error).to_string()),
+        },
         Ok(_) => Err("is not a directory".to_owned()),
         Err(error) => Err(error.to_string()),
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::leader::Leader;
 use super::orphans::Orphans;
 use super::tree::Tree;
-use super::{Pid, marker};
+use super::{Pid, folders, marker};
 use crate::config::Shell;
 use crate::job::JobError;
 
@@ -48,7 +48,7 @@ impl Order<'_> {
                 bytes: self.command.len(),
             },
             // The same error for the directory, which may have gone since it was looked at, and for the program.
-            NotFound | NotADirectory | PermissionDenied if !self.cwd.is_dir() => {
+            NotFound | NotADirectory | PermissionDenied if folders::enter(self.cwd).is_err() => {
                 JobError::NoDirectory {
                     path: self.cwd.to_owned(),
                     error,

@@ -59,7 +59,7 @@ impl WorkingDirectory {
             own,
             home,
         } = candidates;
-        let is_usable = |path: &PathBuf| path.is_absolute() && path.is_dir();
+        let is_usable = |path: &PathBuf| path.is_absolute() && folders::enter(path).is_ok();
         let found = |path, source| Self { path, source };
         if let Some(path) = flag {
             return found(path, "--cwd");
@@ -67,7 +67,8 @@ impl WorkingDirectory {
         if let Some(path) = project.filter(is_usable) {
             return found(path, "CLAUDE_PROJECT_DIR");
         }
-        if let Some(path) = own.clone().filter(|path| !folders::is_system(path)) {
+        let is_somebodys = |path: &PathBuf| is_usable(path) && !folders::is_system(path);
+        if let Some(path) = own.clone().filter(is_somebodys) {
             return found(path, "the server's own");
         }
         if let Some(path) = home.filter(is_usable) {
@@ -79,11 +80,8 @@ impl WorkingDirectory {
 
 fn usable(path: &Path) -> io::Result<PathBuf> {
     let found = path.canonicalize()?;
-    if found.is_dir() {
-        Ok(found)
-    } else {
-        Err(io::ErrorKind::NotADirectory.into())
-    }
+    folders::enter(&found)?;
+    Ok(found)
 }
 
 /// Where a job could run, absent where nothing is known of it.

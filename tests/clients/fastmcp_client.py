@@ -17,9 +17,12 @@ async def main():
 
 async def call(client, tool, arguments):
     result = await client.call_tool(tool, arguments, raise_on_error=False)
+    expect(json.loads(result.content[0].text), result.structured_content)
     return result.structured_content, result.is_error
 
 
-from walk import walk
+import json
+
+from walk import expect, walk
 
 asyncio.run(main())

@@ -182,8 +182,8 @@ fn a_check_tells_by_its_exit_code() {
     let check = |flags: &[&str]| {
         let directory = TempDir::new().unwrap();
         let output = Command::new(SERVER)
-            .args(["--check", "--output-dir"])
-            .arg(directory.path())
+            .arg("--check")
+            .env("BACKGROUND_COMMAND_MCP_OUTPUT_DIR", directory.path())
             .args(flags)
             .output()
             .unwrap();
@@ -204,6 +204,9 @@ fn a_check_tells_by_its_exit_code() {
     ] {
         assert!(shown.contains(part), "{part} is missing: {shown}");
     }
+    let (code, shown) = check(&["--output-dir", "/dev/null/x"]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("could not be stored"), "{shown}");
     let (code, shown) = check(&["--shell", "/no/such/shell"]);
     assert_eq!(code, Some(1), "{shown}");
     assert!(

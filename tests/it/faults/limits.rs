@@ -1,10 +1,11 @@
 //! The server at the limits of what the system gives: descriptors, processes, memory. Refused clearly, recovered from.
 
+use std::fs;
 use std::process::Command;
 
 use serde_json::json;
 
-use super::{DEAF, as_an_ordinary_user, can, pids_of};
+use super::{DEAF, as_an_ordinary_user, can, open_to_all, pids_of};
 use crate::support::client::text;
 use crate::support::reply::{CLEANUP, EXECUTE, GET};
 use crate::support::{Client, Gate, Setup, eventually, processes};
@@ -214,4 +215,21 @@ fn a_job_that_is_refused_memory_fails_alone() {
     let reply = client.wait(&id);
     assert_eq!(reply["output"], "failed\n", "{reply}");
     assert_eq!(client.run("echo fine")["output"], "fine\n");
+}
+
+#[test]
+fn a_directory_that_is_closed_to_the_server_is_told_as_such() {
+    let Some((setup, directory)) = as_an_ordinary_user("a directory that is closed") else {
+        return;
+    };
+    let closed = directory.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    open_to_all(&closed, 0o700);
+    let client = setup.start();
+    let reply = client.refused(EXECUTE, &json!({"cmd": "true", "cwd": closed}));
+    let told = text(&reply, "error");
+    assert!(
+        told.starts_with("cwd ") && told.contains("cannot be used: Permission denied"),
+        "{told}"
+    );
 }
