@@ -53,9 +53,10 @@ pub(crate) fn init(config: &Config) -> anyhow::Result<()> {
 fn filter(text: &str) -> anyhow::Result<EnvFilter> {
     const PARTS: &[&str] = &["background_command_mcp", "rmcp", "tokio"];
     let is_meant = |part: &str| {
-        part.contains(['=', '['])
-            || part.parse::<LevelFilter>().is_ok()
-            || PARTS.iter().any(|name| part.starts_with(name))
+        !part.is_empty()
+            && (part.contains(['=', '['])
+                || part.parse::<LevelFilter>().is_ok()
+                || PARTS.iter().any(|name| part.starts_with(name)))
     };
     let unclear = text.split(',').map(str::trim).find(|part| !is_meant(part));
     if let Some(part) = unclear {

@@ -104,6 +104,8 @@ fn bad_configuration_is_an_error_at_start_up_that_names_it() {
         ("--shell", "sh 'c"),
         ("--cwd", "/no/such/directory"),
         ("--log", "=!="),
+        ("--log", "verbose"),
+        ("--log", ""),
         ("--log-format", "poem"),
         ("--log-file", "/no/such/directory/log"),
     ];

@@ -217,6 +217,18 @@ fn a_job_that_is_refused_memory_fails_alone() {
     assert_eq!(client.run("echo fine")["output"], "fine\n");
 }
 
+/// A write beyond that limit comes with a signal that would end the server.
+#[test]
+fn a_limit_on_the_size_of_files_costs_output_and_nothing_else() {
+    let client = Setup::new().after("ulimit -f 1000").start();
+    let reply = client.run("head -c 2000000 /dev/zero | tr '\\0' x; exit 3");
+    assert_eq!(reply["returncode"], 3, "{reply}");
+    assert_eq!(reply["output_bytes"], 2_000_000, "{reply}");
+    let dropped = reply["dropped_bytes"].as_u64().unwrap();
+    assert_eq!(2_000_000 - dropped, client.bytes_on_disk(), "{reply}");
+    assert_eq!(client.run("echo on; ulimit -f")["output"], "on\n1000\n");
+}
+
 #[test]
 fn a_directory_that_is_closed_to_the_server_is_told_as_such() {
     let Some((setup, directory)) = as_an_ordinary_user("a directory that is closed") else {

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{DEAF, pids_of, watchdog_of};
+use super::{DEAF, can, pids_of, watchdog_of};
 use crate::support::client::files_below;
 use crate::support::reply::{CLEANUP, GET};
 use crate::support::{Client, Setup, eventually, processes};
@@ -232,6 +232,23 @@ fn invariant_10_a_tree_that_keeps_forking_ends_with_a_killed_server() {
     processes::signal(client.pid(), Signal::KILL);
     client.end();
     client.assert_nothing_left();
+}
+
+/// A process that is somebody else every two milliseconds: a look at all processes is over before it is signalled.
+#[test]
+fn invariant_10_a_process_that_never_stays_ends_with_a_killed_server() {
+    if !can("a process that never stays", "perl", &["-e", "1"]) {
+        return;
+    }
+    for _ in 0..3 {
+        let client = Client::start();
+        let comet = "$| = 1; print \"started\\n\"; for (;;) { exit if fork; select undef, undef, undef, 0.002 }";
+        let id = client.begin(&format!("perl -e '{comet}'"));
+        client.wait_for(&id, "started");
+        processes::signal(client.pid(), Signal::KILL);
+        client.end();
+        client.assert_nothing_left();
+    }
 }
 
 /// Each thing that the watchdog is told is a line.
