@@ -26,12 +26,12 @@ const CLEANUP: &str = "cleanup_background_process";
 async fn main() -> Result<()> {
     let server = agent::server_binary()?;
     let began = Instant::now();
-    let agent = Agent::connect(&server, began).await?;
-    build_watched(&agent).await?;
-    dev_server(&agent).await?;
-    long_log(&agent).await?;
-    whichever_ends_first(&agent).await?;
-    left_in_the_background(&agent).await?;
+    let mut agent = Agent::connect(&server, began).await?;
+    build_watched(&mut agent).await?;
+    dev_server(&mut agent).await?;
+    long_log(&mut agent).await?;
+    whichever_ends_first(&mut agent).await?;
+    left_in_the_background(&mut agent).await?;
     server_closed(agent).await?;
     server_killed(Agent::connect(&server, began).await?).await?;
     heading("The end");
@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn build_watched(agent: &Agent) -> Result<()> {
+async fn build_watched(agent: &mut Agent) -> Result<()> {
     heading("A build, watched while it runs");
     let scratch = tempfile::tempdir()?;
     let build = "cargo new -q --vcs none hello && cd hello && export CARGO_TARGET_DIR=target \
@@ -66,7 +66,7 @@ async fn build_watched(agent: &Agent) -> Result<()> {
     )
 }
 
-async fn dev_server(agent: &Agent) -> Result<()> {
+async fn dev_server(agent: &mut Agent) -> Result<()> {
     heading("A dev server: started and ready in one call, stopped in another");
     let python = Command::new("python3").arg("-V").output();
     let (cmd, ready) = match python.is_ok_and(|run| run.status.success()) {
@@ -96,7 +96,7 @@ async fn dev_server(agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-async fn long_log(agent: &Agent) -> Result<()> {
+async fn long_log(agent: &mut Agent) -> Result<()> {
     heading("A long log: both ends in one reply, all of it page by page");
     let cmd = "seq 20000 | sed 's/.*/step & ok/'; echo 'error: step 20001 failed' >&2; exit 1";
     let start = json!({ "cmd": cmd, "wait_seconds": 10 });
@@ -125,7 +125,7 @@ async fn long_log(agent: &Agent) -> Result<()> {
     check(same, &claim)
 }
 
-async fn whichever_ends_first(agent: &Agent) -> Result<()> {
+async fn whichever_ends_first(agent: &mut Agent) -> Result<()> {
     heading("Three jobs at once, each awaited in one call, whichever ends first");
     for cmd in [
         "sleep 0.9; echo c",
@@ -144,7 +144,7 @@ async fn whichever_ends_first(agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-async fn left_in_the_background(agent: &Agent) -> Result<()> {
+async fn left_in_the_background(agent: &mut Agent) -> Result<()> {
     heading("A command that ends but leaves a process behind");
     let start = json!({ "cmd": "sleep 300 & echo started", "wait_seconds": 10 });
     let started = agent.call(EXECUTE, start).await?;
@@ -166,9 +166,9 @@ async fn left_in_the_background(agent: &Agent) -> Result<()> {
     check(is_gone(leftover), &format!("process {leftover} is gone"))
 }
 
-async fn server_closed(agent: Agent) -> Result<()> {
+async fn server_closed(mut agent: Agent) -> Result<()> {
     heading("The end of the server: its input is closed while a job runs");
-    let family = start_family(&agent).await?;
+    let family = start_family(&mut agent).await?;
     let closed = Instant::now();
     agent.close().await?;
     let took = closed.elapsed().as_millis();
@@ -176,15 +176,15 @@ async fn server_closed(agent: Agent) -> Result<()> {
     nothing_left(family).await
 }
 
-async fn server_killed(agent: Agent) -> Result<()> {
+async fn server_killed(mut agent: Agent) -> Result<()> {
     heading("The end of another server: killed with SIGKILL while a job runs");
-    let family = start_family(&agent).await?;
-    agent.kill_server()?;
+    let family = start_family(&mut agent).await?;
+    agent.kill_server().await?;
     nothing_left(family).await
 }
 
 /// Starts a job of several processes; answers the pids of two and the directory with its output.
-async fn start_family(agent: &Agent) -> Result<([i64; 2], PathBuf)> {
+async fn start_family(agent: &mut Agent) -> Result<([i64; 2], PathBuf)> {
     let cmd = "sleep 300 & echo $!; sleep 301";
     let start = json!({ "cmd": cmd, "wait_seconds": 10, "until_pattern": r"^\d+$" });
     let started = agent.call(EXECUTE, start).await?;

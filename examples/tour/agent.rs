@@ -1,65 +1,108 @@
 //! What an agent framework does: it starts the server and calls its tools. And what the tour prints of that.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rmcp::model::CallToolRequestParams;
-use rmcp::service::RunningService;
-use rmcp::transport::TokioChildProcess;
-use rmcp::{RoleClient, ServiceExt};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustix::process::{Pid, test_kill_process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::time::timeout;
 
 /// Lines of output that are shown of a reply: half from its start, half from its end.
 const SHOWN_LINES: usize = 12;
 
-/// One server and the connection to it.
+/// One server and the connection to it: a message is a line of JSON.
 pub(crate) struct Agent {
-    service: RunningService<RoleClient, ()>,
-    server: Pid,
+    server: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    last_id: u32,
     began: Instant,
 }
 
 impl Agent {
     pub(crate) async fn connect(binary: &Path, began: Instant) -> Result<Self> {
-        let mut command = tokio::process::Command::new(binary);
-        command.args(["--log", "warn"]);
-        let transport = TokioChildProcess::new(command)?;
-        let server = transport.id().and_then(|id| pid(id.into()));
-        let server = server.context("the server ended at once")?;
-        let service = ().serve(transport).await?;
-        Ok(Self {
-            service,
+        let mut server = tokio::process::Command::new(binary)
+            .args(["--log", "warn"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let input = server.stdin.take().context("no input")?;
+        let output = server.stdout.take().context("no output")?;
+        let output = BufReader::new(output).lines();
+        let mut agent = Self {
             server,
+            input,
+            output,
+            last_id: 0,
             began,
-        })
+        };
+        let hello = json!({
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": { "name": "tour", "version": env!("CARGO_PKG_VERSION") },
+        });
+        agent.request("initialize", hello).await?;
+        let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        agent.send(ready).await?;
+        Ok(agent)
     }
 
     /// Calls a tool; prints the call and the essence of the reply.
-    pub(crate) async fn call(&self, tool: &'static str, arguments: Value) -> Result<Value> {
-        let arguments = arguments.as_object().cloned().unwrap_or_default();
-        let words: Vec<String> = arguments.iter().map(pair).collect();
+    pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> Result<Value> {
+        let words: Vec<String> = arguments
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(pair)
+            .collect();
         println!("{} {tool} {}", self.clock(), words.join(" "));
-        let request = CallToolRequestParams::new(tool).with_arguments(arguments);
-        let result = self.service.call_tool(request).await?;
-        let reply = result.structured_content.unwrap_or_default();
+        let call = json!({ "name": tool, "arguments": arguments });
+        let mut result = self.request("tools/call", call).await?;
+        let reply = result["structuredContent"].take();
         println!("{} → {}", self.clock(), essence(&reply));
-        ensure!(result.is_error != Some(true), "{tool} failed: {reply}");
+        ensure!(result["isError"] != true, "{tool} failed: {reply}");
         Ok(reply)
     }
 
+    async fn request(&mut self, method: &str, params: Value) -> Result<Value> {
+        self.last_id += 1;
+        let id = self.last_id;
+        let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        self.send(request).await?;
+        loop {
+            let line = self.output.next_line().await?;
+            let line = line.with_context(|| format!("the server ended during {method}"))?;
+            let mut answer: Value = serde_json::from_str(&line)?;
+            if answer["id"] == id {
+                ensure!(answer["error"].is_null(), "{method} failed: {answer}");
+                return Ok(answer["result"].take());
+            }
+        }
+    }
+
+    async fn send(&mut self, message: Value) -> Result<()> {
+        Ok(self
+            .input
+            .write_all(format!("{message}\n").as_bytes())
+            .await?)
+    }
+
     /// Closes the server's input and waits for its end, as every client does.
-    pub(crate) async fn close(self) -> Result<()> {
-        self.service.cancel().await?;
+    pub(crate) async fn close(mut self) -> Result<()> {
+        drop(self.input);
+        let ended = timeout(Duration::from_secs(2), self.server.wait()).await;
+        let status = ended.context("the server goes on without input")??;
+        ensure!(status.success(), "the server ended with {status}");
         Ok(())
     }
 
-    pub(crate) fn kill_server(self) -> Result<()> {
-        Ok(kill_process(self.server, Signal::KILL)?)
+    pub(crate) async fn kill_server(mut self) -> Result<()> {
+        Ok(self.server.kill().await?)
     }
 
     /// Seconds since the start of the tour.

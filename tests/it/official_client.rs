@@ -1,8 +1,9 @@
 //! The official client library understands the server.
 
+use std::process::Stdio;
+
 use rmcp::ServiceExt;
 use rmcp::model::CallToolRequestParams;
-use rmcp::transport::TokioChildProcess;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -19,7 +20,10 @@ fn the_official_client_runs_a_job_to_its_end() {
         let directory = TempDir::new().unwrap();
         let mut command = tokio::process::Command::new(SERVER);
         command.arg("--output-dir").arg(directory.path());
-        let client = ().serve(TokioChildProcess::new(command).unwrap()).await.unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut server = command.spawn().unwrap();
+        let streams = (server.stdout.take().unwrap(), server.stdin.take().unwrap());
+        let client = ().serve(streams).await.unwrap();
         let call = async |tool: &'static str, arguments: Value| {
             let params = CallToolRequestParams::new(tool)
                 .with_arguments(arguments.as_object().unwrap().clone());
@@ -37,6 +41,7 @@ fn the_official_client_runs_a_job_to_its_end() {
         assert_eq!(call(LIST, json!({})).await["count"], 1);
         call(CLEANUP, json!({"ref_id": id})).await;
         client.cancel().await.unwrap();
+        assert!(server.wait().await.unwrap().success());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     });
 }

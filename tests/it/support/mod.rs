@@ -5,6 +5,7 @@ pub(crate) mod eventually;
 pub(crate) mod gate;
 pub(crate) mod processes;
 pub(crate) mod reply;
+pub(crate) mod schema;
 
 pub(crate) use client::{Client, Setup};
 pub(crate) use eventually::{PATIENCE, assert_soon, eventually};

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use jsonschema::Validator;
 use serde_json::{Map, Value};
+
+use super::schema;
 
 pub(crate) const EXECUTE: &str = "execute_command_background";
 pub(crate) const GET: &str = "get_command_background_result";
@@ -88,17 +89,15 @@ const CLEANUP_KEYS: &[&str] = &[
 ];
 
 /// The output schemas that the server published.
-pub(crate) struct Schemas(HashMap<String, Validator>);
+pub(crate) struct Schemas(HashMap<String, Value>);
 
 impl Schemas {
     pub(crate) fn of(tools: &[Value]) -> Self {
-        let compiled = tools.iter().map(|tool| {
-            let schema = &tool["outputSchema"];
-            let validator = jsonschema::validator_for(schema)
-                .unwrap_or_else(|error| panic!("{error} in {schema}"));
-            (tool["name"].as_str().unwrap().to_owned(), validator)
+        let published = tools.iter().map(|tool| {
+            let name = tool["name"].as_str().unwrap().to_owned();
+            (name, tool["outputSchema"].clone())
         });
-        Self(compiled.collect())
+        Self(published.collect())
     }
 
     /// The structured content of a result, after everything that holds for all replies was checked. Also whether it
@@ -115,11 +114,7 @@ impl Schemas {
             "text and structure are the same, in the same order"
         );
         let is_error = result["isError"].as_bool().unwrap_or_default();
-        let validator = &self.0[tool];
-        let errors: Vec<_> = validator
-            .iter_errors(structured)
-            .map(|error| format!("{} at {}", error, error.instance_path))
-            .collect();
+        let errors = schema::violations(&self.0[tool], structured);
         assert!(errors.is_empty(), "{errors:?} in {structured}");
         let object = structured.as_object().unwrap();
         match tool {
