@@ -39,10 +39,14 @@ mod imp {
     /// TERM, a grace, then KILL until nothing is left.
     pub(crate) fn end_jobs(jobs: &Jobs) {
         let mut search = Search::new(jobs);
+        // Who is stopped does not fork while the others are looked for.
+        search.signal_groups(Signal::STOP);
         for member in search.members() {
             signal_exactly(&member, Signal::TERM);
             signal_exactly(&member, Signal::CONT);
         }
+        search.signal_groups(Signal::TERM);
+        search.signal_groups(Signal::CONT);
         let kill_at = Instant::now() + GRACE;
         while Instant::now() < kill_at && search.any_is_alive() {
             sleep(LOOK_EVERY);
@@ -50,6 +54,7 @@ mod imp {
         let give_up_at = Instant::now() + KILL_FOR;
         let mut found_nobody = 0;
         while found_nobody < SURE_AFTER && Instant::now() < give_up_at {
+            search.signal_groups(Signal::KILL);
             found_nobody = if search.kill() { 0 } else { found_nobody + 1 };
             sleep(LOOK_EVERY);
         }
@@ -76,8 +81,25 @@ mod imp {
             }
         }
 
-        /// Looks once more, and kills whom it meets in the same instant: one that keeps forking is somebody else a moment
-        /// later, so that its group is killed, too, where that is a job's own. Whether anybody was met.
+        /// Signals the jobs' own groups, whoever is in them: one that keeps forking is somebody else before it can be
+        /// looked at. A group's id is given to nobody while anybody is in it, and to a process of that number afterwards,
+        /// which then is younger than the end of the server.
+        fn signal_groups(&self, signal: Signal) {
+            let groups = self
+                .jobs
+                .values()
+                .filter_map(|group| Pid::from_raw((*group)?));
+            for group in groups {
+                let is_anothers =
+                    Stat::read(group).is_some_and(|leader| leader.started > self.gone_at);
+                if !is_anothers {
+                    // Nobody is left in it: that is no error.
+                    let _ = kill_process_group(group, signal);
+                }
+            }
+        }
+
+        /// Looks once more, and kills whom it meets in the same instant. Whether anybody was met.
         fn kill(&mut self) -> bool {
             let own = rustix::process::getpid();
             let mut any = false;
@@ -87,11 +109,7 @@ mod imp {
                 }
                 any = true;
                 self.known.insert(process.pid, process.started);
-                let group = Pid::from_raw(process.group).filter(|_| self.is_a_jobs(process.group));
-                match group {
-                    Some(group) => drop(kill_process_group(group, Signal::KILL)),
-                    None => signal_exactly(&process, Signal::KILL),
-                }
+                signal_exactly(&process, Signal::KILL);
             }
             any
         }
