@@ -76,7 +76,7 @@ impl OutputLog {
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some(room) = self.room() else {
+            let Some(room) = self.reserve(rest.len()) else {
                 if let Err(error) = self.open_segment() {
                     self.fail(&error);
                 }
@@ -85,10 +85,12 @@ impl OutputLog {
                 }
                 continue;
             };
-            let (now, later) =
-                rest.split_at(rest.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            match self.write(now) {
-                Ok(written) => rest = &rest[written..],
+            let (now, later) = rest.split_at(room);
+            let written = self.write(now);
+            let stored = *written.as_ref().unwrap_or(&0);
+            self.store.subtract((room - stored) as u64);
+            match written {
+                Ok(_) => rest = &rest[stored..],
                 Err(error) => {
                     self.fail(&error);
                     self.drop_bytes(now.len());
@@ -98,31 +100,36 @@ impl OutputLog {
         }
     }
 
-    /// Bytes that the open segment may still take; none when there is no segment to write to.
-    fn room(&mut self) -> Option<u64> {
+    /// Bytes, up to these, that the open segment takes, for which the store now has room; none when there is no segment to
+    /// write to.
+    fn reserve(&mut self, wanted: usize) -> Option<usize> {
         let start = self.current.as_ref()?.start;
-        let length = self.captured.end - start;
-        let room = self.store_room();
-        if length >= self.segment_bytes() || room == 0 {
-            self.current = None;
-            return None;
+        let room = self.segment_bytes() - (self.captured.end - start);
+        let wanted = wanted.min(usize::try_from(room).unwrap_or(usize::MAX));
+        let reserved = self.store.reserve(wanted, self.store_limit());
+        if reserved == 0 {
+            self.close_segment();
         }
-        Some(room.min(self.segment_bytes() - length))
+        (reserved > 0).then_some(reserved)
     }
 
-    /// Bytes that the store may still take from this stream.
-    fn store_room(&self) -> u64 {
-        let limit = match self.captured.segments.len() {
+    /// Up to where this stream may fill the store.
+    fn store_limit(&self) -> u64 {
+        match self.captured.segments.len() {
             0 | 1 => self.store.max_total(),
             _ => self.store.limit_for_large(),
-        };
-        limit.saturating_sub(self.store.retained())
+        }
+    }
+
+    fn store_is_full(&self) -> bool {
+        self.store.retained() >= self.store_limit()
     }
 
     fn segment_bytes(&self) -> u64 {
         (self.max_bytes / MAX_SEGMENTS).max(1)
     }
 
+    /// Stores bytes that have been reserved, or the first of them.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let current = self.current.as_mut().ok_or(io::ErrorKind::NotFound)?;
         if current.file.metadata()?.nlink() == 0 {
@@ -139,14 +146,13 @@ impl OutputLog {
             _ => self.captured.segments.push(before..after),
         }
         self.captured.end = after;
-        self.store.add(written as u64);
         Ok(written)
     }
 
-    /// The open segment is of no use any more. What it holds stays readable unless its file is gone.
+    /// Notes why, and leaves the open segment.
     fn fail(&mut self, error: &io::Error) {
         tracing::warn!(stream = self.name, %error, "output is not stored");
-        let is_full = self.store_room() == 0;
+        let is_full = self.store_is_full();
         self.captured
             .unstored
             .get_or_insert_with(|| match error.kind() {
@@ -154,6 +160,11 @@ impl OutputLog {
                 _ => Unstored::Failed(plain(error).into()),
             });
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
+        self.close_segment();
+    }
+
+    /// What the open segment holds stays readable, unless its file is gone.
+    fn close_segment(&mut self) {
         let Some(Current { file, start }) = self.current.take() else {
             return;
         };
@@ -185,7 +196,7 @@ impl OutputLog {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }
-        if self.store_room() == 0 {
+        if self.store_is_full() {
             let full = "the output of all jobs has reached --max-total-bytes";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, full));
         }
@@ -200,7 +211,7 @@ impl OutputLog {
     /// before they are gone.
     fn make_room(&mut self) {
         while self.captured.segments.len() > 1
-            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS || self.store_room() == 0)
+            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS || self.store_is_full())
         {
             let segment = self.captured.segments.remove(1);
             self.unlink(segment.start);

@@ -28,6 +28,7 @@ pub(crate) struct Store {
     /// any case.
     making: Mutex<()>,
     disk: Disk,
+    /// Bytes that are stored, or about to be.
     retained: AtomicU64,
     max_total: u64,
     pressure: Notify,
@@ -85,14 +86,25 @@ impl Store {
         self.made.notified().await;
     }
 
-    /// Counts bytes written. Near the bound the sweeper is woken to evict finished jobs.
-    pub(crate) fn add(&self, bytes: u64) {
-        let retained = self.retained.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if retained > self.soft_limit() {
+    /// Takes room for up to so many bytes as long as no more than `limit` are retained in all; says for how many. Near the
+    /// bound the sweeper is woken to evict finished jobs.
+    pub(crate) fn reserve(&self, wanted: usize, limit: u64) -> usize {
+        let mut reserved = 0;
+        let grow = |retained: u64| {
+            let room = usize::try_from(limit.saturating_sub(retained)).unwrap_or(usize::MAX);
+            reserved = wanted.min(room);
+            (reserved > 0).then_some(retained + reserved as u64)
+        };
+        let (Ok(before) | Err(before)) =
+            self.retained
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow);
+        if before + reserved as u64 > self.soft_limit() {
             self.pressure.notify_one();
         }
+        reserved
     }
 
+    /// Gives room back, once what was in it is gone.
     pub(crate) fn subtract(&self, bytes: u64) {
         self.retained.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -320,13 +320,19 @@ impl Client {
         files
     }
 
-    /// How many bytes of output are on disk.
+    /// How many bytes of output are on disk, while the server writes none.
     pub(crate) fn bytes_on_disk(&self) -> u64 {
         let files = self.output_files();
         let lengths = files
             .iter()
             .map(|file| file.metadata().map_or(0, |file| file.len()));
         lengths.sum()
+    }
+
+    /// How many bytes of output are on disk at one instant: one file after the other would be looked at while some grow and
+    /// others are removed.
+    pub(crate) fn bytes_on_disk_now(&self) -> u64 {
+        processes::suspended(self.pid(), || self.bytes_on_disk())
     }
 
     // The end.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 
 use super::eventually;
@@ -25,6 +25,15 @@ pub(crate) fn signal_if_there(pid: u32, signal: Signal) {
 /// Ends a process a test has left on purpose. It may be gone already.
 pub(crate) fn kill(pid: u32) {
     signal_if_there(pid, Signal::KILL);
+}
+
+/// Looks while every thread of a child of ours stands still.
+pub(crate) fn suspended<T>(child: u32, look: impl FnOnce() -> T) -> T {
+    signal(child, Signal::STOP);
+    waitid(WaitId::Pid(as_pid(child)), WaitIdOptions::STOPPED).unwrap();
+    let seen = look();
+    signal(child, Signal::CONT);
+    seen
 }
 
 fn as_pid(pid: u32) -> Pid {
