@@ -80,7 +80,7 @@ pub(crate) async fn watch(assignment: Assignment) {
         feeder.abort();
     }
     watcher.release().await;
-    drop(registration);
+    registration.ended();
     drop(slot);
     watcher.close().await;
 }

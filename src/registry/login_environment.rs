@@ -98,10 +98,12 @@ async fn ask(
     means: &Means,
 ) -> std::io::Result<Option<Variables>> {
     let id = Uuid::new_v4();
-    let registration = means.watchdog.register(id);
+    let mut registration = means.watchdog.register(id)?;
     let inquiry = Inquiry::start(shell, profiles, id, &means.orphans)?;
     registration.started(inquiry.pid());
-    Ok(inquiry.answer(until, &means.closing).await)
+    let answer = inquiry.answer(until, &means.closing).await;
+    registration.ended();
+    Ok(answer)
 }
 
 /// What of the login shell's environment is new: what the server has set stays, but for PATH, to which it may add.

@@ -101,7 +101,10 @@ impl ProcessRegistry {
             environment: &environment,
             with_stdin: start.stdin.is_some(),
         };
-        let registration = supervision.watchdog.register(id);
+        let mut registration = supervision
+            .watchdog
+            .register(id)
+            .map_err(JobError::Resources)?;
         let created = Moment::now();
         let process = spawn(&order, &supervision.orphans).map_err(|error| order.refused(error))?;
         registration.started(process.pid);
@@ -148,7 +151,6 @@ impl ProcessRegistry {
         let first_job = || async {
             let shared = &self.shared;
             Supervision::begin(
-                self.timeline.clone(),
                 shared.store.clone(),
                 &shared.watchers,
                 shared.closing.clone(),

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::timeline::Timeline;
 use crate::output::store::{Store, sweep_dead};
 use crate::process::orphans::Orphans;
 use crate::threads::off_thread;
-use crate::watchdog::{Briefing, Watchdog};
+use crate::watchdog::Watchdog;
 
 /// The keeper of orphans and the watchdog.
 #[derive(Debug)]
@@ -22,29 +21,15 @@ pub(crate) struct Supervision {
 impl Supervision {
     /// Orphans are adopted from now on, a watchdog stands by, and the output of dead servers is swept.
     pub(crate) fn begin(
-        timeline: Timeline,
         store: Arc<Store>,
         tasks: &TaskTracker,
         closing: CancellationToken,
     ) -> io::Result<Self> {
         let orphans = Orphans::adopt()?;
-        let watchdog = Watchdog::start(&orphans, briefing(timeline, store.clone()));
+        let watchdog = Watchdog::start(&orphans)?;
         // Tracked, so that the server does not end, and leave the directory there, while it is being made.
         tasks.spawn(announce_directory(store, watchdog.clone(), closing));
         Ok(Self { orphans, watchdog })
-    }
-}
-
-fn briefing(timeline: Timeline, store: Arc<Store>) -> impl Fn() -> Briefing + Send + 'static {
-    move || {
-        let lists = timeline.now();
-        let jobs = lists.alive().iter().map(|job| (job.id(), job.pid()));
-        Briefing {
-            jobs: jobs.collect(),
-            directory: store
-                .existing()
-                .map(|directory| directory.path().to_owned()),
-        }
     }
 }
 
