@@ -331,6 +331,7 @@ impl Client {
 
     /// How many bytes of output are on disk at one instant: one file after the other would be looked at while some grow and
     /// others are removed.
+    #[cfg(target_os = "linux")]
     pub(crate) fn bytes_on_disk_now(&self) -> u64 {
         processes::suspended(self.pid(), || self.bytes_on_disk())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::eventually;
@@ -28,7 +28,10 @@ pub(crate) fn kill(pid: u32) {
 }
 
 /// Looks while every thread of a child of ours stands still.
+#[cfg(target_os = "linux")]
 pub(crate) fn suspended<T>(child: u32, look: impl FnOnce() -> T) -> T {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
     signal(child, Signal::STOP);
     waitid(WaitId::Pid(as_pid(child)), WaitIdOptions::STOPPED).unwrap();
     let seen = look();
