@@ -99,7 +99,13 @@ async fn ask(
 ) -> std::io::Result<Option<Variables>> {
     let id = Uuid::new_v4();
     let mut registration = means.watchdog.register(id)?;
-    let inquiry = Inquiry::start(shell, profiles, id, &means.orphans)?;
+    let inquiry = match Inquiry::start(shell, profiles, id, &means.orphans) {
+        Ok(inquiry) => inquiry,
+        Err(error) => {
+            registration.ended();
+            return Err(error);
+        }
+    };
     registration.started(inquiry.pid());
     let answer = inquiry.answer(until, &means.closing).await;
     registration.ended();

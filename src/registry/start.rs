@@ -106,7 +106,13 @@ impl ProcessRegistry {
             .register(id)
             .map_err(JobError::Resources)?;
         let created = Moment::now();
-        let process = spawn(&order, &supervision.orphans).map_err(|error| order.refused(error))?;
+        let process = match spawn(&order, &supervision.orphans) {
+            Ok(process) => process,
+            Err(error) => {
+                registration.ended();
+                return Err(order.refused(error));
+            }
+        };
         registration.started(process.pid);
         let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
         let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);

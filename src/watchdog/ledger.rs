@@ -43,7 +43,7 @@ pub(crate) struct Registration {
     ledger: Arc<Ledger>,
     record: u64,
     job: Uuid,
-    is_alive: bool,
+    has_ended: bool,
 }
 
 /// What is in it.
@@ -70,22 +70,17 @@ impl Ledger {
 
     /// Notes a job that is about to be started, of which the watchdog would know by its marker.
     pub(super) fn register(self: &Arc<Self>, job: Uuid) -> io::Result<Registration> {
-        let record = {
-            let mut vacant = self.vacant();
-            vacant.given_back.pop().unwrap_or_else(|| {
-                vacant.from += 1;
-                vacant.from - 1
-            })
-        };
-        // Given back by its drop, should it not be written.
-        let registration = Registration {
+        let record = self.vacant().take();
+        if let Err(error) = self.write(record, job, None) {
+            self.vacant().given_back.push(record);
+            return Err(error);
+        }
+        Ok(Registration {
             ledger: self.clone(),
             record,
             job,
-            is_alive: false,
-        };
-        self.write(record, job, None)?;
-        Ok(registration)
+            has_ended: false,
+        })
     }
 
     /// Notes where output is. A path that is too long is left to the next server's sweep.
@@ -114,16 +109,24 @@ impl Ledger {
     }
 }
 
+impl Vacant {
+    fn take(&mut self) -> u64 {
+        self.given_back.pop().unwrap_or_else(|| {
+            self.from += 1;
+            self.from - 1
+        })
+    }
+}
+
 impl Registration {
     /// The job was started and leads this process group.
     pub(crate) fn started(&mut self, pid: u32) {
-        self.is_alive = true;
         self.note(self.job, i32::try_from(pid).ok());
     }
 
-    /// Nothing of it is alive.
+    /// Nothing of it is alive, or ever was.
     pub(crate) fn ended(mut self) {
-        self.is_alive = false;
+        self.has_ended = true;
     }
 
     fn note(&self, job: Uuid, group: Option<i32>) {
@@ -135,13 +138,13 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if self.is_alive {
+        if self.has_ended {
+            self.note(Uuid::nil(), None);
+            self.ledger.vacant().given_back.push(self.record);
+        } else {
             // Nobody has seen it end, so the watchdog looks for what bears its mark. Its group it must not look for: the id
             // is another's as soon as nobody keeps it.
             self.note(self.job, None);
-        } else {
-            self.note(Uuid::nil(), None);
-            self.ledger.vacant().given_back.push(self.record);
         }
     }
 }
@@ -214,7 +217,7 @@ mod tests {
             [(ids[0], Some(4711)), (ids[1], None), (ids[2], Some(42))]
         );
         first.ended();
-        drop(second);
+        second.ended();
         assert_eq!(contents(&ledger)?.jobs, [(ids[2], Some(42))]);
         Ok(())
     }
