@@ -10,8 +10,9 @@ use super::render;
 /// Where a line without a newline is cut.
 const LINE_LIMIT: usize = 64 * 1024;
 
-/// How much is read at once.
-const CHUNK: u64 = 64 * 1024;
+/// How much is read at once: first a little, since most readers want a page, then more and more.
+const FIRST_CHUNK: u64 = 8 * 1024;
+const LARGEST_CHUNK: u64 = 64 * 1024;
 
 /// How far before the cut the start of an escape sequence is looked for.
 const SEQUENCE: usize = 256;
@@ -68,6 +69,16 @@ impl<R: Read + Seek> Stream<R> {
         }
     }
 
+    /// The byte before the end, if it can be read.
+    pub(super) fn last_byte(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        self.reader
+            .seek(SeekFrom::Start(self.end.checked_sub(1)?))
+            .ok()?;
+        self.reader.read_exact(&mut byte).ok()?;
+        Some(byte[0])
+    }
+
     fn lines_cut_at(&mut self, limit: usize, from: u64) -> Lines<'_, R> {
         let end = self.end;
         let clipped = self
@@ -84,6 +95,7 @@ impl<R: Read + Seek> Stream<R> {
             ended: self.ended,
             limit,
             at: from,
+            chunk: FIRST_CHUNK,
             buffer: Vec::new(),
             taken: 0,
         }
@@ -104,6 +116,8 @@ pub(crate) struct Lines<'a, R> {
     limit: usize,
     /// Where the next item starts; `buffer[taken..]` holds the bytes from there on.
     at: u64,
+    /// How much is read next.
+    chunk: u64,
     buffer: Vec<u8>,
     taken: usize,
 }
@@ -168,7 +182,10 @@ impl<R: Read + Seek> Lines<'_, R> {
         self.buffer.drain(..self.taken);
         self.taken = 0;
         let before = self.buffer.len();
-        let wanted = (region.end - frontier).min(CHUNK);
+        let wanted = (region.end - frontier).min(self.chunk);
+        self.chunk = LARGEST_CHUNK.min(self.chunk * 2);
+        // Else it would be read in steps, from very small ones on.
+        self.buffer.reserve(wanted as usize);
         if self.reader.seek(SeekFrom::Start(frontier)).is_ok() {
             // A failure shows as less than what was wanted, like an early end.
             let _ = self

@@ -12,6 +12,9 @@ mod run;
 /// Characters of a line at the end of a stream that are looked at.
 const LAST_WORDS: usize = 400;
 
+/// Before the marker stands one part in so many.
+const HEAD_SHARE: usize = 5;
+
 /// How much a summary may show.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
@@ -64,8 +67,18 @@ pub(crate) fn summary<R: Read + Seek>(
     marker: &dyn Fn(&Cut) -> String,
 ) -> Summary {
     let max = budget.max_chars;
-    let out = Run::forwards(stdout, Position::default(), max, WINDOW);
-    let err = Run::forwards(stderr, Position::default(), max, WINDOW);
+    let out = Run::forwards(
+        stdout,
+        Position::default(),
+        worth_reading(stdout, max),
+        WINDOW,
+    );
+    let err = Run::forwards(
+        stderr,
+        Position::default(),
+        worth_reading(stderr, max),
+        WINDOW,
+    );
     let (out_room, err_room) = share(max, out.needs(), err.needs());
     let (out_head, err_head) = (start(&out, out_room, budget), start(&err, err_room, budget));
     let cursor = Cursor {
@@ -130,7 +143,19 @@ pub(crate) fn page<R: Read + Seek>(
 /// The last line of a stream if no line break ends it: what a program says before it waits for an answer. Of a long one
 /// the end.
 pub(crate) fn last_words<R: Read + Seek>(stream: &mut Stream<R>) -> Option<String> {
+    if stream.last_byte() == Some(b'\n') {
+        return None;
+    }
     Run::backwards(stream, Position::default(), LAST_WORDS).into_last_words()
+}
+
+/// How many characters from the start may be shown: all, or those before the marker.
+fn worth_reading<R>(stream: &Stream<R>, max: usize) -> usize {
+    if stream.end > WINDOW {
+        max / HEAD_SHARE
+    } else {
+        max
+    }
 }
 
 /// Half of the room for each; what one does not need, the other gets.
@@ -145,7 +170,7 @@ fn start(run: &Run, room: usize, budget: Budget) -> Head {
     run.head(match (is_whole, budget.tail_only) {
         (true, _) => room,
         (false, true) => 0,
-        (false, false) => room / 5,
+        (false, false) => room / HEAD_SHARE,
     })
 }
 

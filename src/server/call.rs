@@ -19,6 +19,9 @@ use crate::transport::{Disconnected, ReplySlot};
 /// Ids in `also_ended`.
 const ALSO_ENDED: usize = 5;
 
+/// Most replies fit in here, so that their text need not be moved while it is made.
+const USUAL_REPLY_BYTES: usize = 4 << 10;
+
 /// A reply and what it tells for the first time.
 pub(crate) type Told<R> = (R, News);
 
@@ -121,7 +124,9 @@ impl<'a> Call<'a> {
 
 /// The reply as one text, from which the transport also makes the structure.
 pub(crate) fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
-    let text = serde_json::to_string(reply).expect("replies have string keys and no failing parts");
+    let mut json = Vec::with_capacity(USUAL_REPLY_BYTES);
+    serde_json::to_writer(&mut json, reply).expect("replies have string keys and no failing parts");
+    let text = String::from_utf8(json).expect("JSON is text");
     let content = vec![ContentBlock::text(text)];
     if is_error {
         CallToolResult::error(content)

@@ -25,7 +25,7 @@ fn line_of_tool(id: &RequestId, called: &CallToolResult) -> Vec<u8> {
         [ContentBlock::Text(text)] => text.text.as_str(),
         _ => "null",
     };
-    let mut line = Vec::with_capacity(2 * json.len() + json.len() / 4 + 256);
+    let mut line = Vec::with_capacity(3 * json.len() + 256);
     line.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     append(&mut line, id);
     line.extend_from_slice(br#","result":{"content":[{"type":"text","text":""#);
@@ -46,19 +46,18 @@ fn append(line: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(line, value).expect("a vector takes everything, and nothing here fails");
 }
 
-/// JSON has no control characters, so that as a string within JSON it needs a backslash here and there and no more.
+/// JSON has no control characters, so that as a string within JSON it needs a backslash here and there and no more. Every
+/// eighth byte or so is one that needs it: going byte by byte without a branch is twice as fast as copying what lies between.
 fn append_quoted(line: &mut Vec<u8>, json: &str) {
-    for part in json
-        .as_bytes()
-        .split_inclusive(|byte| matches!(byte, b'"' | b'\\'))
-    {
-        if let [before @ .., special @ (b'"' | b'\\')] = part {
-            line.extend_from_slice(before);
-            line.extend_from_slice(&[b'\\', *special]);
-        } else {
-            line.extend_from_slice(part);
-        }
+    let mut end = line.len();
+    line.resize(end + 2 * json.len(), 0);
+    for &byte in json.as_bytes() {
+        line[end] = b'\\';
+        end += usize::from(matches!(byte, b'"' | b'\\'));
+        line[end] = byte;
+        end += 1;
     }
+    line.truncate(end);
 }
 
 #[cfg(test)]
