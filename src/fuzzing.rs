@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn any_output_becomes_clean_text() {
-        let words: [&[u8]; 16] = [
+        let words: [&[u8]; 17] = [
             b"\x1b[",
             b"\x1b]",
             b"m",
@@ -138,6 +138,7 @@ mod tests {
             "世".as_bytes(),
             "e\u{301}".as_bytes(),
             b"\xff",
+            b"\x7f",
             b"\x1b[2J",
             b"\x1b[10000P",
             b"\x1b[10000@",

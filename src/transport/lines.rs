@@ -168,6 +168,21 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        /// Long enough for what is left of a line to be moved to the front while the rest of it comes.
+        #[test]
+        fn long_lines_do_not_depend_on_how_they_arrive(
+            lengths in proptest::collection::vec(0usize..60_000, 1..8),
+            pieces in proptest::collection::vec(1usize..70_000, 1..8),
+        ) {
+            let expected: Vec<_> = lengths.iter().map(|&length| vec![b'x'; length]).collect();
+            let stream: Vec<u8> = expected.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
+            let mut pieces = pieces.into_iter().cycle();
+            prop_assert!(lines(&stream, || pieces.next().expect("it cycles")) == expected);
+        }
+    }
+
     #[test]
     fn an_overlong_line_is_skipped_in_bounded_memory_and_leaves_its_ends() {
         let mut lines = Lines::default();
