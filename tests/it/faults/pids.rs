@@ -7,6 +7,10 @@ use crate::support::client::{ref_id, text};
 use crate::support::reply::CLEANUP;
 use crate::support::{Client, Setup, eventually};
 
+/// How many pids there are. The kernel gives those below 300 once and never again; the rest have to be enough for everybody,
+/// or jobs could not start what they are to leave.
+const PIDS: usize = 800;
+
 /// Starts processes that lead groups of their own, each in the place of the one before it, through the whole space of
 /// pids again and again. Writes the pids that it had, and those that somebody else has ended.
 const BYSTANDERS: &str = r#"
@@ -56,7 +60,7 @@ fn small_spaces_are_possible() -> bool {
                 "--mount-proc",
                 "sh",
                 "-c",
-                "echo 400 > /proc/sys/kernel/pid_max",
+                &format!("echo {PIDS} > /proc/sys/kernel/pid_max"),
             ],
         )
 }
@@ -70,7 +74,7 @@ fn invariant_05_nobody_is_hit_who_has_got_a_jobs_pid() {
     let file = |name: &str| scratch.path().join(name);
     std::fs::write(file("bystanders"), BYSTANDERS).unwrap();
     let init = format!(
-        "echo 400 > /proc/sys/kernel/pid_max; perl -MIO::Handle {0}/bystanders {0}/had {0}/hit {0}/stop > /dev/null 2> {0}/errors & \"$@\"; exit $?",
+        "echo {PIDS} > /proc/sys/kernel/pid_max; perl -MIO::Handle {0}/bystanders {0}/had {0}/hit {0}/stop > /dev/null 2> {0}/errors & \"$@\"; exit $?",
         scratch.path().display()
     );
     std::fs::write(file("init"), init).unwrap();
@@ -84,6 +88,12 @@ fn invariant_05_nobody_is_hit_who_has_got_a_jobs_pid() {
         let text = std::fs::read_to_string(file(name)).unwrap_or_default();
         text.lines().filter_map(|pid| pid.parse().ok()).collect()
     };
+    eventually("every pid has been given once", || {
+        match read("had").len() {
+            some if some < PIDS => Err(format!("{some} were")),
+            _ => Ok(()),
+        }
+    });
     let mut leaders = Vec::new();
     for _ in 0..4 {
         leaders.extend(round(&client));
