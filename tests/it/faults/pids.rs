@@ -26,7 +26,7 @@ until (-e $stop) {
     setpgrp $pid, $pid;
     print $H "$pid\n";
     push @queue, $pid;
-    if (@queue > 60) {
+    if (@queue > 200) {
         my $oldest = shift @queue;
         print $K "$oldest\n" if waitpid($oldest, 1) != 0;
         kill "USR1", $oldest; waitpid $oldest, 0;
@@ -137,10 +137,13 @@ fn round(client: &Client) -> Vec<u64> {
     }
     let cleanups: Vec<_> = started
         .iter()
-        .map(|job| {
+        .enumerate()
+        .map(|(n, job)| {
+            // Pids are given in turn: at different times different ones are somebody's.
+            let grace = 0.4 + 0.1 * n as f64;
             client.post(
                 CLEANUP,
-                &json!({"ref_id": text(job, "ref_id"), "grace_seconds": 0.7}),
+                &json!({"ref_id": text(job, "ref_id"), "grace_seconds": grace}),
             )
         })
         .collect();
