@@ -107,6 +107,11 @@ impl ProcessRegistry {
         self.shared.ends.subscribe()
     }
 
+    /// Whether there is a job with this id.
+    pub(crate) fn has(&self, id: Uuid) -> bool {
+        self.lock().contains_key(&id)
+    }
+
     /// The job with this id.
     pub(crate) fn get(&self, id: Uuid) -> Result<Job, JobError> {
         if let Some(job) = self.lock().get(&id) {

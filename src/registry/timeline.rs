@@ -87,10 +87,11 @@ impl Lists {
         untold.take(max).cloned().collect()
     }
 
-    /// The end of this job was told in a reply that nobody received.
+    /// The end of this job was told in a reply that nobody received. It may be gone meanwhile: then there is nothing to tell.
     pub(super) fn set_unreported(&mut self, job: &Job) {
+        let is_in = |jobs: &VecDeque<Job>| jobs.iter().any(|other| other.id() == job.id());
         job.set_end_reported(false);
-        if !self.unreported.iter().any(|other| other.id() == job.id()) {
+        if is_in(&self.finished) && !is_in(&self.unreported) {
             self.unreported.push_back(job.clone());
         }
     }

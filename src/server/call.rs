@@ -100,7 +100,7 @@ impl<'a> Call<'a> {
         ended.truncate(ALSO_ENDED);
         let also_ended = ended.iter().map(|job| job.id().to_string()).collect();
         news.ended.extend(ended);
-        let undelivered = self.deliveries.undelivered();
+        let undelivered = self.deliveries.undelivered(self.registry);
         let also_started = undelivered.iter().map(Uuid::to_string).collect();
         news.started.extend(undelivered);
         (also_ended, also_started)

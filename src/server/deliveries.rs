@@ -45,10 +45,16 @@ impl News {
 }
 
 impl Deliveries {
-    /// The ids that a reply to come must name: the oldest of them, so that no reply grows without bound.
-    pub(crate) fn undelivered(&self) -> Vec<Uuid> {
-        let state = self.lock();
-        state.undelivered.iter().take(NAMED).copied().collect()
+    /// The ids that a reply to come must name: the oldest of them, so that no reply grows without bound. Jobs that are gone
+    /// are nothing to tell of.
+    pub(crate) fn undelivered(&self, registry: &ProcessRegistry) -> Vec<Uuid> {
+        let all = self.lock().undelivered.clone();
+        let (mut known, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|id| registry.has(*id));
+        if !gone.is_empty() {
+            self.lock().undelivered.retain(|id| !gone.contains(id));
+        }
+        known.truncate(NAMED);
+        known
     }
 
     /// A reply with this news is on its way.

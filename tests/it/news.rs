@@ -131,6 +131,36 @@ fn a_cancellation_that_crosses_its_reply_is_taken_into_account() {
     client.wait(&id);
 }
 
+/// A job that was cleaned up meanwhile has nothing left to tell.
+#[test]
+fn a_cancellation_that_comes_after_a_cleanup_brings_nothing_back() {
+    let client = Client::start();
+    for tool in [EXECUTE, GET] {
+        let arguments = json!({"cmd": "true", "wait_seconds": 20});
+        let (id, told) = match tool {
+            EXECUTE => {
+                let posted = client.post(EXECUTE, &arguments);
+                (ref_id(&client.reply(posted)), posted)
+            }
+            _ => {
+                let id = client.begin("true");
+                let posted = client.post(GET, &json!({"ref_id": id, "wait_seconds": 20}));
+                client.reply(posted);
+                (id, posted)
+            }
+        };
+        client.call(CLEANUP, &json!({"ref_id": id}));
+        client.cancel(told);
+        let list = client.list();
+        assert_eq!(list["count"], 0, "{list}");
+        assert!(list["also_started"].is_null(), "{list}");
+        let next = client.execute(&json!({"cmd": "true", "wait_seconds": 20}));
+        assert_eq!(texts(&next["also_ended"]), [""; 0], "{next}");
+        assert_eq!(texts(&next["also_started"]), [""; 0], "{next}");
+        client.call(CLEANUP, &json!({"ref_id": ref_id(&next)}));
+    }
+}
+
 #[test]
 fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
     let client = Client::start();
