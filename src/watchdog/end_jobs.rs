@@ -39,15 +39,23 @@ mod imp {
     /// TERM, a grace, then KILL until nothing is left.
     pub(crate) fn end_jobs(jobs: &Jobs) {
         let mut search = Search::new(jobs);
+        let kill_at = Instant::now() + GRACE;
         // Who is stopped does not fork while the others are looked for.
         search.signal_groups(Signal::STOP);
-        for member in search.members() {
+        // All are found before any is asked: once its parents are gone, nothing may tell any more whose somebody was.
+        let mut members = Vec::new();
+        let mut note = |process: &Stat, is_new: bool| {
+            if is_new {
+                members.push(*process);
+            }
+        };
+        while search.look(&mut note).new > 0 && Instant::now() < kill_at {}
+        for member in members {
             signal_exactly(&member, Signal::TERM);
             signal_exactly(&member, Signal::CONT);
         }
         search.signal_groups(Signal::TERM);
         search.signal_groups(Signal::CONT);
-        let kill_at = Instant::now() + GRACE;
         while Instant::now() < kill_at && search.any_is_alive() {
             sleep(LOOK_EVERY);
         }
@@ -55,9 +63,17 @@ mod imp {
         let mut found_nobody = 0;
         while found_nobody < SURE_AFTER && Instant::now() < give_up_at {
             search.signal_groups(Signal::KILL);
-            found_nobody = if search.kill() { 0 } else { found_nobody + 1 };
+            let found = search.look(|process, _| signal_exactly(process, Signal::KILL));
+            found_nobody = if found.all == 0 { found_nobody + 1 } else { 0 };
             sleep(LOOK_EVERY);
         }
+    }
+
+    /// How many processes of the jobs a look has found.
+    struct Found {
+        all: usize,
+        /// For the first time.
+        new: usize,
     }
 
     /// Finds the processes of the jobs. Nobody adopts them for us, so the whole process table is looked through.
@@ -99,19 +115,22 @@ mod imp {
             }
         }
 
-        /// Looks once more, and kills whom it meets in the same instant. Whether anybody was met.
-        fn kill(&mut self) -> bool {
+        /// Looks through all processes once. Each of the jobs' is handed over in the instant in which it is met, with whether
+        /// that is the first time.
+        fn look(&mut self, mut met: impl FnMut(&Stat, bool)) -> Found {
             let own = rustix::process::getpid();
-            let mut any = false;
+            let mut found = Found { all: 0, new: 0 };
             for process in proc_fs::everyone().filter(|process| process.pid != own) {
                 if process.is_zombie || !(self.is_known(&process) || self.belongs(&process)) {
                     continue;
                 }
-                any = true;
-                self.known.insert(process.pid, process.started);
-                signal_exactly(&process, Signal::KILL);
+                let before = self.known.insert(process.pid, process.started);
+                let is_new = before != Some(process.started);
+                found.all += 1;
+                found.new += usize::from(is_new);
+                met(&process, is_new);
             }
-            any
+            found
         }
 
         fn is_a_jobs(&self, group: i32) -> bool {
@@ -137,40 +156,6 @@ mod imp {
             self.known
                 .iter()
                 .any(|(pid, started)| is_alive(*pid, *started))
-        }
-
-        /// Everyone of the jobs who is alive: by group, by marker, by descent.
-        fn members(&mut self) -> Vec<Stat> {
-            let own = rustix::process::getpid();
-            let everyone: Vec<Stat> = proc_fs::everyone()
-                .filter(|process| !process.is_zombie && process.pid != own)
-                .collect();
-            for process in &everyone {
-                if self.belongs(process) {
-                    self.known.insert(process.pid, process.started);
-                }
-            }
-            loop {
-                let before = self.known.len();
-                for process in &everyone {
-                    if self.known.contains_key(&process.pid) {
-                        continue;
-                    }
-                    if process
-                        .parent
-                        .is_some_and(|parent| self.known.contains_key(&parent))
-                    {
-                        self.known.insert(process.pid, process.started);
-                    }
-                }
-                if self.known.len() == before {
-                    break;
-                }
-            }
-            everyone
-                .into_iter()
-                .filter(|process| self.known.get(&process.pid) == Some(&process.started))
-                .collect()
         }
 
         fn is_marked(&self, process: &Stat) -> bool {
