@@ -19,7 +19,8 @@
 //!
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
 //!   `orphans` that were left to us, the `tree`; the `login` shell
-//! - [`output`]: the bytes: a bounded `log` in a `store` on a `disk` that may hang, and the `view` of them that an agent reads
+//! - [`output`]: the bytes: a bounded `log` of `segments` in a `store` on a `disk` that may hang, and the `view` of them that an
+//!   agent reads
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed: its `duty`, the `ledger` of
 //!   what there is to do, and how to `end_jobs`
 //! - [`threads`]: work that may block; [`readiness`] of descriptors; [`words`]: how numbers and errors are written

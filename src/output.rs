@@ -11,11 +11,12 @@ pub(crate) mod log;
 mod pieces;
 pub(crate) mod render;
 pub(crate) mod search;
+pub(crate) mod segments;
 pub(crate) mod store;
 pub(crate) mod view;
 
 /// What is left of one stream of a job.
-pub(crate) type Stream = lines::Stream<log::Reader>;
+pub(crate) type Stream = lines::Stream<segments::Reader>;
 
 /// Standard output and standard error of a job, as far as the snapshot knows them.
 pub(crate) fn streams(
@@ -24,13 +25,13 @@ pub(crate) fn streams(
 ) -> (Stream, Stream) {
     let id = snapshot.job.id();
     let stream = |kind, captured: &Captured| Stream {
-        reader: log::Reader::new(directory.cloned(), id, kind, captured),
+        reader: segments::Reader::new(directory.cloned(), id, kind, captured),
         regions: captured.segments.clone(),
         end: captured.end,
         ended: captured.ended,
     };
     (
-        stream(log::StreamKind::Stdout, &snapshot.record.stdout),
-        stream(log::StreamKind::Stderr, &snapshot.record.stderr),
+        stream(segments::StreamKind::Stdout, &snapshot.record.stdout),
+        stream(segments::StreamKind::Stderr, &snapshot.record.stderr),
     )
 }

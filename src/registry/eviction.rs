@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::ProcessRegistry;
 use super::tombstones::Fate;
 use crate::job::{Captured, Job};
-use crate::output::log::{self, StreamKind};
+use crate::output::segments::{self, StreamKind};
 use crate::output::store::Store;
 
 /// What may be kept.
@@ -118,7 +118,7 @@ fn remove_files(store: &Store, job: &Job) {
         return;
     };
     let remove = |stream, captured: &Captured| {
-        log::remove(store, &directory, job.id(), stream, captured);
+        segments::remove(store, &directory, job.id(), stream, captured);
     };
     remove(StreamKind::Stdout, &record.stdout);
     remove(StreamKind::Stderr, &record.stderr);

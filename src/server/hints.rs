@@ -1,13 +1,17 @@
 //! What to do next: one imperative sentence, only where there is one.
 
+mod question;
+
 use std::time::Duration;
+
+use question::question;
 
 use super::search::Outcome;
 use super::texts;
 use crate::job::{Cause, Exit, Finished, Snapshot, Unstored};
 use crate::output::cursor::Cursor;
 use crate::output::view::Cut;
-use crate::words::{around, span};
+use crate::words::span;
 
 /// How long a job must be silent before that is worth a word.
 const LONG_SILENCE: Duration = Duration::from_secs(60);
@@ -218,50 +222,6 @@ fn unstored(snapshot: &Snapshot) -> Option<&Unstored> {
         .or(record.stderr.unstored.as_ref())
 }
 
-/// A question to a person.
-#[derive(Debug, PartialEq, Eq)]
-struct Question {
-    /// That it is one.
-    asks: String,
-    /// What to do instead of answering.
-    advice: &'static str,
-}
-
-/// The question at the end of a stream: who asks does not end the line.
-fn question(unfinished: &[String]) -> Option<Question> {
-    unfinished.iter().find_map(|line| {
-        let line = line.trim();
-        let lower = line.to_lowercase();
-        let asked = lower.trim_end_matches([':', '?', ' ']);
-        let ends_with_choice = |open: char, close: char| {
-            let choice = asked.strip_suffix(close).and_then(|rest| rest.rsplit_once(open));
-            choice.is_some_and(|(_, choice)| ["y/n", "n/y", "yes/no"].iter().any(|yes| choice.starts_with(yes)))
-        };
-        let is_choice = ends_with_choice('[', ']') || ends_with_choice('(', ')');
-        if !is_choice && !lower.ends_with([':', '?']) {
-            return None;
-        }
-        let shown = around(line, line.len()..line.len(), 120);
-        let is_secret = ["password", "passphrase", "passcode"].iter().any(|secret| lower.contains(secret));
-        Some(if is_secret && !is_choice {
-            Question {
-                asks: format!("The last line asks for a secret ({shown:?}):"),
-                advice: "rerun with it passed through stdin, or with a non-interactive option (ssh -o BatchMode=yes, sudo -n)",
-            }
-        } else if is_choice || lower.ends_with('?') {
-            Question {
-                asks: format!("The last line asks {shown:?}:"),
-                advice: "rerun with stdin=\"y\\n\" or a --yes flag",
-            }
-        } else {
-            Question {
-                asks: format!("The last line seems to ask {shown:?}:"),
-                advice: "rerun with the answer passed through stdin, or with a non-interactive option",
-            }
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -320,35 +280,6 @@ mod tests {
         for (seconds, idle_cpu) in [(240, false), (30, true)] {
             let goes_on = hint(&silent_for(seconds), idle_cpu);
             assert!(goes_on.starts_with("Still running after"), "{goes_on}");
-        }
-    }
-
-    #[test]
-    fn a_question_is_told_by_its_end() {
-        for (line, advice) in [
-            ("Overwrite file? [y/N] ", Some("--yes")),
-            ("Do you want to continue [Y/n]?", Some("--yes")),
-            ("Are you sure (yes/no/[fingerprint])? ", Some("--yes")),
-            ("Proceed (y/n): ", Some("--yes")),
-            ("Continue?", Some("--yes")),
-            ("Your name: ", Some("the answer passed through stdin")),
-            ("user@host's password: ", Some("BatchMode")),
-            ("Enter passphrase for key '/k': ", Some("BatchMode")),
-            ("[sudo] password for me:", Some("sudo -n")),
-            ("INFO Generated admin password: abc123 (see docs)", None),
-            ("Downloading 12%", None),
-            ("Answered [y/N] with y", None),
-            ("", None),
-        ] {
-            let question = question(&[line.to_owned()]);
-            match (&question, advice) {
-                (Some(question), Some(advice)) => {
-                    assert!(question.advice.contains(advice), "{line:?}: {question:?}");
-                    assert!(!question.asks.contains("secret") || !question.advice.contains("y\\n"));
-                }
-                (None, None) => {}
-                _ => panic!("{line:?}: {question:?}"),
-            }
         }
     }
 }

@@ -1,17 +1,21 @@
 //! How a job becomes a reply: what is read of its output, what its processes use, and what to do next.
 
+mod listed;
+
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+pub(crate) use listed::list_entries;
+
 use super::hints::{self, Facts};
 use super::search::Outcome;
 use super::texts;
-use super::wire::{GetReply, ListEntry};
+use super::wire::GetReply;
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
 use crate::output::cursor::{Cursor, Told};
 use crate::output::disk::Silent;
-use crate::output::log::{StreamKind, first_path};
+use crate::output::segments::{StreamKind, first_path};
 use crate::output::store::Store;
 use crate::output::streams;
 use crate::output::view::{Budget, Cut, last_words, page, summary};
@@ -20,9 +24,8 @@ use crate::process::tree::{Usage, usage};
 use crate::threads::off_thread;
 use crate::words::cut;
 
-/// Most characters of the command in a get reply, and in a list.
+/// Most characters of the command in a reply.
 const COMMAND_CHARS: usize = 1000;
-const LISTED_COMMAND_CHARS: usize = 200;
 
 /// Characters of the tail that a look at a running job shows when the call names no number.
 const RUNNING_CHARS: usize = 2000;
@@ -313,51 +316,6 @@ fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
             snapshot.record.leftovers.clone()
         },
         ..GetReply::default()
-    }
-}
-
-/// The entries of these jobs in the list.
-pub(crate) async fn list_entries(jobs: impl Iterator<Item = Job>) -> Vec<ListEntry> {
-    let snapshots: Vec<Snapshot> = jobs.map(|job| job.snapshot()).collect();
-    if !snapshots.iter().any(|snapshot| snapshot.job.is_alive()) {
-        return snapshots
-            .iter()
-            .map(|snapshot| list_entry(snapshot, &Usage::default()))
-            .collect();
-    }
-    let measured = move || {
-        snapshots
-            .iter()
-            .map(|snapshot| list_entry(snapshot, &measure(snapshot)))
-            .collect()
-    };
-    off_thread(measured).await.unwrap_or_default()
-}
-
-fn list_entry(snapshot: &Snapshot, usage: &Usage) -> ListEntry {
-    let job = &snapshot.job;
-    let described = described(snapshot, usage);
-    let running = described.running;
-    ListEntry {
-        ref_id: described.ref_id,
-        running,
-        created_at: described.created_at.unwrap_or_default(),
-        cmd: cut(job.command(), LISTED_COMMAND_CHARS),
-        state: described.state,
-        returncode: described.returncode,
-        signal: described.signal,
-        pid: if running { job.pid() } else { 0 },
-        cwd: if running {
-            job.cwd().display().to_string()
-        } else {
-            String::new()
-        },
-        elapsed_seconds: described.elapsed_seconds,
-        silent_seconds: described.silent_seconds,
-        processes: described.processes,
-        cpu_seconds: described.cpu_seconds,
-        memory_bytes: described.memory_bytes,
-        finished_at: described.finished_at.unwrap_or_default(),
     }
 }
 
