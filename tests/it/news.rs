@@ -6,6 +6,24 @@ use crate::support::client::{ref_id, texts};
 use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
 use crate::support::{Client, Gate, eventually, processes};
 
+/// Replies about this job name the ends that have not been named yet: each once, and no more than five at a time.
+#[track_caller]
+fn assert_named(client: &Client, id: &str, mut named: Vec<String>, mut expected: Vec<String>) {
+    eventually("all ends are named", || {
+        let news = texts(&client.get(id)["also_ended"]);
+        assert!(news.len() <= 5, "{news:?}");
+        named.extend(news);
+        if named.len() >= expected.len() {
+            Ok(())
+        } else {
+            Err(format!("{named:?}"))
+        }
+    });
+    named.sort();
+    expected.sort();
+    assert_eq!(named, expected);
+}
+
 #[test]
 fn other_ends_are_named_once_in_the_next_reply() {
     let client = Client::start();
@@ -17,17 +35,7 @@ fn other_ends_are_named_once_in_the_next_reply() {
         expected.push(ref_id(&started));
     }
     let id = expected.pop().unwrap();
-    eventually("all three ends are named", || {
-        named.extend(texts(&client.get(&id)["also_ended"]));
-        if named.len() >= 3 {
-            Ok(())
-        } else {
-            Err(format!("{named:?}"))
-        }
-    });
-    named.sort();
-    expected.sort();
-    assert_eq!(named, expected);
+    assert_named(&client, &id, named, expected);
     assert!(client.get(&id)["also_ended"].is_null());
     gate.open();
     client.wait(&id);
@@ -48,19 +56,7 @@ fn no_more_than_five_ends_are_named_at_a_time() {
         named.extend(texts(&reply["also_ended"]));
         expected.push(ref_id(&reply));
     }
-    eventually("all ends are named", || {
-        let news = texts(&client.get(&id)["also_ended"]);
-        assert!(news.len() <= 5, "{news:?}");
-        named.extend(news);
-        if named.len() >= 8 {
-            Ok(())
-        } else {
-            Err(format!("{named:?}"))
-        }
-    });
-    named.sort();
-    expected.sort();
-    assert_eq!(named, expected);
+    assert_named(&client, &id, named, expected);
     gate.open();
     client.wait(&id);
 }
