@@ -243,6 +243,8 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
                 for pid in processes::children(client.pid()) {
                     if processes::is_watchdog_of(pid, client.pid()) {
                         processes::signal_if_there(pid, Signal::KILL);
+                        // A signal takes its time on a busy machine: until then it looks alive to who wants to know below.
+                        processes::assert_gone(&[pid]);
                     }
                 }
                 "killed watchdogs"
