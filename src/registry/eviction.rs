@@ -48,11 +48,18 @@ impl ProcessRegistry {
             lists.forget(&evicted, Fate::Expired);
             evicted
         };
-        for job in evicted {
-            self.lock().remove(&job.id());
+        // All at once, before anything is awaited: whoever takes a job out of the map discards it, and nobody else does.
+        for job in self.take_out(evicted) {
             tracing::info!(ref_id = %job.id(), pid = job.pid(), "job evicted");
             self.discard(job).await;
         }
+    }
+
+    /// Those of the jobs that nobody has taken out before.
+    fn take_out(&self, mut jobs: Vec<Job>) -> Vec<Job> {
+        let mut map = self.lock();
+        jobs.retain(|job| map.remove(&job.id()).is_some());
+        jobs
     }
 
     /// Removes the output files of a job that was taken out and has ended. If the disk hangs or somebody still reads them,
