@@ -98,15 +98,10 @@ async fn ask(
     means: &Means,
 ) -> std::io::Result<Option<Variables>> {
     let id = Uuid::new_v4();
-    let mut registration = means.watchdog.register(id)?;
-    let inquiry = match Inquiry::start(shell, profiles, id, &means.orphans) {
-        Ok(inquiry) => inquiry,
-        Err(error) => {
-            registration.ended();
-            return Err(error);
-        }
-    };
-    registration.started(inquiry.pid());
+    let (inquiry, registration) = means.watchdog.register(id)?.start(
+        || Inquiry::start(shell, profiles, id, &means.orphans),
+        Inquiry::pid,
+    )?;
     let answer = inquiry.answer(until, &means.closing).await;
     registration.ended();
     Ok(answer)

@@ -102,19 +102,17 @@ impl ProcessRegistry {
             environment: &environment,
             with_stdin: start.stdin.is_some(),
         };
-        let mut registration = supervision
+        let registration = supervision
             .watchdog
             .register(id)
             .map_err(JobError::Resources)?;
         let created = Moment::now();
-        let process = match spawn(&order, &supervision.orphans) {
-            Ok(process) => process,
-            Err(error) => {
-                registration.ended();
-                return Err(order.refused(error));
-            }
-        };
-        registration.started(process.pid);
+        let (process, registration) = registration
+            .start(
+                || spawn(&order, &supervision.orphans),
+                |process| process.pid,
+            )
+            .map_err(|error| order.refused(error))?;
         let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
         let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
         tracing::info!(parent: &span, "job started");

@@ -119,9 +119,22 @@ impl Vacant {
 }
 
 impl Registration {
-    /// The job was started and leads this process group.
-    pub(crate) fn started(&mut self, pid: u32) {
-        self.note(self.job, i32::try_from(pid).ok());
+    /// Starts the job, and notes the process group that it leads. One that does not start is struck out.
+    pub(crate) fn start<T, E>(
+        self,
+        start: impl FnOnce() -> Result<T, E>,
+        pid: impl FnOnce(&T) -> u32,
+    ) -> Result<(T, Self), E> {
+        match start() {
+            Ok(started) => {
+                self.note(self.job, i32::try_from(pid(&started)).ok());
+                Ok((started, self))
+            }
+            Err(error) => {
+                self.ended();
+                Err(error)
+            }
+        }
     }
 
     /// Nothing of it is alive, or ever was.
@@ -198,6 +211,22 @@ mod tests {
         read(&ledger.handle()?.into())
     }
 
+    fn started(ledger: &Arc<Ledger>, job: Uuid, pid: u32) -> io::Result<Registration> {
+        let start = || Ok::<_, io::Error>(pid);
+        let (_, registration) = ledger.register(job)?.start(start, |pid| *pid)?;
+        Ok(registration)
+    }
+
+    #[test]
+    fn what_does_not_start_is_struck_out() -> io::Result<()> {
+        let ledger = Arc::new(Ledger::new()?);
+        let registration = ledger.register(Uuid::from_u128(1))?;
+        let failed = registration.start(|| Err::<u32, _>("no such shell"), |pid| *pid);
+        assert_eq!(failed.err(), Some("no such shell"));
+        assert_eq!(contents(&ledger)?.jobs, []);
+        Ok(())
+    }
+
     #[test]
     fn what_is_noted_is_found() -> io::Result<()> {
         let ledger = Arc::new(Ledger::new()?);
@@ -205,11 +234,9 @@ mod tests {
         let directory = Path::new(OsStr::from_bytes(b"/a\nb/\xff"));
         ledger.set_directory(directory)?;
         let ids = [1, 2, 3].map(Uuid::from_u128);
-        let mut first = ledger.register(ids[0])?;
+        let first = started(&ledger, ids[0], 4711)?;
         let second = ledger.register(ids[1])?;
-        let mut third = ledger.register(ids[2])?;
-        first.started(4711);
-        third.started(42);
+        let _third = started(&ledger, ids[2], 42)?;
         let found = contents(&ledger)?;
         assert_eq!(found.directory.as_deref(), Some(directory));
         assert_eq!(
@@ -226,9 +253,7 @@ mod tests {
     fn a_job_that_nobody_saw_end_is_looked_for_by_its_mark() -> io::Result<()> {
         let ledger = Arc::new(Ledger::new()?);
         let job = Uuid::from_u128(1);
-        let mut registration = ledger.register(job)?;
-        registration.started(4711);
-        drop(registration);
+        drop(started(&ledger, job, 4711)?);
         assert_eq!(contents(&ledger)?.jobs, [(job, None)]);
         Ok(())
     }
@@ -237,9 +262,7 @@ mod tests {
     fn records_are_used_again() -> io::Result<()> {
         let ledger = Arc::new(Ledger::new()?);
         for job in 1..100 {
-            let mut registration = ledger.register(Uuid::from_u128(job))?;
-            registration.started(1);
-            registration.ended();
+            started(&ledger, Uuid::from_u128(job), 1)?.ended();
         }
         let length = ledger.file.metadata()?.len();
         assert_eq!(length, (PAGE + RECORD) as u64);
