@@ -178,15 +178,20 @@ impl ProcessRegistry {
         self.timeline.now().push(job);
     }
 
-    /// Takes a job out that has ended: nobody finds it any more. Its files are the caller's to discard, unless somebody else
-    /// has taken it out before.
+    /// Takes a job out that was cleaned up. Whether nobody has done so before: then its files are the caller's to discard.
     pub(crate) fn remove(&self, job: &Job) -> bool {
-        let removed = self.lock().remove(&job.id()).is_some();
-        if removed {
-            let job = std::slice::from_ref(job);
-            self.timeline.now().forget(job, Fate::CleanedUp);
+        !self.take_out(vec![job.clone()], Fate::CleanedUp).is_empty()
+    }
+
+    /// Takes jobs out that have ended, all before anybody else has a turn: nobody finds them any more. Returns those that
+    /// nobody has taken out before: their files are the caller's to discard, and nobody else's.
+    fn take_out(&self, mut jobs: Vec<Job>, fate: Fate) -> Vec<Job> {
+        {
+            let mut map = self.lock();
+            jobs.retain(|job| map.remove(&job.id()).is_some());
         }
-        removed
+        self.timeline.now().forget(&jobs, fate);
+        jobs
     }
 
     /// Ends every process of every job. Returns when the last watcher has seen the last of them go.

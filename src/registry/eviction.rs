@@ -37,29 +37,16 @@ impl ProcessRegistry {
     pub(crate) async fn evict(&self, now: Instant) {
         let (config, store) = (self.config(), self.store());
         let bytes = store.retained().saturating_sub(store.soft_limit());
-        let evicted = {
-            let mut lists = self.timeline.now();
-            let bounds = Bounds {
-                retention: config.retention_seconds,
-                max_finished: config.max_finished,
-                excess_bytes: bytes,
-            };
-            let evicted = to_evict(lists.finished(), now, bounds);
-            lists.forget(&evicted, Fate::Expired);
-            evicted
+        let bounds = Bounds {
+            retention: config.retention_seconds,
+            max_finished: config.max_finished,
+            excess_bytes: bytes,
         };
-        // All at once, before anything is awaited: whoever takes a job out of the map discards it, and nobody else does.
-        for job in self.take_out(evicted) {
+        let evicted = to_evict(self.timeline.now().finished(), now, bounds);
+        for job in self.take_out(evicted, Fate::Expired) {
             tracing::info!(ref_id = %job.id(), pid = job.pid(), "job evicted");
             self.discard(job).await;
         }
-    }
-
-    /// Those of the jobs that nobody has taken out before.
-    fn take_out(&self, mut jobs: Vec<Job>) -> Vec<Job> {
-        let mut map = self.lock();
-        jobs.retain(|job| map.remove(&job.id()).is_some());
-        jobs
     }
 
     /// Removes the output files of a job that was taken out and has ended. If the disk hangs or somebody still reads them,
