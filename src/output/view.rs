@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use run::{Head, Run, WINDOW};
+use run::{Head, Run, WINDOW, before_end};
 
 use super::cursor::{Cursor, Position};
 use super::lines::Stream;
@@ -67,18 +67,7 @@ pub(crate) fn summary<R: Read + Seek>(
     marker: &dyn Fn(&Cut) -> String,
 ) -> Summary {
     let max = budget.max_chars;
-    let out = Run::forwards(
-        stdout,
-        Position::default(),
-        worth_reading(stdout, max),
-        WINDOW,
-    );
-    let err = Run::forwards(
-        stderr,
-        Position::default(),
-        worth_reading(stderr, max),
-        WINDOW,
-    );
+    let (out, err) = (beginning(stdout, max), beginning(stderr, max));
     let (out_room, err_room) = share(max, out.needs(), err.needs());
     let (out_head, err_head) = (start(&out, out_room, budget), start(&err, err_room, budget));
     let cursor = Cursor {
@@ -149,13 +138,11 @@ pub(crate) fn last_words<R: Read + Seek>(stream: &mut Stream<R>) -> Option<Strin
     Run::backwards(stream, Position::default(), LAST_WORDS).into_last_words()
 }
 
-/// How many characters from the start may be shown: all, or those before the marker.
-fn worth_reading<R>(stream: &Stream<R>, max: usize) -> usize {
-    if stream.end > WINDOW {
-        max / HEAD_SHARE
-    } else {
-        max
-    }
+/// As much from the start as may be shown of it: all, or of what cannot fit what stands before the marker.
+fn beginning<R: Read + Seek>(stream: &mut Stream<R>, max: usize) -> Run {
+    let cannot_fit = before_end(stream, WINDOW) > 0;
+    let enough = if cannot_fit { max / HEAD_SHARE } else { max };
+    Run::forwards(stream, Position::default(), enough, WINDOW)
 }
 
 /// Half of the room for each; what one does not need, the other gets.

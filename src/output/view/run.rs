@@ -229,7 +229,7 @@ impl Run {
 }
 
 /// The offset with `window` retained bytes behind it, or the start.
-fn before_end<R>(stream: &Stream<R>, window: u64) -> u64 {
+pub(super) fn before_end<R>(stream: &Stream<R>, window: u64) -> u64 {
     let mut left = window;
     for region in stream.regions.iter().rev() {
         let len = region.end.saturating_sub(region.start);

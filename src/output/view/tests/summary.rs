@@ -250,3 +250,22 @@ proptest! {
         prop_assert_eq!(rest_err, unfinished(&mut err));
     }
 }
+
+/// What was dropped takes no room from the other stream.
+#[test]
+fn little_that_is_left_of_a_long_stream_leaves_the_rest_of_the_room_to_the_other() {
+    let words = "word\n".repeat(500);
+    let offset = 2 * WINDOW;
+    let end = offset + words.len() as u64;
+    let mut bytes = vec![b'-'; offset as usize];
+    bytes.extend_from_slice(words.as_bytes());
+    let mut out = Stream {
+        regions: std::iter::once(offset..end).collect(),
+        ..stream(bytes, true)
+    };
+    let mut err = stream("error\n".repeat(800), true);
+    let shown = summarise(&mut out, &mut err, 8000);
+    assert_eq!(shown.cut, None, "{}", shown.error);
+    assert!(shown.output.ends_with(&words));
+    assert_eq!(shown.error, "error\n".repeat(800));
+}
