@@ -1,4 +1,7 @@
-//! What was meant by a parameter that there is not.
+//! What models call parameters: the names that are understood, and what was meant by one that there is not.
+
+/// What models call parameters besides their names, and are understood.
+const ALIASES: &[(&str, &str)] = &[("command", "cmd"), ("id", "ref_id")];
 
 /// What other tools call our parameters: words of their names, and ours.
 const OTHER_NAMES: &[(&[&str], &[&str])] = &[
@@ -127,4 +130,16 @@ fn words(name: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+/// The parameter that is called so, if it is one of those names.
+pub(super) fn real_name(name: &str) -> &str {
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+    alias.map_or(name, |(_, real)| *real)
+}
+
+/// What else a parameter is called.
+pub(super) fn aliases(name: &str) -> impl Iterator<Item = &str> {
+    let others = ALIASES.iter().filter(move |(_, real)| *real == name);
+    others.map(|(alias, _)| *alias)
 }
