@@ -102,7 +102,7 @@ impl ProcessRegistry {
         self.shared.started.elapsed()
     }
 
-    /// Changes whenever a job's command has ended.
+    /// Changes whenever there may be another end to tell of: a job's command has ended, or nobody has heard of its end.
     pub(crate) fn ends(&self) -> watch::Receiver<u64> {
         self.shared.ends.subscribe()
     }
@@ -167,9 +167,14 @@ impl ProcessRegistry {
 
     /// The end of these jobs was told in a reply that nobody received.
     pub(crate) fn set_unreported(&self, jobs: &[Job]) {
-        let mut lists = self.timeline.now();
-        for job in jobs {
-            lists.set_unreported(job);
+        {
+            let mut lists = self.timeline.now();
+            for job in jobs {
+                lists.set_unreported(job);
+            }
+        }
+        if !jobs.is_empty() {
+            self.shared.ends.send_modify(|ends| *ends += 1);
         }
     }
 

@@ -20,11 +20,11 @@ use futures::FutureExt;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam,
-    Implementation, InitializeRequestParams, InitializeResult, JsonObject, ServerCapabilities,
+    CallToolRequestParams, CallToolResponse, CallToolResult, Implementation,
+    InitializeRequestParams, InitializeResult, JsonObject, RequestId, ServerCapabilities,
     ServerConfig,
 };
-use rmcp::service::{NotificationContext, RequestContext};
+use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
 use schema::{of_parameters, of_reply};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ use wire::{
 };
 
 use crate::registry::ProcessRegistry;
+use crate::transport::HearsCancellations;
 
 /// The MCP server: the tools over one registry, for one client.
 #[derive(Debug)]
@@ -180,14 +181,10 @@ impl ServerHandler for Server {
             })
         }
     }
+}
 
-    async fn on_cancelled(
-        &self,
-        notification: CancelledNotificationParam,
-        _context: NotificationContext<RoleServer>,
-    ) {
-        if let Some(request) = &notification.request_id {
-            self.deliveries.cancelled(request, &self.registry);
-        }
+impl HearsCancellations for Server {
+    fn cancelled(&self, request: &RequestId) {
+        self.deliveries.cancelled(request, &self.registry);
     }
 }

@@ -15,7 +15,7 @@
 //!
 //! - Every request that carries an id is answered once, by a handler or by a [`Refusal`]; a cancelled one not at all.
 //! - The SDK says what a request means. Whose turn it is, is decided here, see [`dispatch`]; its own loop serves
-//!   notifications, and sends ours.
+//!   the notifications that are not about a request, and sends ours.
 //! - Batches exist in one revision of the protocol only (2025-03-26). Their elements are served as if they had come alone,
 //!   in every revision: that leaves no id without an answer.
 //! - The handshake is not ours to enforce, and nothing that comes before or instead of it ends the connection: the SDK's
@@ -45,6 +45,7 @@ use std::sync::Arc;
 pub(crate) use descriptor::Descriptor;
 use descriptor::Readiness;
 use dispatch::Dispatch;
+pub(crate) use dispatch::HearsCancellations;
 use lines::{Line, Lines, MAX_LINE};
 use message::{Incoming, Refusal, batch, read};
 pub(crate) use outbox::Outbox;
@@ -53,7 +54,7 @@ use requests::Requests;
 pub(crate) use requests::{Disconnected, ReplySlot};
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, JsonRpcMessage,
-    JsonRpcRequest, ServerJsonRpcMessage,
+    JsonRpcRequest, RequestId, ServerJsonRpcMessage,
 };
 use rmcp::service::{RunningService, serve_directly};
 use rmcp::transport::Transport;
@@ -110,7 +111,10 @@ impl Stdio {
     }
 
     /// Has the server serve what comes, until the connection is over and everything is answered.
-    pub(crate) fn serve<S: ServerHandler>(self, server: S) -> RunningService<RoleServer, Arc<S>> {
+    pub(crate) fn serve<S: ServerHandler + HearsCancellations>(
+        self,
+        server: S,
+    ) -> RunningService<RoleServer, Arc<S>> {
         let server = Arc::new(server);
         let dispatch = self.dispatch.clone();
         let conversation = serve_directly(server.clone(), self, None);
@@ -132,8 +136,12 @@ impl Stdio {
                     self.admit(request, dispatch)
                 }
                 Incoming::Message(message) => {
-                    self.note(&message);
-                    return Some(message);
+                    if let Some(request) = cancelled(&message) {
+                        self.requests.cancel(request);
+                        dispatch.cancelled(request);
+                    } else {
+                        return Some(message);
+                    }
                 }
                 Incoming::Refused(refusal) => self.refuse(&refusal),
                 Incoming::Ignored => {}
@@ -178,19 +186,22 @@ impl Stdio {
         }
     }
 
-    /// What the client has to say of its requests.
-    fn note(&self, message: &ClientJsonRpcMessage) {
-        if let JsonRpcMessage::Notification(notification) = message
-            && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
-            && let Some(id) = &cancelled.params.request_id
-        {
-            self.requests.cancel(id);
-        }
-    }
-
     fn refuse(&self, refusal: &Refusal) {
         debug!(code = refusal.error.code.0, "refused a message");
         self.outbox.push(line(refusal), None, None);
+    }
+}
+
+/// The request to which the client wants no reply any more, if that is what it says.
+fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
+    match message {
+        JsonRpcMessage::Notification(notification) => match &notification.notification {
+            ClientNotification::CancelledNotification(cancelled) => {
+                cancelled.params.request_id.as_ref()
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

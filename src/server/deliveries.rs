@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use rmcp::model::RequestId;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::job::Job;
@@ -22,8 +23,23 @@ pub(crate) struct Deliveries(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     recent: VecDeque<(RequestId, News)>,
-    /// Jobs whose id no reply has delivered.
-    undelivered: Vec<Uuid>,
+    /// Jobs whose id no reply has delivered, in the order in which they were started or became so.
+    undelivered: Vec<Undelivered>,
+}
+
+/// A job whose id no reply has delivered.
+#[derive(Debug)]
+struct Undelivered {
+    id: Uuid,
+    /// Cancelled when the reply that was to deliver it will not.
+    fails: CancellationToken,
+}
+
+impl Undelivered {
+    /// Whether another reply has to deliver it.
+    fn is_overdue(&self) -> bool {
+        self.fails.is_cancelled()
+    }
 }
 
 /// What one reply told for the first time.
@@ -45,13 +61,28 @@ impl News {
 }
 
 impl Deliveries {
+    /// The call that has started this job is to deliver its id. Unless its reply is sent, another one has to from the moment
+    /// on at which the client cancels it, or else the guard is dropped.
+    pub(crate) fn started(&self, id: Uuid, cancelled: &CancellationToken) -> DropGuard {
+        let fails = cancelled.child_token();
+        let guard = fails.clone().drop_guard();
+        self.lock().undelivered.push(Undelivered { id, fails });
+        guard
+    }
+
     /// The ids that a reply to come must name: the oldest of them, so that no reply grows without bound. Jobs that are gone
     /// are nothing to tell of.
     pub(crate) fn undelivered(&self, registry: &ProcessRegistry) -> Vec<Uuid> {
-        let all = self.lock().undelivered.clone();
+        let overdue = |state: &State| -> Vec<Uuid> {
+            let jobs = state.undelivered.iter().filter(|job| job.is_overdue());
+            jobs.map(|job| job.id).collect()
+        };
+        let all = overdue(&self.lock());
         let (mut known, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|id| registry.has(*id));
         if !gone.is_empty() {
-            self.lock().undelivered.retain(|id| !gone.contains(id));
+            self.lock()
+                .undelivered
+                .retain(|job| !gone.contains(&job.id));
         }
         known.truncate(NAMED);
         known
@@ -63,7 +94,9 @@ impl Deliveries {
             job.set_end_reported(true);
         }
         let mut state = self.lock();
-        state.undelivered.retain(|id| !news.started.contains(id));
+        state
+            .undelivered
+            .retain(|job| !news.started.contains(&job.id));
         if state.recent.len() == REMEMBERED {
             state.recent.pop_front();
         }
@@ -76,8 +109,10 @@ impl Deliveries {
         let mut state = self.lock();
         for id in news.started {
             // Several lost replies may have named the same one.
-            if !state.undelivered.contains(&id) {
-                state.undelivered.push(id);
+            if !state.undelivered.iter().any(|job| job.id == id) {
+                let fails = CancellationToken::new();
+                fails.cancel();
+                state.undelivered.push(Undelivered { id, fails });
             }
         }
     }

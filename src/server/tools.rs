@@ -56,6 +56,7 @@ impl Server {
             .start(start, &call.context.ct)
             .await
             .map_err(|error| texts::job_error(&error))?;
+        let _delivery = self.deliveries.started(job.id(), &call.context.ct);
         let mut news = News {
             started: vec![job.id()],
             ended: Vec::new(),
@@ -70,14 +71,7 @@ impl Server {
         if let Some(seconds) = params.wait_seconds {
             let wait = call.wait(seconds);
             let look = self.look(call, &job, wait, pattern, self.reading(None, None));
-            let mut result = match look.await {
-                Ok(result) => result,
-                Err(message) => {
-                    // The job runs, and nobody has been told.
-                    self.deliveries.lost(news, &self.registry);
-                    return Err(message);
-                }
-            };
+            let mut result = look.await?;
             news.note_end(&job, result.running);
             reply.hint = std::mem::take(&mut result.hint);
             result.ref_id.clear();

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use rmcp::model::{ClientRequest, ErrorCode, ErrorData, GetMeta, JsonRpcMessage, ServerResult};
+use rmcp::model::{
+    ClientRequest, ErrorCode, ErrorData, GetMeta, JsonRpcMessage, RequestId, ServerResult,
+};
 use rmcp::service::{RequestContext, Service};
 use rmcp::{Peer, RoleServer, ServerHandler};
 use tokio_util::task::TaskTracker;
@@ -24,22 +26,35 @@ type Outcome = Result<ServerResult, ErrorData>;
 type Serve =
     dyn Fn(ClientRequest, RequestContext<RoleServer>) -> BoxFuture<'static, Outcome> + Send + Sync;
 
+/// Hears which requests their client has cancelled, each before the request that was sent behind the cancellation is served:
+/// the SDK tells of them when its loop comes to it, which may be later.
+pub(crate) trait HearsCancellations: Send + Sync + 'static {
+    /// The client wants no reply to this any more. It may have been sent.
+    fn cancelled(&self, request: &RequestId);
+}
+
 /// Hands requests to the server.
 pub(super) struct Dispatch {
     serve: Box<Serve>,
+    server: Arc<dyn HearsCancellations>,
     peer: Peer<RoleServer>,
     /// Handlers that wait.
     waiting: TaskTracker,
 }
 
 impl Dispatch {
-    pub(super) fn new(server: Arc<impl ServerHandler>, peer: Peer<RoleServer>) -> Self {
+    pub(super) fn new(
+        server: Arc<impl ServerHandler + HearsCancellations>,
+        peer: Peer<RoleServer>,
+    ) -> Self {
+        let handler = server.clone();
         let serve = move |request, context| {
-            let server = server.clone();
+            let server = handler.clone();
             async move { server.handle_request(request, context).await }.boxed()
         };
         Self {
             serve: Box::new(serve),
+            server,
             peer,
             waiting: TaskTracker::new(),
         }
@@ -60,6 +75,11 @@ impl Dispatch {
                     .spawn(async move { answer(open, handler.await) });
             }
         }
+    }
+
+    /// The client wants no reply to this any more.
+    pub(super) fn cancelled(&self, request: &RequestId) {
+        self.server.cancelled(request);
     }
 
     /// Waits until no handler waits any more.

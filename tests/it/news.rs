@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::{ref_id, texts};
+use crate::support::client::{ref_id, text, texts};
 use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
 use crate::support::{Client, Gate, eventually, processes};
 
@@ -125,6 +125,63 @@ fn a_cancellation_that_crosses_its_reply_is_taken_into_account() {
     assert!(reply["also_started"].is_null(), "{reply}");
     gate.open();
     client.wait(&id);
+}
+
+/// An impatient client repeats its call in the same breath.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_call_right_behind_a_cancellation_knows_of_it() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let call = json!({"cmd": gate.wait(), "wait_seconds": 40});
+    let first = client.post_waiting(EXECUTE, &call);
+    let first_id = client.list()["processes"][0]["ref_id"].clone();
+    let again = json!({"cmd": gate.wait()});
+    let second = processes::suspended(client.pid(), || {
+        client.cancel(first);
+        client.post(EXECUTE, &again)
+    });
+    let reply = client.reply(second);
+    assert_eq!(reply["also_started"], json!([first_id]), "{reply}");
+    // The same, of a call that had its reply.
+    let third = processes::suspended(client.pid(), || {
+        client.cancel(second);
+        client.post(EXECUTE, &json!({"cmd": "true", "wait_seconds": 40}))
+    });
+    let (told, reply) = (reply["ref_id"].clone(), client.reply(third));
+    let mut named = texts(&reply["also_started"]);
+    named.sort();
+    let mut expected = texts(&json!([first_id, told]));
+    expected.sort();
+    assert_eq!(named, expected, "the cancelled reply had told of both");
+    // And of an end.
+    let list = processes::suspended(client.pid(), || {
+        client.cancel(third);
+        client.post(LIST, &json!({"wait_seconds": 40}))
+    });
+    let list = client.reply(list);
+    let hint = text(&list, "hint");
+    assert!(hint.contains(&ref_id(&reply)), "{list}");
+    for id in [&first_id, &told] {
+        gate.open();
+        client.wait(id.as_str().unwrap());
+    }
+}
+
+#[test]
+fn a_list_that_waits_hears_of_an_end_whose_reply_is_cancelled() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let running = client.begin(&gate.wait());
+    let told = client.post(EXECUTE, &json!({"cmd": "true", "wait_seconds": 40}));
+    let id = ref_id(&client.reply(told));
+    let wait = client.post_waiting(LIST, &json!({"wait_seconds": 45}));
+    client.cancel(told);
+    let list = client.reply(wait);
+    assert!(text(&list, "hint").contains(&id), "{list}");
+    assert_eq!(list["processes"][0]["running"], true, "{list}");
+    gate.open();
+    client.wait(&running);
 }
 
 /// A job that was cleaned up meanwhile has nothing left to tell.
