@@ -7,7 +7,7 @@ mod snapshot;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) use captured::{Captured, Unstored};
@@ -49,8 +49,8 @@ struct Inner {
     stop: watch::Sender<Option<StopRequest>>,
     /// Whether a reply has told of this job's end; see `Registry::unreported`.
     end_reported: AtomicBool,
-    /// A cleanup is ending it and will take it away.
-    leaving: AtomicBool,
+    /// Calls that are ending it and will then take it away.
+    removals: AtomicUsize,
     /// Read-locked by whoever reads the output files, written by whoever removes them.
     files: RwLock<()>,
 }
@@ -82,7 +82,7 @@ impl Job {
             record: record_seen,
             stop,
             end_reported: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
+            removals: AtomicUsize::new(0),
             files: RwLock::default(),
         };
         (
@@ -211,12 +211,15 @@ impl Job {
         self.0.files.try_write().is_err()
     }
 
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.0.leaving.load(Ordering::Relaxed)
+    /// Announces that this job will be taken away once nothing of it is alive.
+    pub(crate) fn announce_removal(&self) -> Removal<'_> {
+        self.0.removals.fetch_add(1, Ordering::Relaxed);
+        Removal(self)
     }
 
-    pub(crate) fn set_leaving(&self, leaving: bool) {
-        self.0.leaving.store(leaving, Ordering::Relaxed);
+    /// Whether somebody is about to take it away.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.removals.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn end_reported(&self) -> bool {
@@ -225,6 +228,16 @@ impl Job {
 
     pub(crate) fn set_end_reported(&self, reported: bool) {
         self.0.end_reported.store(reported, Ordering::Relaxed);
+    }
+}
+
+/// The announcement that a job will be taken away; withdrawn when dropped.
+#[derive(Debug)]
+pub(crate) struct Removal<'a>(&'a Job);
+
+impl Drop for Removal<'_> {
+    fn drop(&mut self) {
+        self.0.0.removals.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -20,6 +20,14 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// The same, or the ends of the streams where it is beyond them.
+    pub(crate) fn within(self, stdout_end: u64, stderr_end: u64) -> Self {
+        Self {
+            stdout: self.stdout.min(stdout_end),
+            stderr: self.stderr.min(stderr_end),
+        }
+    }
+
     pub(crate) fn max(self, other: Self) -> Self {
         Self {
             stdout: self.stdout.max(other.stdout),

@@ -121,7 +121,7 @@ pub(crate) fn page<R: Read + Seek>(
         next: Cursor {
             stdout: output.next,
             stderr: error.next,
-            told: from.told,
+            told: from.told.within(stdout.end, stderr.end),
         },
         more: !(output.complete && error.complete),
         output: output.text,

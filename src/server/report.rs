@@ -45,6 +45,8 @@ pub(crate) struct Reading {
     pub(crate) default_chars: usize,
     /// The tail alone, as of a running job.
     pub(crate) tail_only: bool,
+    /// The job and its files are then removed: their paths, and where to read on, are of no use.
+    pub(crate) is_last: bool,
 }
 
 /// What the call knows beyond the job itself.
@@ -82,8 +84,6 @@ pub(crate) async fn job_reply(
         shown.next.told = shown.next.told.max(found.told);
     }
     let mut reply = described(&snapshot, &usage);
-    // The files are about to be removed: their paths are of no use.
-    let files_go = job.is_leaving();
     let facts = Facts {
         snapshot: &snapshot,
         unfinished: &shown.unfinished,
@@ -103,7 +103,7 @@ pub(crate) async fn job_reply(
     let record = &snapshot.record;
     let dropped = record.stdout.dropped() + record.stderr.dropped();
     let partial = snapshot.is_running() || shown.cut.is_some() || shown.more || dropped > 0;
-    let directory = store.existing().filter(|_| partial && !files_go);
+    let directory = store.existing().filter(|_| partial && !reading.is_last);
     let path = |kind, captured: &Captured| {
         let path = first_path(directory.as_ref()?, job.id(), kind, captured)?;
         Some(path.display().to_string())
@@ -115,7 +115,7 @@ pub(crate) async fn job_reply(
         reply.error_path = path(StreamKind::Stderr, &record.stderr).unwrap_or_default();
     }
     reply.dropped_bytes = dropped;
-    if (partial || reading.cursor.is_some()) && !files_go {
+    if (partial || reading.cursor.is_some()) && !reading.is_last {
         // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
         let from_gap = shown
             .cut
@@ -124,7 +124,7 @@ pub(crate) async fn job_reply(
             .map(|cut| cut.cursor);
         reply.cursor = from_gap.unwrap_or(shown.next).to_string();
     }
-    if !files_go {
+    if !reading.is_last {
         reply.hint = hints::for_job(&Facts {
             output_path: Some(&reply.output_path),
             ..facts
@@ -148,6 +148,7 @@ pub(crate) async fn progress(job: &Job, store: &Store) -> String {
         max_chars: None,
         default_chars: PROGRESS_CHARS,
         tail_only: true,
+        is_last: false,
     };
     let shown = show(&snapshot, store, reading).await;
     let last_line = |text: &str| {
@@ -177,18 +178,18 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
     let is_running = snapshot.is_running();
     let record = &snapshot.record;
     if record.stdout.end + record.stderr.end == 0 {
-        let next = reading.cursor.unwrap_or_default();
         return Shown {
             output: String::new(),
             error: String::new(),
             cut: None,
-            next,
+            // Whatever was given: a cursor beyond the end stands for the end.
+            next: Cursor::default(),
             more: false,
             unfinished: Vec::new(),
         };
     }
     let directory = store.existing();
-    let (id, is_leaving) = (snapshot.job.id(), snapshot.job.is_leaving());
+    let id = snapshot.job.id();
     let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
     let all_known = Told {
         stdout: stdout.end,
@@ -219,7 +220,7 @@ async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
                 max_chars: reading.max_chars.unwrap_or(default_chars),
                 tail_only,
             };
-            let marker = |cut: &Cut| match is_leaving {
+            let marker = |cut: &Cut| match reading.is_last {
                 true => texts::gap_for_good(cut),
                 false => texts::gap(id, cut),
             };

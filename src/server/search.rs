@@ -211,6 +211,10 @@ impl<'a> Search<'a> {
         let searching = SEARCHES.run(move || {
             let (mut stdout, mut stderr) = streams(&snapshot, directory.as_ref());
             let is_stopped = || stop.is_cancelled();
+            let from = Cursor {
+                told: from.told.within(stdout.end, stderr.end),
+                ..from
+            };
             let (mut next, mut told) = (from, Told::default());
             let (position, known) = (&mut next.stdout, from.told.stdout);
             let mut found = search(&mut stdout, position, known, &sought, is_stopped);

@@ -262,6 +262,7 @@ impl Server {
             max_chars,
             default_chars: self.registry.config().max_chars,
             tail_only: false,
+            is_last: false,
         }
     }
 

@@ -103,6 +103,33 @@ fn cleanup_can_keep_the_result() {
     assert_eq!(client.list()["count"], 0);
 }
 
+/// One call keeps the result, another removes the job: it is gone, and nobody says otherwise.
+#[test]
+fn cleanups_at_the_same_time_agree_on_what_is_left() {
+    let client = Client::start();
+    let id = client.begin("trap '' TERM; seq 20000; echo ready; while :; do sleep 1; done");
+    client.wait_for(&id, "ready");
+    let ask = |keep: bool| {
+        let arguments = json!({"ref_id": id, "grace_seconds": 3, "keep_result": keep});
+        client.post_waiting(CLEANUP, &arguments)
+    };
+    let calls = [ask(true), ask(false), ask(true)];
+    // Until it is gone, whoever reads it is told where to read on.
+    let meanwhile = client.get(&id);
+    assert_eq!(meanwhile["running"], true, "{meanwhile}");
+    for key in ["cursor", "output_path", "hint"] {
+        assert!(!text(&meanwhile, key).is_empty(), "no {key}: {meanwhile}");
+    }
+    for call in calls {
+        let reply = client.reply(call);
+        assert!(text(&reply, "message").contains("deleted"), "{reply}");
+        assert!(reply["result"]["cursor"].is_null(), "{reply}");
+        assert!(reply["result"]["output_path"].is_null(), "{reply}");
+    }
+    let gone = client.refused(GET, &json!({"ref_id": id}));
+    assert!(text(&gone, "error").contains("cleaned up"), "{gone}");
+}
+
 #[test]
 fn ending_one_job_delays_no_other_call() {
     let client = Client::start();

@@ -185,6 +185,35 @@ fn a_cursor_is_not_needed_to_be_one_of_ours_but_must_look_like_one() {
     assert!(text(&reply, "error").contains("cursor"), "{reply}");
 }
 
+/// One that nobody was given must not hide what comes.
+#[test]
+fn a_cursor_beyond_the_end_stands_for_the_end() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let silent = client.begin(&format!("{}; echo words; exec sleep 300", gate.wait()));
+    let beyond = client.call(GET, &json!({"ref_id": silent, "cursor": "o500e500"}));
+    assert_eq!(beyond["cursor"], "o0e0", "{beyond}");
+    let id = client.begin(&format!(
+        "printf half; {}; printf ' and half'; exec sleep 300",
+        gate.wait()
+    ));
+    client.wait_for(&id, "half");
+    let page = client.call(GET, &json!({"ref_id": id, "cursor": "o0-500e0-500"}));
+    assert_eq!(page["cursor"], "o0-4e0", "{page}");
+    let wait = client.post_waiting(
+        GET,
+        &json!({"ref_id": id, "cursor": "o0-500e0", "until_pattern": ".", "wait_seconds": 40}),
+    );
+    gate.open();
+    gate.open();
+    assert_eq!(client.reply(wait)["matched"], "half and half");
+    let words = client.call(
+        GET,
+        &json!({"ref_id": silent, "cursor": beyond["cursor"], "until_pattern": "words", "wait_seconds": 40}),
+    );
+    assert_eq!(words["output"], "words\n", "{words}");
+}
+
 #[test]
 fn a_wait_with_a_cursor_shows_only_what_is_new() {
     let client = Client::start();

@@ -39,7 +39,7 @@ impl Server {
             self.registry.config().stop_grace_seconds,
             Duration::from_secs_f64,
         );
-        job.set_leaving(!keep);
+        let removal = (!keep).then(|| job.announce_removal());
         let attempt = job.request_stop(grace);
         let survivors = tokio::select! {
             biased;
@@ -50,14 +50,15 @@ impl Server {
         let success = !job.is_alive();
         // Heard or not, the cleanup goes on to its end.
         let _ = call.may_reply().await;
-        let result = self.last_words(&job, keep).await;
+        // What one call keeps, another may be about to remove.
+        let stays = !(success && job.is_leaving());
+        let result = self.last_words(&job, stays).await;
         // Until here the job is found, as it is. Somebody else may be at the same work.
-        job.set_leaving(!keep && success);
-        if !keep && success && self.registry.remove(&job) {
+        if removal.is_some() && success && self.registry.remove(&job) {
             self.registry.discard(job.clone()).await;
         }
         let message = match success || !survivors.is_empty() {
-            true => texts::cleaned_up(&before, keep, &survivors),
+            true => texts::cleaned_up(&before, stays, &survivors),
             false => texts::server_ends().to_owned(),
         };
         let mut news = News::default();
@@ -83,10 +84,11 @@ impl Server {
     }
 
     /// What is told of a job that was stopped. The end of its output, if this is the last that is seen of it.
-    async fn last_words(&self, job: &Job, keep: bool) -> GetReply {
+    async fn last_words(&self, job: &Job, stays: bool) -> GetReply {
         let _reading = job.reading();
         let reading = Reading {
-            tail_only: !keep,
+            tail_only: !stays,
+            is_last: !stays,
             ..self.reading(None, None)
         };
         let store = self.registry.store();
