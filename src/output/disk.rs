@@ -81,7 +81,9 @@ impl Disk {
 
     /// Whether it has answered so quickly, so short a time ago, that a small file may be read without another thread.
     pub(crate) fn is_quick(&self) -> bool {
-        self.0.writing.is_quick() || self.0.reading.is_quick()
+        let pulses = [&self.0.writing, &self.0.reading];
+        let owes_an_answer = |pulse: &&Pulse| pulse.silent().is_some_and(|silent| silent > QUICK);
+        pulses.iter().any(|pulse| pulse.is_quick()) && !pulses.iter().any(owes_an_answer)
     }
 
     /// For how long it has taken nothing of what was to be written, if that is worth a word.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{compiled, number};
 use crate::support::client::{ref_id, text};
-use crate::support::reply::GET;
+use crate::support::reply::{CLEANUP, GET};
 use crate::support::{Client, Gate, Setup, eventually};
 
 /// Puts itself between the server and the files of its output. Each operation takes `SHIM_DELAY` microseconds. While there
@@ -64,7 +64,9 @@ ssize_t write(int fd, const void *data, size_t length) {
 }
 int close(int fd) {
     int (*next)(int) = dlsym(RTLD_NEXT, "close");
-    if (is_output_file(fd)) wait_for_the_disk("writing");
+    int flags = fcntl(fd, F_GETFL);
+    // What was only read has nothing to be written back.
+    if (is_output_file(fd) && (flags & O_ACCMODE) != O_RDONLY) wait_for_the_disk("writing");
     return next(fd);
 }
 "#;
@@ -258,6 +260,61 @@ fn a_disk_that_hangs_holds_up_output_and_nothing_else() {
             Ok(())
         }
     });
+}
+
+/// An eviction that has to wait for the disk between two jobs, and a cleanup of the second: its room is given back once.
+/// Twice, and the store would seem to be fuller than it can be as soon as it is empty.
+#[test]
+fn what_eviction_and_cleanup_both_remove_makes_room_once() {
+    const BOUND: u64 = 4_000_000;
+    // From here on there is a mebibyte of room, and finished jobs are evicted.
+    const EVICTION: u64 = BOUND - (1 << 20);
+    let Some(shim) = Shim::new("eviction and cleanup") else {
+        return;
+    };
+    let client = shim
+        .server()
+        .flags(["--max-total-bytes", &BOUND.to_string()])
+        .start();
+    let gate = Gate::new();
+    let flood = |bytes: u64| format!("head -c {bytes} /dev/zero | tr '\\0' x");
+    let oldest = ref_id(&client.run("echo oldest"));
+    let second = ref_id(&client.run(&flood(50_000)));
+    client.run("echo the newest is not evicted");
+    let before = EVICTION - 100 - client.bytes_on_disk();
+    let running = client.begin(&format!(
+        "{}; {}; {}; exec sleep 300",
+        flood(before),
+        gate.wait(),
+        flood(30_000)
+    ));
+    eventually("all but 100 bytes are stored", || {
+        match client.bytes_on_disk() {
+            bytes if bytes == EVICTION - 100 => Ok(()),
+            bytes => Err(bytes.to_string()),
+        }
+    });
+    shim.hang("writing");
+    gate.open();
+    eventually("eviction has begun", || {
+        match client.outcome(client.post(GET, &json!({"ref_id": oldest}))) {
+            (reply, true) if reply["state"] == "expired" => Ok(()),
+            (reply, _) => Err(reply.to_string()),
+        }
+    });
+    client.call(CLEANUP, &json!({"ref_id": second}));
+    shim.recover("writing");
+    client.clean_up(&running);
+    eventually("all files but one are gone", || {
+        let files = client.output_files();
+        if files.len() == 1 {
+            Ok(())
+        } else {
+            Err(format!("{files:?}"))
+        }
+    });
+    let reply = client.run("echo words");
+    assert_eq!(reply["output"], "words\n", "{reply}");
 }
 
 fn numbers(last: u32) -> String {
