@@ -13,7 +13,7 @@ use crate::output::store::remove_directory;
 use crate::registry::ProcessRegistry;
 use crate::registry::sweeper::sweep;
 use crate::server::Server;
-use crate::threads::off_thread;
+use crate::threads::{off_thread, share_one_heap};
 use crate::transport::Stdio;
 use crate::{hygiene, logs};
 
@@ -45,6 +45,7 @@ const BLOCKING_THREADS: usize = 24;
 /// an error here.
 pub fn run(config: Config) -> anyhow::Result<()> {
     hygiene::shed_inheritance();
+    share_one_heap();
     logs::init(&config)?;
     let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
     if let Err(error) = hygiene::raise_descriptor_limit(descriptors) {

@@ -42,6 +42,19 @@ impl Lane {
     }
 }
 
+/// Has all threads share one heap. The C library would reserve 64 MB of addresses for each of them, which a server under
+/// `ulimit -v` has not; so few do not get into each other's way.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "mallopt has no safe interface")]
+pub(crate) fn share_one_heap() {
+    // SAFETY: it takes and touches no memory of ours.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// Other C libraries have no such thing.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn share_one_heap() {}
+
 /// Does the work on another thread. It is begun at once, and done to its end even if nobody waits for it.
 ///
 /// The runtime starts threads as they are needed and panics if the system refuses the first one: a limit on processes or

@@ -25,6 +25,7 @@
 //! - The connection is over at the end of input, when nobody reads standard output any more, or when somebody else
 //!   cancels the token. Either way the token is cancelled and no further message is received.
 
+mod cost;
 mod descriptor;
 mod dispatch;
 mod lines;
@@ -159,16 +160,24 @@ impl Stdio {
             match self.input.lines.next()? {
                 Line::Whole(line) => match text::trim(line) {
                     [] => {}
-                    line => match text::mended(line, batch) {
-                        Ok(Some(elements)) => self.batch = elements,
-                        _ => return Some(read(line)),
+                    line => match cost::refusal(line) {
+                        Some(refusal) => return Some(Incoming::Refused(refusal)),
+                        None => match text::mended(line, batch) {
+                            Ok(Some(elements)) => self.batch = elements,
+                            _ => return Some(read(line)),
+                        },
                     },
                 },
                 Line::TooLong(ends) => {
                     let id = text::recover_id_of_cut(text::trim(&ends.head), &ends.tail);
-                    let message = format!("Invalid request: longer than {MAX_LINE} bytes");
-                    let id = id.unwrap_or_default();
-                    let refusal = Refusal::new(id, ErrorCode::INVALID_REQUEST, message);
+                    let (code, why) = match ends.limit {
+                        MAX_LINE => (
+                            ErrorCode::INVALID_REQUEST,
+                            format!("Invalid request: longer than {MAX_LINE} bytes"),
+                        ),
+                        limit => cost::out_of_memory(limit + 1),
+                    };
+                    let refusal = Refusal::new(id.unwrap_or_default(), code, why);
                     return Some(Incoming::Refused(refusal));
                 }
             }

@@ -34,6 +34,8 @@ pub(crate) enum Line<'a> {
 pub(crate) struct Skipped {
     pub(crate) head: Vec<u8>,
     pub(crate) tail: Vec<u8>,
+    /// The longest line that could have been kept: less than [`MAX_LINE`] where there is no memory for more.
+    pub(crate) limit: usize,
 }
 
 impl Lines {
@@ -53,10 +55,23 @@ impl Lines {
             self.start = 0;
         }
         if self.buffer.len() - self.end < READ {
-            let grown = (2 * self.buffer.len()).clamp(READ, MAX_LINE + 2 * READ);
-            self.buffer.resize(grown.max(self.end + READ), 0);
+            self.grow();
         }
         &mut self.buffer[self.end..]
+    }
+
+    fn grow(&mut self) {
+        let grown = (2 * self.buffer.len()).clamp(READ, MAX_LINE + 2 * READ);
+        let grown = grown.max(self.end + READ);
+        let more = grown - self.buffer.len();
+        // Only the line that is still coming can be given up, which is all there is once the others are taken.
+        let can_skip = self.searched == self.end && self.start < self.end;
+        if can_skip && self.buffer.try_reserve_exact(more).is_err() {
+            self.skip_waiting(self.end - self.start);
+            (self.start, self.end, self.searched) = (0, 0, 0);
+        } else {
+            self.buffer.resize(grown, 0);
+        }
     }
 
     pub(crate) fn filled(&mut self, bytes: usize) {
@@ -90,7 +105,7 @@ impl Lines {
         self.start = newline + 1;
         self.searched = self.start;
         if self.skipped.is_some() || length > MAX_LINE {
-            return Some(Line::TooLong(self.skip(start, newline)));
+            return Some(Line::TooLong(self.skip(start, newline, MAX_LINE)));
         }
         Some(Line::Whole(&self.buffer[start..newline]))
     }
@@ -98,18 +113,23 @@ impl Lines {
     /// Throws away what there is of a line that has grown too long.
     fn skip_overlong(&mut self) {
         if self.skipped.is_some() || self.is_full() {
-            let skipped = self.skip(self.start, self.end);
-            self.skipped = Some(skipped);
-            self.start = self.end;
+            self.skip_waiting(MAX_LINE);
         }
     }
 
+    fn skip_waiting(&mut self, limit: usize) {
+        let skipped = self.skip(self.start, self.end, limit);
+        self.skipped = Some(skipped);
+        self.start = self.end;
+    }
+
     /// The ends of the overlong line that goes on, or begins, with these bytes.
-    fn skip(&mut self, start: usize, end: usize) -> Skipped {
+    fn skip(&mut self, start: usize, end: usize, limit: usize) -> Skipped {
         let piece = &self.buffer[start..end];
         let mut skipped = self.skipped.take().unwrap_or_else(|| Skipped {
             head: piece[..piece.len().min(KEPT)].to_vec(),
             tail: Vec::new(),
+            limit,
         });
         let tail = &piece[piece.len().saturating_sub(KEPT)..];
         let surplus = (skipped.tail.len() + tail.len()).saturating_sub(KEPT);
@@ -205,9 +225,10 @@ mod tests {
             assert!(lines.buffer.len() <= MAX_LINE + 4 * READ);
         }
         feed(&mut lines, b"tail\nnext\n");
-        let Some(Line::TooLong(Skipped { head, tail })) = lines.next() else {
+        let Some(Line::TooLong(Skipped { head, tail, limit })) = lines.next() else {
             panic!("the line is too long")
         };
+        assert_eq!(limit, MAX_LINE);
         assert!(head.starts_with(b"headxxx") && head.len() == KEPT);
         assert!(tail.ends_with(b"xxxtail") && tail.len() == KEPT);
         assert_eq!(lines.next(), Some(Line::Whole(b"next")));

@@ -153,6 +153,40 @@ fn without_more_memory_running_jobs_are_served() {
     });
 }
 
+/// A parser that is given no memory ends its process: what is too large to be read is refused before.
+#[test]
+fn a_message_for_which_there_is_no_memory_is_refused() {
+    if !can_limit("a limit on memory") {
+        return;
+    }
+    let client = Setup::new().start();
+    client.run("seq 20000");
+    idle(&client);
+    let size = || processes::status_number(client.pid(), "VmSize");
+    assert!(size() < 60_000, "threads that are gone keep {} kB", size());
+    let job = client.begin("exec sleep 300");
+    let large = json!({"cmd": "wc -c", "stdin": "x".repeat(4_000_000), "wait_seconds": 30});
+    // For less than the line, for the line alone, and for one copy of it, in megabytes.
+    for spare in [1, 6, 12] {
+        let soft = (size() + spare * 1000) * 1024;
+        let before = limit(&client, "as", &soft.to_string());
+        for call in [
+            json!({"name": EXECUTE, "arguments": large}),
+            json!({"name": EXECUTE, "arguments": {"cmd": "true"}, "x": "\n".repeat(2_000_000)}),
+        ] {
+            let answer = client.answer(client.send_request("tools/call", &call));
+            assert_eq!(answer["error"]["code"], -32603, "{spare} MB: {answer}");
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains("memory"), "{message}");
+        }
+        assert_eq!(client.run("echo words")["output"], "words\n");
+        limit(&client, "as", &before);
+    }
+    let reply = client.execute(&large);
+    assert_eq!(reply["result"]["output"], "4000000\n", "{reply}");
+    client.clean_up(&job);
+}
+
 #[test]
 fn without_another_descriptor_nothing_running_is_lost_sight_of() {
     if !can_limit("a limit on descriptors") {
