@@ -1,25 +1,23 @@
 //! How a job becomes a reply: what is read of its output, what its processes use, and what to do next.
 
+mod course;
 mod listed;
+mod shown;
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-
+use course::{Course, seconds};
 pub(crate) use listed::list_entries;
+pub(crate) use shown::Reading;
+use shown::show;
 
 use super::hints::{self, Facts};
 use super::search::Outcome;
 use super::texts;
 use super::wire::GetReply;
-use crate::job::{Captured, Exit, Finished, Job, Snapshot};
-use crate::output::cursor::{Cursor, Told};
-use crate::output::disk::Silent;
+use crate::job::{Captured, Job, Snapshot};
 use crate::output::segments::{StreamKind, first_path};
 use crate::output::store::Store;
-use crate::output::streams;
-use crate::output::view::{Budget, Cut, last_words, page, summary};
-use crate::process::signals;
 use crate::process::tree::{Usage, usage};
 use crate::threads::off_thread;
 use crate::words::cut;
@@ -27,27 +25,8 @@ use crate::words::cut;
 /// Most characters of the command in a reply.
 const COMMAND_CHARS: usize = 1000;
 
-/// Characters of the tail that a look at a running job shows when the call names no number.
-const RUNNING_CHARS: usize = 2000;
-
 /// Characters of the tail in which progress looks for the last line.
 const PROGRESS_CHARS: usize = 600;
-
-/// Output of at most this many bytes is read at once if the disk is quick: it is in the page cache, where it has just been
-/// written, and handing the work to another thread and back takes longer than doing it.
-const READ_INLINE: u64 = 16 << 10;
-
-/// What of the output a reply shows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
-    pub(crate) cursor: Option<Cursor>,
-    pub(crate) max_chars: Option<usize>,
-    pub(crate) default_chars: usize,
-    /// The tail alone, as of a running job.
-    pub(crate) tail_only: bool,
-    /// The job and its files are then removed: their paths, and where to read on, are of no use.
-    pub(crate) is_last: bool,
-}
 
 /// What the call knows beyond the job itself.
 #[derive(Debug, Default)]
@@ -57,18 +36,6 @@ pub(crate) struct Circumstances {
     pub(crate) wait: hints::Wait,
     /// What the tree had used when the wait began.
     pub(crate) cpu_before: Option<Duration>,
-}
-
-/// The output as the reply shows it.
-struct Shown {
-    output: String,
-    error: String,
-    cut: Option<Cut>,
-    next: Cursor,
-    /// There is more to read right after this page.
-    more: bool,
-    /// The last line of each stream that no line break has ended yet.
-    unfinished: Vec<String>,
 }
 
 /// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
@@ -174,94 +141,6 @@ pub(crate) async fn cpu_now(job: &Job) -> Option<Duration> {
     }
 }
 
-async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
-    let is_running = snapshot.is_running();
-    let record = &snapshot.record;
-    if record.stdout.end + record.stderr.end == 0 {
-        return Shown {
-            output: String::new(),
-            error: String::new(),
-            cut: None,
-            // Whatever was given: a cursor beyond the end stands for the end.
-            next: Cursor::default(),
-            more: false,
-            unfinished: Vec::new(),
-        };
-    }
-    let directory = store.existing();
-    let id = snapshot.job.id();
-    let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
-    let all_known = Told {
-        stdout: stdout.end,
-        stderr: stderr.end,
-    };
-    let mut read = move || match reading.cursor {
-        Some(from) => {
-            let max_chars = reading.max_chars.unwrap_or(reading.default_chars);
-            let page = page(&mut stdout, &mut stderr, from, max_chars);
-            let unfinished = [last_words(&mut stdout), last_words(&mut stderr)];
-            Shown {
-                output: page.output,
-                error: page.error,
-                cut: None,
-                next: page.next,
-                more: page.more,
-                unfinished: unfinished.into_iter().flatten().collect(),
-            }
-        }
-        None => {
-            let tail_only = (is_running || reading.tail_only) && reading.max_chars.is_none();
-            let default_chars = if tail_only {
-                RUNNING_CHARS.min(reading.default_chars)
-            } else {
-                reading.default_chars
-            };
-            let budget = Budget {
-                max_chars: reading.max_chars.unwrap_or(default_chars),
-                tail_only,
-            };
-            let marker = |cut: &Cut| match reading.is_last {
-                true => texts::gap_for_good(cut),
-                false => texts::gap(id, cut),
-            };
-            let summary = summary(&mut stdout, &mut stderr, budget, &marker);
-            // The end of each stream is in there.
-            let unfinished = [&summary.output, &summary.error]
-                .into_iter()
-                .filter_map(|text| text.rsplit('\n').next())
-                .filter(|last| !last.is_empty());
-            Shown {
-                unfinished: unfinished.map(str::to_owned).collect(),
-                output: summary.output,
-                error: summary.error,
-                cut: summary.cut,
-                next: Cursor {
-                    told: all_known,
-                    ..summary.next
-                },
-                more: false,
-            }
-        }
-    };
-    let disk = store.disk();
-    if record.stdout.retained() + record.stderr.retained() <= READ_INLINE && disk.is_quick() {
-        return read();
-    }
-    let why_not = match disk.read(read).await {
-        Ok(Ok(shown)) => return shown,
-        Ok(Err(failed)) => texts::internal_error(&failed.to_string()),
-        Err(Silent) => texts::unreadable(),
-    };
-    Shown {
-        output: String::new(),
-        error: why_not,
-        cut: None,
-        next: reading.cursor.unwrap_or_default(),
-        more: false,
-        unfinished: Vec::new(),
-    }
-}
-
 async fn live_usage(snapshot: &Snapshot) -> Usage {
     if !snapshot.job.is_alive() {
         return Usage::default();
@@ -291,50 +170,26 @@ pub(crate) fn refused_reply(job: &Job, message: String) -> GetReply {
 /// Everything that is not output.
 fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
     let job = &snapshot.job;
-    let finished = snapshot.finished();
-    let (returncode, signal) = finished.map(exit_codes).unwrap_or_default();
+    let course = Course::of(snapshot);
     GetReply {
-        running: snapshot.is_running(),
-        state: finished.map_or("running", Finished::name),
-        returncode,
-        signal,
+        running: course.running,
+        state: course.state,
+        returncode: course.returncode,
+        signal: course.signal,
         cmd: Some(cut(job.command(), COMMAND_CHARS)),
-        created_at: Some(timestamp(job.created().wall)),
-        finished_at: finished.map(|finished| timestamp(finished.at.wall)),
+        created_at: Some(course.created_at),
+        finished_at: course.finished_at,
         ref_id: job.id().to_string(),
-        elapsed_seconds: seconds(snapshot.elapsed()),
-        silent_seconds: if snapshot.is_running() {
-            seconds(snapshot.silent())
-        } else {
-            0.0
-        },
+        elapsed_seconds: course.elapsed_seconds,
+        silent_seconds: course.silent_seconds,
         processes: usage.processes,
         cpu_seconds: seconds(usage.cpu),
         memory_bytes: usage.memory_bytes,
-        leftover_processes: if snapshot.is_running() {
+        leftover_processes: if course.running {
             Vec::new()
         } else {
             snapshot.record.leftovers.clone()
         },
         ..GetReply::default()
     }
-}
-
-/// `returncode` and `signal`: killed by a signal, the code is minus its number.
-fn exit_codes(finished: &Finished) -> (Option<i32>, String) {
-    match finished.exit {
-        Exit::Code(code) => (Some(code), String::new()),
-        Exit::Signal(number) => (Some(-number), signals::name(number)),
-        Exit::Lost(_) => (None, String::new()),
-    }
-}
-
-/// RFC 3339 in UTC, whole seconds, with the offset in figures: every ISO parser reads that.
-fn timestamp(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, false)
-}
-
-/// Seconds to the millisecond.
-fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }

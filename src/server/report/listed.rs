@@ -1,6 +1,6 @@
 //! How jobs become the entries of a list.
 
-use super::{described, measure};
+use super::{Course, measure, seconds};
 use crate::job::{Job, Snapshot};
 use crate::process::tree::Usage;
 use crate::server::wire::ListEntry;
@@ -30,27 +30,26 @@ pub(crate) async fn list_entries(jobs: impl Iterator<Item = Job>) -> Vec<ListEnt
 
 fn list_entry(snapshot: &Snapshot, usage: &Usage) -> ListEntry {
     let job = &snapshot.job;
-    let described = described(snapshot, usage);
-    let running = described.running;
+    let course = Course::of(snapshot);
     ListEntry {
-        ref_id: described.ref_id,
-        running,
-        created_at: described.created_at.unwrap_or_default(),
+        ref_id: job.id().to_string(),
+        running: course.running,
+        created_at: course.created_at,
         cmd: cut(job.command(), COMMAND_CHARS),
-        state: described.state,
-        returncode: described.returncode,
-        signal: described.signal,
-        pid: if running { job.pid() } else { 0 },
-        cwd: if running {
+        state: course.state,
+        returncode: course.returncode,
+        signal: course.signal,
+        pid: if course.running { job.pid() } else { 0 },
+        cwd: if course.running {
             job.cwd().display().to_string()
         } else {
             String::new()
         },
-        elapsed_seconds: described.elapsed_seconds,
-        silent_seconds: described.silent_seconds,
-        processes: described.processes,
-        cpu_seconds: described.cpu_seconds,
-        memory_bytes: described.memory_bytes,
-        finished_at: described.finished_at.unwrap_or_default(),
+        elapsed_seconds: course.elapsed_seconds,
+        silent_seconds: course.silent_seconds,
+        processes: usage.processes,
+        cpu_seconds: seconds(usage.cpu),
+        memory_bytes: usage.memory_bytes,
+        finished_at: course.finished_at.unwrap_or_default(),
     }
 }
