@@ -13,6 +13,7 @@ mod wait;
 mod wire;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::OnceLock;
 
 use arguments::Arguments;
 use deliveries::Deliveries;
@@ -33,6 +34,7 @@ use wire::{
     ListReply, Reply,
 };
 
+use crate::config::Config;
 use crate::registry::ProcessRegistry;
 use crate::transport::HearsCancellations;
 
@@ -42,7 +44,8 @@ pub(crate) struct Server {
     registry: ProcessRegistry,
     deliveries: Deliveries,
     closing: CancellationToken,
-    tool_router: ToolRouter<Self>,
+    /// Made when the client first asks for it: the schemas in there take a third of the time of a start.
+    tool_router: OnceLock<ToolRouter<Self>>,
 }
 
 type Context = RequestContext<RoleServer>;
@@ -50,8 +53,22 @@ type Context = RequestContext<RoleServer>;
 #[tool_router]
 impl Server {
     pub(crate) fn new(registry: ProcessRegistry, closing: CancellationToken) -> Self {
+        Self {
+            registry,
+            deliveries: Deliveries::default(),
+            closing,
+            tool_router: OnceLock::new(),
+        }
+    }
+
+    /// The four tools, with descriptions that name what is configured.
+    fn tools(&self) -> &ToolRouter<Self> {
+        self.tool_router
+            .get_or_init(|| Self::described_tools(self.registry.config()))
+    }
+
+    fn described_tools(config: &Config) -> ToolRouter<Self> {
         let mut tool_router = Self::tool_router();
-        let config = registry.config();
         for (name, description) in [
             (EXECUTE, texts::execute_description(config)),
             (GET, texts::GET_DESCRIPTION.to_owned()),
@@ -62,12 +79,7 @@ impl Server {
                 route.attr.description = Some(description.into());
             }
         }
-        Self {
-            registry,
-            deliveries: Deliveries::default(),
-            closing,
-            tool_router,
-        }
+        tool_router
     }
 
     #[tool(
@@ -130,7 +142,7 @@ const GET: &str = "get_command_background_result";
 const LIST: &str = "list_background_processes";
 const CLEANUP: &str = "cleanup_background_process";
 
-#[tool_handler(router = self.tool_router)]
+#[tool_handler(router = self.tools())]
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let config = self.registry.config();
@@ -166,9 +178,9 @@ impl ServerHandler for Server {
     ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> {
         let tool = request.name.clone();
         request.arguments.get_or_insert_default();
-        let call = self.tool_router.has_route(&tool).then(|| {
+        let call = self.tools().has_route(&tool).then(|| {
             let call = ToolCallContext::new(self, request, context);
-            AssertUnwindSafe(self.tool_router.call(call)).catch_unwind()
+            AssertUnwindSafe(self.tools().call(call)).catch_unwind()
         });
         // Nothing but the call is held while it runs.
         async move {
