@@ -20,8 +20,8 @@ pub(crate) struct Arguments {
     unread: Map<String, Value>,
     /// The parameters that came with a value.
     given: Vec<String>,
-    /// The parameters that there are.
-    known: &'static [&'static str],
+    /// The parameters that were asked for; once all were, those that there are.
+    known: Vec<&'static str>,
 }
 
 impl Arguments {
@@ -30,13 +30,8 @@ impl Arguments {
         Self {
             given: given.map(|(name, _)| real_name(name).to_owned()).collect(),
             unread: arguments,
-            known: &[],
+            known: Vec::new(),
         }
-    }
-
-    /// The parameters of the tool whose arguments these are.
-    pub(crate) fn of(self, known: &'static [&'static str]) -> Self {
-        Self { known, ..self }
     }
 
     /// A parameter's value as it was sent, as text: for messages about calls that cannot be read.
@@ -57,8 +52,10 @@ impl Arguments {
             .or_else(|| names().find(|name| value(name).is_some_and(|value| !value.is_null())))
     }
 
-    /// A text that must be there, under its name or another that models use for it.
+    /// A text that must be there, under its name or another that models use for it. To be asked for last: where it is not
+    /// there, it may have come under a name that is none of the others.
     pub(crate) fn required(&mut self, name: &'static str) -> Result<String, String> {
+        self.known.insert(0, name);
         if self.given.iter().filter(|given| *given == name).count() > 1 {
             let names = aliases(name).fold(name.to_owned(), |names, alias| names + " and " + alias);
             return Err(format!("{names} were given together: pass only {name}"));
@@ -91,12 +88,12 @@ impl Arguments {
     }
 
     /// A text that may be left out.
-    pub(crate) fn string(&mut self, name: &str) -> Result<Option<String>, String> {
+    pub(crate) fn string(&mut self, name: &'static str) -> Result<Option<String>, String> {
         value::text(name, self.take(name))
     }
 
     /// A duration in seconds; zero means not given.
-    pub(crate) fn seconds(&mut self, name: &str) -> Result<Option<f64>, String> {
+    pub(crate) fn seconds(&mut self, name: &'static str) -> Result<Option<f64>, String> {
         let Some(seconds) = self.number(name)? else {
             return Ok(None);
         };
@@ -110,7 +107,7 @@ impl Arguments {
     }
 
     /// A time to wait: one beyond any use is as good as the longest one.
-    pub(crate) fn wait(&mut self, name: &str) -> Result<Option<f64>, String> {
+    pub(crate) fn wait(&mut self, name: &'static str) -> Result<Option<f64>, String> {
         match self.number(name)? {
             Some(seconds) if seconds < 0.0 => Err(format!(
                 "{name} must be a number of seconds from 0 on, not {seconds}"
@@ -120,7 +117,7 @@ impl Arguments {
     }
 
     /// A number of characters; zero means not given.
-    pub(crate) fn characters(&mut self, name: &str) -> Result<Option<u64>, String> {
+    pub(crate) fn characters(&mut self, name: &'static str) -> Result<Option<u64>, String> {
         match self.number(name)? {
             None => Ok(None),
             #[expect(
@@ -135,16 +132,17 @@ impl Arguments {
         }
     }
 
-    fn number(&mut self, name: &str) -> Result<Option<f64>, String> {
+    fn number(&mut self, name: &'static str) -> Result<Option<f64>, String> {
         value::number(name, &self.take(name))
     }
 
     /// A flag that may be left out.
-    pub(crate) fn boolean(&mut self, name: &str) -> Result<Option<bool>, String> {
+    pub(crate) fn boolean(&mut self, name: &'static str) -> Result<Option<bool>, String> {
         value::boolean(name, &self.take(name))
     }
 
-    fn take(&mut self, name: &str) -> Value {
+    fn take(&mut self, name: &'static str) -> Value {
+        self.known.push(name);
         self.unread.remove(name).unwrap_or_default()
     }
 
@@ -178,7 +176,7 @@ impl Arguments {
     }
 
     fn meaning(&self, unknown: &str) -> Meaning<'static> {
-        Meaning::of(unknown, self.known, &self.given)
+        Meaning::of(unknown, &self.known, &self.given)
     }
 }
 

@@ -60,24 +60,14 @@ pub(crate) struct CleanupParams {
 }
 
 impl ExecuteParams {
-    const KNOWN: &[&str] = &[
-        "cmd",
-        "cwd",
-        "stdin",
-        "kill_after_seconds",
-        "wait_seconds",
-        "until_pattern",
-    ];
-
-    pub(crate) fn read(arguments: Arguments) -> Result<Self, String> {
-        let mut arguments = arguments.of(Self::KNOWN);
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
         let read = Self {
-            cmd: arguments.required("cmd")?,
             cwd: arguments.string("cwd")?,
             stdin: arguments.string("stdin")?,
             kill_after_seconds: arguments.seconds("kill_after_seconds")?,
             wait_seconds: arguments.wait("wait_seconds")?,
             until_pattern: arguments.string("until_pattern")?,
+            cmd: arguments.required("cmd")?,
         };
         arguments.finish()?;
         Ok(read)
@@ -85,22 +75,13 @@ impl ExecuteParams {
 }
 
 impl GetParams {
-    const KNOWN: &[&str] = &[
-        "ref_id",
-        "wait_seconds",
-        "until_pattern",
-        "cursor",
-        "max_chars",
-    ];
-
-    pub(crate) fn read(arguments: Arguments) -> Result<Self, String> {
-        let mut arguments = arguments.of(Self::KNOWN);
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
         let read = Self {
-            ref_id: arguments.required("ref_id")?,
             wait_seconds: arguments.wait("wait_seconds")?,
             until_pattern: arguments.string("until_pattern")?,
             cursor: arguments.string("cursor")?,
             max_chars: arguments.characters("max_chars")?,
+            ref_id: arguments.required("ref_id")?,
         };
         arguments.finish()?;
         Ok(read)
@@ -108,10 +89,7 @@ impl GetParams {
 }
 
 impl ListParams {
-    const KNOWN: &[&str] = &["wait_seconds"];
-
-    pub(crate) fn read(arguments: Arguments) -> Result<Self, String> {
-        let mut arguments = arguments.of(Self::KNOWN);
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
         let read = Self {
             wait_seconds: arguments.wait("wait_seconds")?,
         };
@@ -121,14 +99,11 @@ impl ListParams {
 }
 
 impl CleanupParams {
-    const KNOWN: &[&str] = &["ref_id", "grace_seconds", "keep_result"];
-
-    pub(crate) fn read(arguments: Arguments) -> Result<Self, String> {
-        let mut arguments = arguments.of(Self::KNOWN);
+    pub(crate) fn read(mut arguments: Arguments) -> Result<Self, String> {
         let read = Self {
-            ref_id: arguments.required("ref_id")?,
             grace_seconds: arguments.seconds("grace_seconds")?,
             keep_result: arguments.boolean("keep_result")?,
+            ref_id: arguments.required("ref_id")?,
         };
         arguments.finish()?;
         Ok(read)

@@ -78,7 +78,7 @@ pub(super) enum Meaning<'a> {
 
 impl Meaning<'static> {
     /// What was probably meant: a parameter that is spelled alike, or that others call so. Never one that was given.
-    pub(super) fn of(unknown: &str, known: &'static [&'static str], given: &[String]) -> Self {
+    pub(super) fn of(unknown: &str, known: &[&'static str], given: &[String]) -> Self {
         let words = words(unknown);
         let name = words.join("_");
         let alike = |known: &str| strsim::jaro_winkler(&name, known);

@@ -76,7 +76,8 @@ fn an_unknown_parameter_names_the_likely_one() {
         (CLEANUP, "keep", "did you mean keep_result?"),
         (CLEANUP, "timeout", "did you mean grace_seconds?"),
     ] {
-        let mut sent = arguments(json!({})).of(known);
+        let mut sent = arguments(json!({}));
+        sent.known = known.to_vec();
         sent.unread.insert(unknown.to_owned(), json!("x"));
         let message = sent.finish().expect_err("refused");
         assert!(
@@ -88,13 +89,14 @@ fn an_unknown_parameter_names_the_likely_one() {
 
 #[test]
 fn what_was_given_is_not_what_was_meant() {
-    let mut sent = arguments(json!({"command": "ls", "script": "x"})).of(EXECUTE);
+    let mut sent = arguments(json!({"command": "ls", "script": "x"}));
     assert_eq!(sent.required("cmd"), Ok("ls".to_owned()));
     let message = sent.finish().expect_err("refused");
     assert!(!message.contains("did you mean"), "{message}");
     let both = json!({"kill_after_seconds": 5, "timeout": 5});
-    let mut sent = arguments(both).of(EXECUTE);
+    let mut sent = arguments(both);
     assert_eq!(sent.seconds("kill_after_seconds"), Ok(Some(5.0)));
+    assert_eq!(sent.wait("wait_seconds"), Ok(None));
     let message = sent.finish().expect_err("refused");
     assert!(message.contains("did you mean wait_seconds?"), "{message}");
 }
@@ -106,10 +108,10 @@ fn an_empty_text_gives_way_to_the_other_name() {
         json!({"cmd": "ls", "command": ""}),
         json!({"cmd": null, "command": "ls"}),
     ] {
-        let mut sent = arguments(sent).of(EXECUTE);
+        let mut sent = arguments(sent);
         assert_eq!(sent.required("cmd"), Ok("ls".to_owned()));
         assert_eq!(sent.finish(), Ok(()));
     }
-    let mut empty = arguments(json!({"cmd": ""})).of(EXECUTE);
+    let mut empty = arguments(json!({"cmd": ""}));
     assert_eq!(empty.required("cmd"), Ok(String::new()));
 }
