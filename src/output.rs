@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::job::{Captured, Snapshot};
 
 pub(crate) mod cursor;
+pub(crate) mod directory;
 pub(crate) mod disk;
 pub(crate) mod lines;
 pub(crate) mod log;
@@ -21,7 +22,7 @@ pub(crate) type Stream = lines::Stream<segments::Reader>;
 /// Standard output and standard error of a job, as far as the snapshot knows them.
 pub(crate) fn streams(
     snapshot: &Snapshot,
-    directory: Option<&Arc<store::Directory>>,
+    directory: Option<&Arc<directory::Directory>>,
 ) -> (Stream, Stream) {
     let id = snapshot.job.id();
     let stream = |kind, captured: &Captured| Stream {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::output::store::remove_directory;
+use crate::output::directory::remove_directory;
 use crate::registry::ProcessRegistry;
 use crate::registry::sweeper::sweep;
 use crate::server::Server;

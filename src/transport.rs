@@ -28,6 +28,7 @@
 mod cost;
 mod descriptor;
 mod dispatch;
+mod input;
 mod lines;
 mod message;
 mod outbox;
@@ -36,7 +37,6 @@ mod reply;
 mod requests;
 mod text;
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -44,11 +44,12 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 pub(crate) use descriptor::Descriptor;
-use descriptor::Readiness;
 use dispatch::Dispatch;
 pub(crate) use dispatch::HearsCancellations;
-use lines::{Line, Lines, MAX_LINE};
-use message::{Incoming, Refusal, batch, read};
+use input::Input;
+#[cfg(any(fuzzing, test))]
+pub(crate) use input::fuzzing;
+use message::{Incoming, Refusal};
 pub(crate) use outbox::Outbox;
 use reply::line;
 use requests::Requests;
@@ -60,8 +61,6 @@ use rmcp::model::{
 use rmcp::service::{RunningService, serve_directly};
 use rmcp::transport::Transport;
 use rmcp::{RoleServer, ServerHandler};
-use serde_json::value::RawValue;
-use tokio::io::Interest;
 use tokio::sync::{SetOnce, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -69,20 +68,11 @@ use tracing::debug;
 /// The client at the other end of our standard streams.
 pub(crate) struct Stdio {
     input: Input,
-    /// What is left of a batch.
-    batch: VecDeque<Box<RawValue>>,
     requests: Arc<Requests>,
     /// Set when there is a server.
     dispatch: Arc<SetOnce<Dispatch>>,
     outbox: Arc<Outbox>,
     closing: CancellationToken,
-}
-
-struct Input {
-    descriptor: Descriptor,
-    readiness: Readiness,
-    lines: Lines,
-    ended: bool,
 }
 
 impl Stdio {
@@ -103,7 +93,6 @@ impl Stdio {
         });
         Ok(Self {
             input,
-            batch: VecDeque::new(),
             requests: Requests::new(outbox.clone()),
             dispatch: Arc::default(),
             outbox,
@@ -132,7 +121,7 @@ impl Stdio {
     /// The next message for the SDK that is already here. Requests are served on the way.
     fn next(&mut self, dispatch: &Dispatch) -> Option<ClientJsonRpcMessage> {
         while self.requests.has_room() {
-            match self.next_incoming()? {
+            match self.input.next()? {
                 Incoming::Message(JsonRpcMessage::Request(request)) => {
                     self.admit(request, dispatch)
                 }
@@ -149,39 +138,6 @@ impl Stdio {
             }
         }
         None
-    }
-
-    /// What the next line, or the next element of a batch, comes to.
-    fn next_incoming(&mut self) -> Option<Incoming> {
-        loop {
-            if let Some(element) = self.batch.pop_front() {
-                return Some(read(element.get().as_bytes()));
-            }
-            match self.input.lines.next()? {
-                Line::Whole(line) => match text::trim(line) {
-                    [] => {}
-                    line => match cost::refusal(line) {
-                        Some(refusal) => return Some(Incoming::Refused(refusal)),
-                        None => match text::mended(line, batch) {
-                            Ok(Some(elements)) => self.batch = elements,
-                            _ => return Some(read(line)),
-                        },
-                    },
-                },
-                Line::TooLong(ends) => {
-                    let id = text::recover_id_of_cut(text::trim(&ends.head), &ends.tail);
-                    let (code, why) = match ends.limit {
-                        MAX_LINE => (
-                            ErrorCode::INVALID_REQUEST,
-                            format!("Invalid request: longer than {MAX_LINE} bytes"),
-                        ),
-                        limit => cost::out_of_memory(limit + 1),
-                    };
-                    let refusal = Refusal::new(id.unwrap_or_default(), code, why);
-                    return Some(Incoming::Refused(refusal));
-                }
-            }
-        }
     }
 
     fn admit(&self, request: JsonRpcRequest<ClientRequest>, dispatch: &Dispatch) {
@@ -214,33 +170,6 @@ fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
     }
 }
 
-impl Input {
-    fn new(descriptor: Descriptor) -> Self {
-        Self {
-            readiness: Readiness::of(&descriptor, Interest::READABLE),
-            descriptor,
-            lines: Lines::default(),
-            ended: false,
-        }
-    }
-
-    /// Waits for bytes, or for there being no more.
-    async fn fill(&mut self) {
-        let (descriptor, room) = (&self.descriptor, self.lines.room());
-        let read = self
-            .readiness
-            .perform(Interest::READABLE, || descriptor.read(room))
-            .await;
-        match read {
-            Ok(read @ 1..) => return self.lines.filled(read),
-            Ok(0) => {}
-            Err(error) => debug!(%error, "standard input failed"),
-        }
-        self.ended = true;
-        self.lines.finish();
-    }
-}
-
 impl Transport<RoleServer> for Stdio {
     /// A reply that cannot be written is no concern of whoever gave it: the connection ends, and `closing` tells.
     type Error = Infallible;
@@ -268,7 +197,7 @@ impl Transport<RoleServer> for Stdio {
             tokio::task::coop::consume_budget().await;
             // At the end of input the token is cancelled too, but what came before the end is served.
             if self.outbox.closed().is_cancelled()
-                || (self.closing.is_cancelled() && !self.input.ended)
+                || (self.closing.is_cancelled() && !self.input.has_ended())
             {
                 return None;
             }
@@ -277,15 +206,15 @@ impl Transport<RoleServer> for Stdio {
             }
             let moved = self.outbox.moved.notified();
             let has_room = self.requests.has_room();
-            if self.input.ended && has_room {
+            if self.input.has_ended() && has_room {
                 return None;
             }
             tokio::select! {
                 biased;
-                () = self.closing.cancelled(), if !self.input.ended => {}
+                () = self.closing.cancelled(), if !self.input.has_ended() => {}
                 () = moved, if !has_room => {}
-                () = self.input.fill(), if !self.input.ended && (has_room || !self.input.lines.is_full()) => {
-                    if self.input.ended {
+                () = self.input.fill(), if !self.input.has_ended() && (has_room || !self.input.is_full()) => {
+                    if self.input.has_ended() {
                         self.closing.cancel();
                     }
                 }
@@ -299,51 +228,5 @@ impl Transport<RoleServer> for Stdio {
         }
         self.outbox.flushed().await;
         Ok(())
-    }
-}
-
-/// For [`crate::fuzzing`].
-#[cfg(any(fuzzing, test))]
-pub(crate) mod fuzzing {
-    use super::lines::{Line, Lines};
-    use super::message::{batch, read};
-    use super::text;
-
-    /// The lines of a stream that comes in pieces of these lengths.
-    pub(crate) fn pieces(stream: &[u8], mut piece: impl FnMut() -> usize) -> Vec<Vec<u8>> {
-        let mut lines = Lines::default();
-        let mut found = Vec::new();
-        let mut take = |lines: &mut Lines| {
-            while let Some(line) = lines.next() {
-                let Line::Whole(line) = line else {
-                    panic!("no line here is too long")
-                };
-                found.push(line.to_vec());
-            }
-        };
-        let mut rest = stream;
-        while !rest.is_empty() {
-            let room = lines.room();
-            let length = piece().min(rest.len()).min(room.len());
-            room[..length].copy_from_slice(&rest[..length]);
-            lines.filled(length);
-            rest = &rest[length..];
-            take(&mut lines);
-        }
-        lines.finish();
-        take(&mut lines);
-        found
-    }
-
-    /// Reads each line as a message, as the transport does.
-    pub(crate) fn messages(lines: &[Vec<u8>]) {
-        for line in lines {
-            let line = text::trim(line);
-            drop(text::mended(line, batch));
-            drop(read(line));
-            drop(text::recover_id(line));
-            let (head, tail) = line.split_at(line.len() / 2);
-            drop(text::recover_id_of_cut(head, tail));
-        }
     }
 }

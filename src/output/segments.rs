@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::store::{Directory, Store};
+use super::directory::Directory;
+use super::store::Store;
 use crate::job::Captured;
 
 /// Which stream of a job.

@@ -1,12 +1,8 @@
-//! The directory of this server's output files, and how many bytes are in it.
-//!
-//! Each server has a directory of its own under the root, with a lock file that it holds as long as it lives. A
-//! directory whose lock can be taken therefore belongs to a dead server, and is swept by whichever server comes next.
+//! Where this server's output goes, and how many bytes of it there are.
 
-use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,10 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::directory::Directory;
 use super::disk::Disk;
-
-const DIRECTORY_PREFIX: &str = "server-";
-const LOCK_FILE: &str = "lock";
 
 /// Where output goes and what bounds it in all.
 #[derive(Debug)]
@@ -133,170 +127,6 @@ impl Store {
     /// Resolves when the store has grown beyond its soft limit.
     pub(crate) async fn under_pressure(&self) {
         self.pressure.notified().await;
-    }
-}
-
-/// One server's directory.
-#[derive(Debug)]
-pub(crate) struct Directory {
-    path: PathBuf,
-    disk: Disk,
-    /// Held, never read: the lock on it says that this server lives.
-    lock: Mutex<File>,
-}
-
-impl Directory {
-    fn create_in_first(roots: &[PathBuf], disk: &Disk) -> io::Result<Self> {
-        let mut first_error = None;
-        for root in roots {
-            match Self::create_in(root, disk) {
-                Ok(directory) => return Ok(directory),
-                Err(error) => {
-                    tracing::warn!(root = %root.display(), %error, "cannot store output here");
-                    first_error.get_or_insert_with(|| in_context(&error, root));
-                }
-            }
-        }
-        Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
-    }
-
-    fn create_in(root: &Path, disk: &Disk) -> io::Result<Self> {
-        let path = std::path::absolute(root)?.join(format!("{DIRECTORY_PREFIX}{}", Uuid::new_v4()));
-        let lock = make_and_lock(&path)?;
-        Ok(Self {
-            path,
-            disk: disk.clone(),
-            lock: Mutex::new(lock),
-        })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The one that it is on.
-    pub(crate) fn disk(&self) -> &Disk {
-        &self.disk
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Opens a new file for writing; makes the directory again if somebody removed it.
-    pub(crate) fn create_file(&self, name: &str) -> io::Result<File> {
-        let path = self.file(name);
-        let create = || {
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-        };
-        let created = match create() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let lock = make_and_lock(&self.path)?;
-                // A poisoned lock only means that another thread panicked while swapping a file handle.
-                *self
-                    .lock
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner) = lock;
-                create()
-            }
-            other => other,
-        };
-        created.map_err(|error| in_context(&error, &path))
-    }
-}
-
-fn in_context(error: &io::Error, path: &Path) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-/// Makes the directory with its lock file. A sweeping server may take the fresh lock in the instant before we do and
-/// remove both: then the file has no name any more, and we start again.
-fn make_and_lock(path: &Path) -> io::Result<File> {
-    loop {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let lock = match OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join(LOCK_FILE))
-        {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened?,
-        };
-        match lock.try_lock() {
-            // A file system without locks: nobody can take ours for a dead server's either.
-            Ok(()) | Err(fs::TryLockError::Error(_)) => {}
-            Err(fs::TryLockError::WouldBlock) => continue,
-        }
-        if lock.metadata()?.nlink() > 0 {
-            return Ok(lock);
-        }
-    }
-}
-
-/// Removes what servers that are gone have left beside this directory. Only directories of ours that carry a server's name
-/// and a lock file that nobody holds are touched: somebody may have chosen a directory with files of his own.
-pub(crate) fn sweep_dead(directory: &Directory) {
-    let Some(entries) = directory
-        .path
-        .parent()
-        .and_then(|root| fs::read_dir(root).ok())
-    else {
-        return;
-    };
-    for entry in entries.flatten() {
-        if !is_a_servers(&entry) {
-            continue;
-        }
-        let path = entry.path();
-        match OpenOptions::new().write(true).open(path.join(LOCK_FILE)) {
-            Ok(lock) if lock.try_lock().is_ok() => {
-                tracing::info!(path = %path.display(), "removing the output of a server that is gone");
-                remove_directory(&path);
-            }
-            Ok(_) => {}
-            // Left by a server killed between making the directory and its lock. Not empty, it stays.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(fs::remove_dir(&path)),
-            Err(_) => {}
-        }
-    }
-}
-
-/// Whether a server of this user has made it. A link is none, wherever it leads.
-fn is_a_servers(entry: &fs::DirEntry) -> bool {
-    let name = entry.file_name();
-    let id = name
-        .to_str()
-        .and_then(|name| name.strip_prefix(DIRECTORY_PREFIX));
-    id.is_some_and(|id| Uuid::try_parse(id).is_ok())
-        && entry
-            .metadata()
-            .is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
-}
-
-/// Whether a job's output has this name, which begins with the job's id.
-fn is_output(name: &OsStr) -> bool {
-    let id = name.to_str().and_then(|name| name.split('.').next());
-    id.is_some_and(|id| Uuid::try_parse(id).is_ok())
-}
-
-/// Removes a server's directory: its lock file last, so that a half-removed one can still be recognised and swept.
-pub(crate) fn remove_directory(path: &Path) {
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if is_output(&entry.file_name()) {
-            drop(fs::remove_file(entry.path()));
-        }
-    }
-    drop(fs::remove_file(path.join(LOCK_FILE)));
-    if let Err(error) = fs::remove_dir(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %path.display(), %error, "could not remove the output directory");
     }
 }
 

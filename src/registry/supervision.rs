@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::output::store::{Store, sweep_dead};
+use crate::output::directory::sweep_dead;
+use crate::output::store::Store;
 use crate::process::orphans::Orphans;
 use crate::threads::off_thread;
 use crate::watchdog::Watchdog;

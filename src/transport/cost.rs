@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use rmcp::model::ErrorCode;
 
+use super::lines::{MAX_LINE, Skipped};
 use super::message::Refusal;
 use super::text;
 
@@ -39,8 +40,21 @@ pub(super) fn refusal(message: &[u8]) -> Option<Refusal> {
     ))
 }
 
+/// The refusal of a message that was too long to be kept.
+pub(super) fn refusal_of_skipped(ends: &Skipped) -> Refusal {
+    let (code, why) = match ends.limit {
+        MAX_LINE => {
+            let why = format!("Invalid request: longer than {MAX_LINE} bytes");
+            (ErrorCode::INVALID_REQUEST, why)
+        }
+        limit => out_of_memory(limit + 1),
+    };
+    let id = text::recover_id_of_cut(text::trim(&ends.head), &ends.tail);
+    Refusal::new(id.unwrap_or_default(), code, why)
+}
+
 /// How it is said that a message of at least so many bytes was not read for want of memory.
-pub(super) fn out_of_memory(bytes: usize) -> (ErrorCode, String) {
+fn out_of_memory(bytes: usize) -> (ErrorCode, String) {
     let why = format!(
         "Out of memory: the server has none to read a message of {bytes} bytes or more. Nothing was done; send less at a time, \
          such as the path of a file instead of its text"

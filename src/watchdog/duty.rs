@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use super::end_jobs::end_jobs;
 use super::ledger;
 use crate::hygiene;
-use crate::output::store::remove_directory;
+use crate::output::directory::remove_directory;
 
 /// The whole life of the watchdog process.
 pub fn stand_by() {
