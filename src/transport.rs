@@ -159,15 +159,13 @@ impl Stdio {
 
 /// The request to which the client wants no reply any more, if that is what it says.
 fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
-    match message {
-        JsonRpcMessage::Notification(notification) => match &notification.notification {
-            ClientNotification::CancelledNotification(cancelled) => {
-                cancelled.params.request_id.as_ref()
-            }
-            _ => None,
-        },
-        _ => None,
-    }
+    let JsonRpcMessage::Notification(notification) = message else {
+        return None;
+    };
+    let ClientNotification::CancelledNotification(cancelled) = &notification.notification else {
+        return None;
+    };
+    cancelled.params.request_id.as_ref()
 }
 
 impl Transport<RoleServer> for Stdio {

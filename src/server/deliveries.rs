@@ -73,12 +73,13 @@ impl Deliveries {
     /// The ids that a reply to come must name: the oldest of them, so that no reply grows without bound. Jobs that are gone
     /// are nothing to tell of.
     pub(crate) fn undelivered(&self, registry: &ProcessRegistry) -> Vec<Uuid> {
-        let overdue = |state: &State| -> Vec<Uuid> {
+        let overdue: Vec<Uuid> = {
+            let state = self.lock();
             let jobs = state.undelivered.iter().filter(|job| job.is_overdue());
             jobs.map(|job| job.id).collect()
         };
-        let all = overdue(&self.lock());
-        let (mut known, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|id| registry.has(*id));
+        let (mut known, gone): (Vec<_>, Vec<_>) =
+            overdue.into_iter().partition(|id| registry.has(*id));
         if !gone.is_empty() {
             self.lock()
                 .undelivered

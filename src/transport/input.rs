@@ -38,20 +38,21 @@ impl Input {
             if let Some(element) = self.batch.pop_front() {
                 return Some(read(element.get().as_bytes()));
             }
-            match self.lines.next()? {
-                Line::Whole(line) => match text::trim(line) {
-                    [] => {}
-                    line => match cost::refusal(line) {
-                        Some(refusal) => return Some(Incoming::Refused(refusal)),
-                        None => match text::mended(line, batch) {
-                            Ok(Some(elements)) => self.batch = elements,
-                            _ => return Some(read(line)),
-                        },
-                    },
-                },
+            let line = match self.lines.next()? {
+                Line::Whole(line) => text::trim(line),
                 Line::TooLong(ends) => {
                     return Some(Incoming::Refused(cost::refusal_of_skipped(&ends)));
                 }
+            };
+            if line.is_empty() {
+                continue;
+            }
+            if let Some(refusal) = cost::refusal(line) {
+                return Some(Incoming::Refused(refusal));
+            }
+            match text::mended(line, batch) {
+                Ok(Some(elements)) => self.batch = elements,
+                _ => return Some(read(line)),
             }
         }
     }

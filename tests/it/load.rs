@@ -76,14 +76,7 @@ fn a_thousand_short_jobs_leave_nothing_behind() {
         },
     );
     // Results are gone for everybody before the first of their files is.
-    eventually("their files are removed", || {
-        let left = client.output_files();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?}"))
-        }
-    });
+    client.await_output_files(0);
     let after = processes::status_number(client.pid(), "VmRSS");
     assert!(after <= memory + 4096, "{after} kB after {memory} kB");
 }

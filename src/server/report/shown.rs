@@ -23,11 +23,13 @@ pub(crate) struct Reading {
     pub(crate) default_chars: usize,
     /// The tail alone, as of a running job.
     pub(crate) tail_only: bool,
-    /// The job and its files are then removed: their paths, and where to read on, are of no use.
+    /// The job and its files are then removed: their paths, and where to read on, are of no use, and of its output the tail
+    /// is.
     pub(crate) is_last: bool,
 }
 
-/// The output as the reply shows it.
+/// The output as the reply shows it; nothing of it by default.
+#[derive(Default)]
 pub(super) struct Shown {
     pub(super) output: String,
     pub(super) error: String,
@@ -44,15 +46,8 @@ pub(super) async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -
     let is_running = snapshot.is_running();
     let record = &snapshot.record;
     if record.stdout.end + record.stderr.end == 0 {
-        return Shown {
-            output: String::new(),
-            error: String::new(),
-            cut: None,
-            // Whatever was given: a cursor beyond the end stands for the end.
-            next: Cursor::default(),
-            more: false,
-            unfinished: Vec::new(),
-        };
+        // Whatever was given: a cursor beyond the end stands for the end.
+        return Shown::default();
     }
     let directory = store.existing();
     let id = snapshot.job.id();
@@ -76,7 +71,8 @@ pub(super) async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -
             }
         }
         None => {
-            let tail_only = (is_running || reading.tail_only) && reading.max_chars.is_none();
+            let tail_only =
+                (is_running || reading.tail_only || reading.is_last) && reading.max_chars.is_none();
             let default_chars = if tail_only {
                 RUNNING_CHARS.min(reading.default_chars)
             } else {
@@ -119,11 +115,8 @@ pub(super) async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -
         Err(Silent) => texts::unreadable(),
     };
     Shown {
-        output: String::new(),
         error: why_not,
-        cut: None,
         next: reading.cursor.unwrap_or_default(),
-        more: false,
-        unfinished: Vec::new(),
+        ..Shown::default()
     }
 }

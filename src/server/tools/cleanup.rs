@@ -87,7 +87,6 @@ impl Server {
     async fn last_words(&self, job: &Job, stays: bool) -> GetReply {
         let _reading = job.reading();
         let reading = Reading {
-            tail_only: !stays,
             is_last: !stays,
             ..self.reading(None, None)
         };

@@ -305,14 +305,7 @@ fn what_eviction_and_cleanup_both_remove_makes_room_once() {
     client.call(CLEANUP, &json!({"ref_id": second}));
     shim.recover("writing");
     client.clean_up(&running);
-    eventually("all files but one are gone", || {
-        let files = client.output_files();
-        if files.len() == 1 {
-            Ok(())
-        } else {
-            Err(format!("{files:?}"))
-        }
-    });
+    client.await_output_files(1);
     let reply = client.run("echo words");
     assert_eq!(reply["output"], "words\n", "{reply}");
 }
@@ -383,11 +376,5 @@ fn a_server_whose_disk_hangs_ends_all_the_same() {
     assert!(end.took < 2 * SOON, "{:?}", end.took);
     shim.recover("writing");
     // The watchdog goes on with the files that the server had to leave.
-    eventually("its files are gone", || {
-        let files = client.output_files();
-        match files.is_empty() {
-            true => Ok(()),
-            false => Err(format!("{files:?}")),
-        }
-    });
+    client.await_output_files(0);
 }

@@ -320,6 +320,19 @@ impl Client {
         files
     }
 
+    /// Waits until this server has so many files.
+    #[track_caller]
+    pub(crate) fn await_output_files(&self, count: usize) {
+        eventually(&format!("there are {count} files"), || {
+            let files = self.output_files();
+            if files.len() == count {
+                Ok(())
+            } else {
+                Err(format!("{files:?}"))
+            }
+        });
+    }
+
     /// How many bytes of output are on disk, while the server writes none.
     pub(crate) fn bytes_on_disk(&self) -> u64 {
         let files = self.output_files();
