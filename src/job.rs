@@ -47,8 +47,10 @@ struct Inner {
     created: Moment,
     record: watch::Receiver<Record>,
     stop: watch::Sender<Option<StopRequest>>,
-    /// Whether a reply has told of this job's end; see `Registry::unreported`.
-    end_reported: AtomicBool,
+    /// Replies that have told of this job's end; see `Registry::unreported`.
+    end_reports: AtomicUsize,
+    /// Whether a call has named its id.
+    id_is_known: AtomicBool,
     /// Calls that are ending it and will then take it away.
     removals: AtomicUsize,
     /// Read-locked by whoever reads the output files, written by whoever removes them.
@@ -81,7 +83,8 @@ impl Job {
             created,
             record: record_seen,
             stop,
-            end_reported: AtomicBool::new(false),
+            end_reports: AtomicUsize::new(0),
+            id_is_known: AtomicBool::new(false),
             removals: AtomicUsize::new(0),
             files: RwLock::default(),
         };
@@ -222,12 +225,29 @@ impl Job {
         self.0.removals.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether a reply has told of this job's end.
     pub(crate) fn end_reported(&self) -> bool {
-        self.0.end_reported.load(Ordering::Relaxed)
+        self.0.end_reports.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn set_end_reported(&self, reported: bool) {
-        self.0.end_reported.store(reported, Ordering::Relaxed);
+    /// A reply tells of its end.
+    pub(crate) fn report_end(&self) {
+        self.0.end_reports.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of the replies that told of its end was not heard.
+    pub(crate) fn retract_end(&self) {
+        self.0.end_reports.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the client is known to know the id, however it learnt it.
+    pub(crate) fn id_is_known(&self) -> bool {
+        self.0.id_is_known.load(Ordering::Relaxed)
+    }
+
+    /// The client has named the id.
+    pub(crate) fn set_id_known(&self) {
+        self.0.id_is_known.store(true, Ordering::Relaxed);
     }
 }
 

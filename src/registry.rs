@@ -166,11 +166,11 @@ impl ProcessRegistry {
     }
 
     /// The end of these jobs was told in a reply that nobody received.
-    pub(crate) fn set_unreported(&self, jobs: &[Job]) {
+    pub(crate) fn retract_ends(&self, jobs: &[Job]) {
         {
             let mut lists = self.timeline.now();
             for job in jobs {
-                lists.set_unreported(job);
+                lists.retract_end(job);
             }
         }
         if !jobs.is_empty() {

@@ -87,11 +87,12 @@ impl Lists {
         untold.take(max).cloned().collect()
     }
 
-    /// The end of this job was told in a reply that nobody received. It may be gone meanwhile: then there is nothing to tell.
-    pub(super) fn set_unreported(&mut self, job: &Job) {
+    /// The end of this job was told in a reply that nobody received. Another one may have told of it too, and the job may be
+    /// gone meanwhile: then there is nothing to tell.
+    pub(super) fn retract_end(&mut self, job: &Job) {
         let is_in = |jobs: &VecDeque<Job>| jobs.iter().any(|other| other.id() == job.id());
-        job.set_end_reported(false);
-        if is_in(&self.finished) && !is_in(&self.unreported) {
+        job.retract_end();
+        if !job.end_reported() && is_in(&self.finished) && !is_in(&self.unreported) {
             self.unreported.push_back(job.clone());
         }
     }

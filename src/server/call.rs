@@ -94,9 +94,9 @@ impl<'a> Call<'a> {
 
     /// `also_ended` and `also_started`: what else has happened that this client has not been told.
     pub(crate) fn side_news(&self, news: &mut News) -> (Vec<String>, Vec<String>) {
-        let known: Vec<Uuid> = news.ended.iter().map(Job::id).collect();
-        let mut ended = self.registry.unreported(ALSO_ENDED + known.len());
-        ended.retain(|job| !known.contains(&job.id()));
+        let told: Vec<Uuid> = news.ended.iter().map(Job::id).collect();
+        let mut ended = self.registry.unreported(ALSO_ENDED + told.len());
+        ended.retain(|job| !told.contains(&job.id()));
         ended.truncate(ALSO_ENDED);
         let also_ended = ended.iter().map(|job| job.id().to_string()).collect();
         news.ended.extend(ended);
@@ -111,9 +111,8 @@ impl<'a> Call<'a> {
         match outcome {
             Err(failure) => result(&failure, true),
             Ok((reply, news)) => {
-                if self.context.ct.is_cancelled() {
-                    self.deliveries.lost(news, self.registry);
-                } else {
+                // Of a cancelled call nobody hears: what it would have told is still to be told.
+                if !self.context.ct.is_cancelled() {
                     self.deliveries.sent(self.context.id.clone(), news);
                 }
                 result(&reply, reply.is_failure())

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rmcp::model::RequestId;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -13,6 +14,10 @@ use crate::registry::ProcessRegistry;
 /// A cancellation may cross its reply on the way, so this many replies are remembered.
 const REMEMBERED: usize = 256;
 
+/// For how long a reply and its cancellation may pass each other. One that comes later is of a client that cancels what it
+/// was answered long ago, as some do with everything once they are interrupted.
+const CROSSING: Duration = Duration::from_secs(10);
+
 /// Jobs named in one reply as started.
 const NAMED: usize = 20;
 
@@ -22,9 +27,17 @@ pub(crate) struct Deliveries(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    recent: VecDeque<(RequestId, News)>,
+    recent: VecDeque<Sent>,
     /// Jobs whose id no reply has delivered, in the order in which they were started or became so.
     undelivered: Vec<Undelivered>,
+}
+
+/// A reply that is on its way or has arrived.
+#[derive(Debug)]
+struct Sent {
+    request: RequestId,
+    at: Instant,
+    news: News,
 }
 
 /// A job whose id no reply has delivered.
@@ -70,29 +83,29 @@ impl Deliveries {
         guard
     }
 
-    /// The ids that a reply to come must name: the oldest of them, so that no reply grows without bound. Jobs that are gone
-    /// are nothing to tell of.
+    /// The ids that a reply to come must name: the oldest of them, so that no reply grows without bound. Of jobs that are gone
+    /// or whose id the client has used there is nothing to tell.
     pub(crate) fn undelivered(&self, registry: &ProcessRegistry) -> Vec<Uuid> {
         let overdue: Vec<Uuid> = {
             let state = self.lock();
             let jobs = state.undelivered.iter().filter(|job| job.is_overdue());
             jobs.map(|job| job.id).collect()
         };
-        let (mut known, gone): (Vec<_>, Vec<_>) =
-            overdue.into_iter().partition(|id| registry.has(*id));
-        if !gone.is_empty() {
+        let is_news = |id: &Uuid| registry.get(*id).is_ok_and(|job| !job.id_is_known());
+        let (mut news, settled): (Vec<_>, Vec<_>) = overdue.into_iter().partition(is_news);
+        if !settled.is_empty() {
             self.lock()
                 .undelivered
-                .retain(|job| !gone.contains(&job.id));
+                .retain(|job| !settled.contains(&job.id));
         }
-        known.truncate(NAMED);
-        known
+        news.truncate(NAMED);
+        news
     }
 
     /// A reply with this news is on its way.
     pub(crate) fn sent(&self, request: RequestId, news: News) {
         for job in &news.ended {
-            job.set_end_reported(true);
+            job.report_end();
         }
         let mut state = self.lock();
         state
@@ -101,33 +114,33 @@ impl Deliveries {
         if state.recent.len() == REMEMBERED {
             state.recent.pop_front();
         }
-        state.recent.push_back((request, news));
+        state.recent.push_back(Sent {
+            request,
+            at: Instant::now(),
+            news,
+        });
     }
 
-    /// A reply with this news was never sent, or nobody listened any more.
-    pub(crate) fn lost(&self, news: News, registry: &ProcessRegistry) {
-        registry.set_unreported(&news.ended);
-        let mut state = self.lock();
-        for id in news.started {
-            // Several lost replies may have named the same one.
-            if !state.undelivered.iter().any(|job| job.id == id) {
-                let fails = CancellationToken::new();
-                fails.cancel();
-                state.undelivered.push(Undelivered { id, fails });
-            }
-        }
-    }
-
-    /// The client has cancelled this request.
+    /// The client has cancelled this request. If its reply may not have been heard, what it told is news again.
     pub(crate) fn cancelled(&self, request: &RequestId, registry: &ProcessRegistry) {
-        let news = {
-            let mut state = self.lock();
-            let found = state.recent.iter().rposition(|(id, _)| id == request);
-            found.and_then(|index| state.recent.remove(index))
+        let mut state = self.lock();
+        let found = state
+            .recent
+            .iter()
+            .rposition(|sent| sent.request == *request);
+        let Some(sent) = found.and_then(|index| state.recent.remove(index)) else {
+            return;
         };
-        if let Some((_, news)) = news {
-            self.lost(news, registry);
+        if sent.at.elapsed() > CROSSING {
+            return;
         }
+        for id in sent.news.started {
+            let fails = CancellationToken::new();
+            fails.cancel();
+            state.undelivered.push(Undelivered { id, fails });
+        }
+        drop(state);
+        registry.retract_ends(&sent.news.ended);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -164,11 +164,11 @@ impl Server {
                 .patience(wait)
                 .until(wait::for_any_end(&self.registry), status)
                 .await;
-            if ended.is_none() {
-                hint = texts::none_ended(wait.asked, wait.cap);
-            } else {
+            if ended.is_some() {
                 let ended = self.registry.unreported(NEWLY_ENDED);
                 hint = texts::newly_ended(&ended).unwrap_or_default();
+            } else if !self.closing.is_cancelled() {
+                hint = texts::none_ended(wait.asked, wait.cap);
             }
         }
         call.may_reply().await?;
@@ -228,6 +228,10 @@ impl Server {
         if job.is_running() {
             self.registry.look_for_orphans().await;
         }
+        let reading = Reading {
+            is_last: self.is_last(job),
+            ..reading
+        };
         Ok(job_reply(job, self.registry.store(), reading, circumstances).await)
     }
 
@@ -266,10 +270,19 @@ impl Server {
         }
     }
 
+    /// Whether a reply about this job is the last there is to see of it: it is being taken away, or the server ends.
+    fn is_last(&self, job: &Job) -> bool {
+        let is_leaving = job.is_leaving() || !self.registry.has(job.id());
+        (is_leaving && !job.is_running()) || self.closing.is_cancelled()
+    }
+
+    /// The job that the client names.
     fn find(&self, ref_id: &str) -> Result<Job, NotFound> {
         let id = Uuid::try_parse(ref_id.trim())
             .map_err(|_| NotFound::NotAnId(texts::not_an_id(ref_id)))?;
-        self.registry.get(id).map_err(NotFound::Gone)
+        let job = self.registry.get(id).map_err(NotFound::Gone)?;
+        job.set_id_known();
+        Ok(job)
     }
 
     /// What a call of this tool answers when its handler has failed.

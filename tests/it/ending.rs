@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::client::{ref_id, text};
 use crate::support::processes::{self, assert_gone, is_alive, pids_in};
-use crate::support::reply::{CLEANUP, GET};
+use crate::support::reply::{CLEANUP, EXECUTE, GET};
 use crate::support::{Client, Gate, Setup, eventually};
 
 #[test]
@@ -128,6 +128,53 @@ fn cleanups_at_the_same_time_agree_on_what_is_left() {
     }
     let gone = client.refused(GET, &json!({"ref_id": id}));
     assert!(text(&gone, "error").contains("cleaned up"), "{gone}");
+}
+
+/// A search still reads the output when the one call has removed the job and the other looks.
+#[test]
+fn a_cleanup_that_comes_second_does_not_promise_what_the_first_removed() {
+    let client = Client::start();
+    for _ in 0..8 {
+        let id = client.begin("trap '' TERM; echo ready; while :; do sleep 0.05; done");
+        client.wait_for(&id, "ready");
+        let search = json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never"});
+        let search = client.post_waiting(GET, &search);
+        let cleanups = [false, true].map(|keep| {
+            let arguments = json!({"ref_id": id, "grace_seconds": 0.1, "keep_result": keep});
+            client.post_waiting(CLEANUP, &arguments)
+        });
+        for cleanup in cleanups {
+            let reply = client.reply(cleanup);
+            assert!(text(&reply, "message").contains("deleted"), "{reply}");
+        }
+        client.reply(search);
+        client.refused(GET, &json!({"ref_id": id}));
+    }
+}
+
+#[test]
+fn a_wait_that_a_cleanup_ends_points_at_nothing_that_is_deleted() {
+    let client = Client::start();
+    let cmd = "seq 20000; echo ready; exec sleep 300";
+    let execute = client.post_waiting(EXECUTE, &json!({"cmd": cmd, "wait_seconds": 40}));
+    let id = text(&client.list()["processes"][0], "ref_id").to_owned();
+    client.wait_for(&id, "ready");
+    let waits = [
+        json!({"ref_id": id, "wait_seconds": 40}),
+        json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never"}),
+        json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never", "cursor": "o108894e0"}),
+    ];
+    let waits = waits.map(|wait| client.post_waiting(GET, &wait));
+    client.clean_up(&id);
+    let started = client.reply(execute);
+    assert!(started["hint"].is_null(), "{started}");
+    let results = waits.map(|wait| client.reply(wait));
+    for result in results.iter().chain([&started["result"]]) {
+        assert_eq!(result["state"], "stopped", "{result}");
+        for key in ["cursor", "output_path", "error_path", "hint"] {
+            assert!(result[key].is_null(), "{key}: {result}");
+        }
+    }
 }
 
 #[test]

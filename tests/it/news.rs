@@ -118,13 +118,33 @@ fn a_cancellation_that_crosses_its_reply_is_taken_into_account() {
     let posted = client.post(EXECUTE, &json!({"cmd": gate.wait()}));
     let id = ref_id(&client.reply(posted));
     client.cancel(posted);
-    client.ping();
-    let reply = client.get(&id);
+    let reply = client.list();
     assert_eq!(texts(&reply["also_started"]), [id.as_str()], "{reply}");
-    let reply = client.get(&id);
+    let reply = client.list();
     assert!(reply["also_started"].is_null(), "{reply}");
     gate.open();
     client.wait(&id);
+}
+
+/// A client that was interrupted may cancel whatever it has ever asked, answered or not.
+#[test]
+fn a_late_cancellation_does_not_tell_again_what_the_client_knows() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let used = client.post(EXECUTE, &json!({"cmd": gate.wait()}));
+    let id = ref_id(&client.reply(used));
+    client.get(&id);
+    client.cancel(used);
+    let list = client.list();
+    assert!(list["also_started"].is_null(), "its id was used: {list}");
+    gate.open();
+    // Its end is told twice, and one of the two replies stands.
+    let waited = client.post(LIST, &json!({"wait_seconds": 40}));
+    client.reply(waited);
+    assert_eq!(client.get(&id)["running"], false);
+    client.cancel(waited);
+    let next = client.execute(&json!({"cmd": "true"}));
+    assert!(next["also_ended"].is_null(), "{next}");
 }
 
 /// An impatient client repeats its call in the same breath.

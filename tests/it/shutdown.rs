@@ -158,7 +158,8 @@ fn invariant_09_calls_under_way_are_answered_at_the_end() {
             "{end:?}"
         );
         for wait in waits {
-            client.reply(wait);
+            let reply = client.reply(wait);
+            assert!(reply["hint"].is_null(), "there is no next call: {reply}");
         }
         client.assert_nothing_left();
     }

@@ -23,8 +23,7 @@ pub(crate) struct Reading {
     pub(crate) default_chars: usize,
     /// The tail alone, as of a running job.
     pub(crate) tail_only: bool,
-    /// The job and its files are then removed: their paths, and where to read on, are of no use, and of its output the tail
-    /// is.
+    /// The job and its files are then removed: their paths, and where to read on, are of no use.
     pub(crate) is_last: bool,
 }
 
@@ -71,8 +70,7 @@ pub(super) async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -
             }
         }
         None => {
-            let tail_only =
-                (is_running || reading.tail_only || reading.is_last) && reading.max_chars.is_none();
+            let tail_only = (is_running || reading.tail_only) && reading.max_chars.is_none();
             let default_chars = if tail_only {
                 RUNNING_CHARS.min(reading.default_chars)
             } else {

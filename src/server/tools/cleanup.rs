@@ -50,15 +50,17 @@ impl Server {
         let success = !job.is_alive();
         // Heard or not, the cleanup goes on to its end.
         let _ = call.may_reply().await;
-        // What one call keeps, another may be about to remove.
-        let stays = !(success && job.is_leaving());
-        let result = self.last_words(&job, stays).await;
+        // What could not be ended stays.
+        let removal = removal.filter(|_| success);
+        // What one call keeps, another may be about to remove, or have removed.
+        let is_last = self.is_last(&job);
+        let result = self.last_words(&job, is_last).await;
         // Until here the job is found, as it is. Somebody else may be at the same work.
-        if removal.is_some() && success && self.registry.remove(&job) {
+        if removal.is_some() && self.registry.remove(&job) {
             self.registry.discard(job.clone()).await;
         }
         let message = match success || !survivors.is_empty() {
-            true => texts::cleaned_up(&before, stays, &survivors),
+            true => texts::cleaned_up(&before, !is_last, &survivors),
             false => texts::server_ends().to_owned(),
         };
         let mut news = News::default();
@@ -84,10 +86,11 @@ impl Server {
     }
 
     /// What is told of a job that was stopped. The end of its output, if this is the last that is seen of it.
-    async fn last_words(&self, job: &Job, stays: bool) -> GetReply {
+    async fn last_words(&self, job: &Job, is_last: bool) -> GetReply {
         let _reading = job.reading();
         let reading = Reading {
-            is_last: !stays,
+            tail_only: is_last,
+            is_last,
             ..self.reading(None, None)
         };
         let store = self.registry.store();
