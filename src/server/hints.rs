@@ -140,7 +140,8 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
     rest
 }
 
-/// The call that waits on: for the same as this one did. A wait for the end goes without a cursor, which would show less.
+/// The call that waits on: for the same as this one did. It names no cursor, which would show less and, with a pattern,
+/// pass over what was not searched: one that waits from a cursor on goes on to do so.
 fn wait_on(facts: &Facts<'_>) -> String {
     let id = facts.snapshot.job.id();
     let wait = format!(
@@ -149,10 +150,9 @@ fn wait_on(facts: &Facts<'_>) -> String {
     );
     match facts.search {
         None => wait,
-        Some(_) if facts.with_cursor => format!(
-            "{wait}, cursor=\"{}\" and the same until_pattern",
-            facts.next
-        ),
+        Some(_) if facts.with_cursor => {
+            format!("{wait}, the same until_pattern and all else as in this call")
+        }
         Some(_) => format!("{wait} and the same until_pattern"),
     }
 }
