@@ -59,6 +59,10 @@ impl OutputLog {
         &self.captured
     }
 
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// Whether a file is open, which closes when this is dropped.
     pub(crate) fn is_open(&self) -> bool {
         self.current.is_some()

@@ -6,12 +6,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::directory::Directory;
 use super::disk::Disk;
+
+/// What may come before the sweeper has its turn: a pipe full of either stream.
+const ROOM_AT_ONCE: u64 = 128 << 10;
+
+/// How long output waits for room to be made. Then it takes what room there is: a disk may be slow to give any back.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where output goes and what bounds it in all.
 #[derive(Debug)]
@@ -26,6 +34,7 @@ pub(crate) struct Store {
     retained: AtomicU64,
     max_total: u64,
     pressure: Notify,
+    swept: Notify,
     made: Notify,
 }
 
@@ -40,6 +49,7 @@ impl Store {
             retained: AtomicU64::new(0),
             max_total,
             pressure: Notify::new(),
+            swept: Notify::new(),
             made: Notify::new(),
         }
     }
@@ -98,6 +108,22 @@ impl Store {
         reserved
     }
 
+    /// Whether finished jobs are to be evicted before more comes.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.retained() > self.soft_limit()
+    }
+
+    /// Waits until there is room, or the sweeper has made what room it can.
+    pub(crate) async fn room(&self) {
+        if !self.is_nearly_full() {
+            return;
+        }
+        let mut swept = std::pin::pin!(self.swept.notified());
+        swept.as_mut().enable();
+        self.pressure.notify_one();
+        let _ = timeout(ROOM_WITHIN, swept).await;
+    }
+
     /// Gives room back, once what was in it is gone.
     pub(crate) fn subtract(&self, bytes: u64) {
         self.retained.fetch_sub(bytes, Ordering::Relaxed);
@@ -113,8 +139,7 @@ impl Store {
 
     /// Where eviction of finished jobs starts: below the bound, so that there is room while it is under way.
     pub(crate) fn soft_limit(&self) -> u64 {
-        // Several pipes full can come before the sweeper has its turn.
-        let room = (self.max_total / 16).max(1 << 20);
+        let room = (self.max_total / 16).max(ROOM_AT_ONCE);
         self.max_total - room.min(self.max_total / 2)
     }
 
@@ -127,6 +152,11 @@ impl Store {
     /// Resolves when the store has grown beyond its soft limit.
     pub(crate) async fn under_pressure(&self) {
         self.pressure.notified().await;
+    }
+
+    /// Finished jobs have been evicted, as far as that was needed and could be.
+    pub(crate) fn note_sweep(&self) {
+        self.swept.notify_waiters();
     }
 }
 

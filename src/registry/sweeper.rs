@@ -33,5 +33,6 @@ pub(crate) async fn sweep(registry: ProcessRegistry) {
             }
         }
         registry.evict(Instant::now()).await;
+        registry.store().note_sweep();
     }
 }

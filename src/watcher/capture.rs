@@ -23,7 +23,7 @@ const CHUNK: usize = 64 << 10;
 /// Most bytes that are read before another thread takes over.
 const FIRST_BYTES: usize = 4 << 10;
 
-/// How long a thread goes on by itself before it says what it has stored.
+/// How long a thread goes on by itself, if there is room, before it says what it has stored.
 const VISIT: Duration = Duration::from_millis(5);
 
 /// One stream on its way from its pipe to disk.
@@ -81,9 +81,10 @@ impl Capture {
                 let back = visit.await;
                 self.take_back(back);
             }
-            (Place::Here(_), Some(pipe)) => {
+            (Place::Here(log), Some(pipe)) => {
                 // An error shows again, with its reason, in the read that follows.
                 drop(pipe.readable().await);
+                log.store().room().await;
                 self.take(|pipe, chunk| pipe.try_read(chunk));
             }
             _ => std::future::pending().await,
@@ -102,6 +103,9 @@ impl Capture {
         while self.pipe.is_some() {
             // With nothing left there, one more read sees the end of the stream, if that is what comes next.
             let is_last = self.captured.end >= end;
+            if let Place::Here(log) = &self.log {
+                log.store().room().await;
+            }
             self.take(|pipe, chunk| Ok(rustix::io::read(pipe, chunk)?));
             self.settle().await;
             if is_last {
@@ -208,7 +212,8 @@ fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8]) -> bool {
             log.append(&chunk[..filled]);
             filled = 0;
         }
-        if !goes_on {
+        // Without room, what is in the pipe stays there until the sweeper has had its turn.
+        if !goes_on || (filled == 0 && log.store().is_nearly_full()) {
             return matches!(read, Read::End);
         }
     }

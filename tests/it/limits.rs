@@ -179,6 +179,33 @@ fn the_oldest_output_goes_when_there_is_too_much() {
     );
 }
 
+/// What is kept is what the option says, not much less.
+#[test]
+fn two_results_that_fit_into_the_total_are_both_kept() {
+    let client = Setup::new().flags(["--max-total-bytes", "1000000"]).start();
+    let ids = [(); 3].map(|()| {
+        let id = client.begin("head -c 400000 /dev/zero | tr '\\0' x");
+        let reply = client.wait(&id);
+        assert!(reply["dropped_bytes"].is_null(), "{reply}");
+        id
+    });
+    eventually_expired(&client, &ids[0]);
+    assert_eq!(state(&client, &ids[1]), "exited");
+    assert_eq!(state(&client, &ids[2]), "exited");
+}
+
+/// However fast it comes: what finished jobs take up is not had at the expense of one that runs.
+#[test]
+fn a_flood_waits_until_finished_jobs_have_made_room() {
+    let client = Setup::new().flags(["--max-total-bytes", "1000000"]).start();
+    let oldest = client.begin("head -c 400000 /dev/zero | tr '\\0' x");
+    client.wait(&oldest);
+    client.run("echo the newest result stays");
+    let reply = client.run("yes | head -c 800000");
+    assert!(reply["dropped_bytes"].is_null(), "{reply}");
+    assert_eq!(state(&client, &oldest), "expired");
+}
+
 #[test]
 fn the_list_shows_every_running_job_and_the_newest_finished() {
     let client = Client::start();
