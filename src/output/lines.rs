@@ -55,6 +55,7 @@ impl<R: Read + Seek> Stream<R> {
     ///
     /// - a line is everything through its newline;
     /// - a line with none in its first 64 KiB is cut there, but neither within a character nor an escape sequence;
+    /// - if it starts over in there, as a progress bar does, it is cut where it last does, and what is before shows nothing;
     /// - what is left at the end is finished when the stream has ended or a hole follows.
     pub(crate) fn lines(&mut self, from: u64) -> Lines<'_, R> {
         self.lines_cut_at(LINE_LIMIT, from)
@@ -135,6 +136,11 @@ impl<R: Read + Seek> Iterator for Lines<'_, R> {
             if let Some(newline) = window.iter().position(|&byte| byte == b'\n') {
                 return Some(self.line(newline + 1, true, true));
             }
+            if window.len() == self.limit
+                && let Some(len) = written_over(window)
+            {
+                return Some(self.item(len, String::new(), true, false));
+            }
             // One byte more than the limit, to know at the cut whether a hole follows.
             if pending.len() > self.limit {
                 let len = cut(window);
@@ -202,11 +208,16 @@ impl<R: Read + Seek> Lines<'_, R> {
     }
 
     fn line(&mut self, len: usize, finished: bool, breaks: bool) -> Item {
-        let start = self.at;
         let raw = &self.buffer[self.taken..self.taken + len];
         // What may still grow may end within a character, which is no broken one yet.
         let shown = if finished { raw } else { &raw[..whole(raw)] };
         let text = render::line(shown);
+        self.item(len, text, finished, breaks)
+    }
+
+    /// Takes so many bytes, which look like this.
+    fn item(&mut self, len: usize, text: String, finished: bool, breaks: bool) -> Item {
+        let start = self.at;
         self.taken += len;
         self.at += len as u64;
         Item::Line {
@@ -258,6 +269,14 @@ impl<R: Read + Seek> Lines<'_, R> {
             start = end;
         }
     }
+}
+
+/// How much of a piece of a line a terminal writes over with the rest of it: what is before the last carriage return that
+/// text follows.
+fn written_over(raw: &[u8]) -> Option<usize> {
+    let text = raw.iter().rposition(|&byte| byte != b'\r')?;
+    let start = raw[..text].iter().rposition(|&byte| byte == b'\r')?;
+    (start > 0).then_some(start)
 }
 
 /// How much of a line that is too long to take.

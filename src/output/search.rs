@@ -65,13 +65,16 @@ fn matching<R: Read + Seek>(
             end,
             text,
             finished,
+            breaks,
             ..
         } = item
         else {
             continue;
         };
+        let is_nothing = text.is_empty() && !breaks;
         // A line that was told of unfinished is none to tell of when it ends there.
-        if end != told
+        if !is_nothing
+            && end != told
             && let Some(found) = regex.find_at(&text, byte_of(&text, skip))
         {
             return Some(Found {

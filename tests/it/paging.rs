@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::text;
+use crate::support::client::{ref_id, text};
 use crate::support::reply::GET;
 use crate::support::{Client, Gate, eventually};
 
@@ -138,6 +138,18 @@ fn the_cursor_of_a_look_leads_to_what_comes_after_it() {
     client.wait(&id);
     let (output, error, _) = client.pages(&id, text(&look, "cursor"), 8000);
     assert_eq!((&*output, &*error), ("new\n", "error\n"));
+}
+
+/// However often it was written over.
+#[test]
+fn a_long_download_shows_its_last_state() {
+    let client = Client::start();
+    let cmd = "awk 'BEGIN { for (i = 0; i < 50000; i++) printf \"\\r%5d of 50000\", i; print \"\"; print \"done\" }'";
+    let reply = client.run(cmd);
+    assert_eq!(text(&reply, "output"), "49999 of 50000\ndone\n");
+    let id = ref_id(&reply);
+    let page = client.call(GET, &json!({"ref_id": id, "cursor": "start"}));
+    assert_eq!(text(&page, "output"), "49999 of 50000\ndone\n");
 }
 
 #[test]

@@ -165,6 +165,25 @@ fn a_long_line_is_cut() {
 }
 
 #[test]
+fn of_a_long_line_that_is_written_over_the_last_state_is_shown() {
+    let mut download: String = (0..30_000).map(|step| format!("\r{step:05}")).collect();
+    download += "\r\n";
+    let shown = |bytes: &str, ended: bool| {
+        let text = |item| match item {
+            Item::Line { text, .. } => text,
+            hole => panic!("{hole:?}"),
+        };
+        let texts = all(&mut stream(bytes.as_bytes(), ended)).into_iter();
+        texts.map(text).collect::<String>()
+    };
+    assert_eq!(shown(&download, true), "29999");
+    assert_eq!(shown(&download[..LINE_LIMIT + 10], false), "10923");
+    // What no text follows is not written over.
+    let long = "x".repeat(LINE_LIMIT - 1) + "\r\n";
+    assert_eq!(shown(&long, true), "x".repeat(LINE_LIMIT - 1));
+}
+
+#[test]
 fn a_cut_that_meets_a_hole_breaks_the_line() {
     let items = |bytes: &[u8]| {
         let mut holey = stream(bytes, false);
@@ -233,6 +252,8 @@ proptest! {
             prop_assert!(!raw.is_empty() && raw.len() <= limit);
             prop_assert_eq!(raw.iter().position(|&byte| byte == b'\n').map(|at| at + 1), breaks.then_some(raw.len()));
             let shown = if *finished { raw } else { &raw[..super::whole(raw)] };
+            let is_written_over = !breaks && raw.len() < limit && bytes.get(*end as usize) == Some(&b'\r');
+            let shown = if is_written_over { b"" } else { shown };
             prop_assert_eq!(text, &render::line(shown));
             prop_assert!(*finished || (index + 1 == items.len() && !ended));
             at = *end;

@@ -149,19 +149,21 @@ fn the_end_is_found_behind_long_lines_and_holes() {
 
 #[test]
 fn many_bytes_with_few_characters_are_shown_whole() {
-    // 32 bytes each, so that every 64 KiB end with one.
     let bar = "\r\x1b[K\x1b[0;32;40mworking.......\x1b[0m".repeat(65 * 2048);
     let mut out = stream(bar, true);
-    assert!(out.end > WINDOW && out.end == 65 * 65_536);
+    assert!(out.end > WINDOW);
     let shown = summarise(&mut out, &mut empty(), 8000);
-    assert_eq!(shown.output, "working.......".repeat(65));
+    assert_eq!(shown.output, "working.......");
     assert_eq!((shown.cut, shown.next.stdout.offset), (None, out.end));
 }
 
 #[test]
 fn a_line_is_not_shown_from_its_middle() {
-    let bar: String = (0..17_000).map(|number| format!("\r{number:07}")).collect();
+    let bar: String = (0..13_600)
+        .map(|number| format!("\x1b[G{number:07}"))
+        .collect();
     let mut out = stream((bar + "\n").repeat(31), true);
+    let whole = rendering(&mut out).0;
     // The window starts more than 64 KiB before the end of a line: cut from there on, it would show other numbers.
     assert!(out.end > WINDOW && WINDOW % (out.end / 31) > 65_536);
     let budget = Budget {
@@ -170,7 +172,10 @@ fn a_line_is_not_shown_from_its_middle() {
     };
     let shown = summary(&mut out, &mut empty(), budget, &marker);
     let (_, _, tail) = split(&shown.output).expect("a marker");
-    assert_eq!(tail, "000819100163830016999\n".repeat(30));
+    assert!(
+        whole.ends_with(tail) && tail.lines().count() == 30,
+        "{tail}"
+    );
 }
 
 #[test]
