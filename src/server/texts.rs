@@ -1,57 +1,17 @@
-//! What a model reads: instructions, descriptions, hints, messages. Nothing here decides anything.
+//! What a model reads: instructions, descriptions, errors, hints, messages. Nothing here decides anything.
 
-use std::path::Path;
+mod descriptions;
+mod errors;
+
 use std::time::Duration;
 
+pub(crate) use descriptions::*;
+pub(crate) use errors::*;
 use uuid::Uuid;
 
-use crate::config::Config;
-use crate::job::{Cause, Job, JobError, Snapshot, Tree};
+use crate::job::{Cause, Job, Snapshot, Tree};
 use crate::output::view::Cut;
-use crate::words::{cut, plain, span, thousands};
-
-/// Most characters of a failure's message.
-const MAX_MESSAGE_CHARS: usize = 4000;
-
-/// Server instructions. Clients cut them, some at 2,048 characters for all servers together.
-pub(crate) fn instructions(config: &Config, cwd: &Path) -> String {
-    format!(
-        "Shell jobs that outlive one tool call: builds, tests, servers, several at once. Prefer your built-in shell for \
-         quick commands; use this when a command may exceed 10 s or must keep running. Pattern: execute, then ONE get \
-         with wait_seconds (until_pattern for \"server ready\"), then cleanup for servers. Never sleep or poll. Several \
-         jobs: list with wait_seconds returns when any ends. Lost ref_id: list. Shell: {}; directory: {}.",
-        cut(&config.shell.to_string(), 100),
-        cut(&cwd.display().to_string(), 150),
-    )
-}
-
-pub(crate) fn execute_description(config: &Config) -> String {
-    format!(
-        "Start a shell command in the background and return at once with a ref_id; it keeps running while you work. \
-         With wait_seconds a quick command returns its result in this same call. Use it for what may take over 10 s or \
-         must stay up: builds, tests, dev servers, watchers, downloads. Next: get_command_background_result. Do not add \
-         & or nohup. Each call is a fresh {}; cd and variables do not persist, so set cwd. Standard input is empty: use \
-         --yes flags or stdin. kill_after_seconds kills the job; wait_seconds never does. Jobs end with this server; \
-         results are kept {} after the end.",
-        cut(&config.shell.to_string(), 60),
-        span(config.retention_seconds),
-    )
-}
-
-pub(crate) const GET_DESCRIPTION: &str = "Wait for a background command and read its output. Blocks up to wait_seconds and \
-    returns the moment the command ends or until_pattern matches: make one long wait, never sleep or poll. Neither waiting \
-    nor reading changes the job. output is stdout; error is stderr, not a verdict: judge by state and returncode. Long \
-    output keeps its start and end, with a marker at the gap. To wait, omit cursor; pass it to read pages in order, or to \
-    match only newer text. Keys that carry nothing are absent.";
-
-pub(crate) const LIST_DESCRIPTION: &str = "List background commands with state, exit code and age: every running one, then \
-    the newest finished. Use it when a ref_id is lost, before starting a second server, and, with wait_seconds, to wait \
-    until any job ends. Large silent_seconds with idle CPU suggests a stuck job. Not the machine's process list.";
-
-pub(crate) const CLEANUP_DESCRIPTION: &str = "Stop a background command and all its child processes (TERM, then KILL after \
-    grace_seconds), then delete its record and logs. Answers when the processes are gone, with the last output in result. \
-    Use it for servers and watchers when done; finished jobs expire by themselves. keep_result=true stops but keeps the \
-    output readable. Safe to repeat.";
+use crate::words::{cut, span, thousands};
 
 /// The line that stands where output was left out of a reply.
 pub(crate) fn gap(ref_id: Uuid, cut: &Cut) -> String {
@@ -91,116 +51,10 @@ pub(crate) fn gap_for_good(cut: &Cut) -> String {
     )
 }
 
-/// Why a job could not be started or found, and what to do.
-pub(crate) fn job_error(error: &JobError) -> String {
-    let text = match error {
-        JobError::EmptyCommand => "cmd is empty: pass the shell command to run".to_owned(),
-        JobError::NulInCommand => {
-            "cmd contains a NUL character, which no command line can carry: remove it".to_owned()
-        }
-        JobError::CommandTooLong { bytes } => format!(
-            "cmd is too long: {} bytes, and the system takes about 128 KiB (131,072 bytes) for one argument. Write it to a file and \
-             run that, or pass data through stdin",
-            thousands(*bytes as u64)
-        ),
-        JobError::NoDirectory { path, error } => {
-            format!(
-                "cwd {} cannot be used: {}. Pass an existing directory, best as an absolute path",
-                path.display(),
-                plain(error)
-            )
-        }
-        JobError::NoShell { program, error } => format!(
-            "the shell {program} cannot be started: {}. Nothing can run until the server's --shell names an existing program",
-            plain(error)
-        ),
-        JobError::Busy { limit, oldest } => format!(
-            "{limit} jobs have live processes, which is the limit (--max-running). Wait for one with \
-             list_background_processes and wait_seconds, or end one with cleanup_background_process. The oldest: {}",
-            oldest.iter().map(one_line).collect::<Vec<_>>().join("; ")
-        ),
-        JobError::Resources(error) => {
-            format!(
-                "the system could not start another process: {}. Clean up running jobs, or have the server's limits raised \
-                 (ulimit -n, ulimit -u), and try again",
-                plain(error)
-            )
-        }
-        JobError::Cancelled => {
-            "nothing was started: the call was cancelled or the server is shutting down".to_owned()
-        }
-        JobError::Unknown { id, age, known } => unknown(*id, *age, known),
-        JobError::Expired { id } => format!(
-            "the result of job {id} has expired. Run the command again if it is still needed"
-        ),
-        JobError::CleanedUp { id } => format!(
-            "job {id} was cleaned up: its processes are ended and its output is deleted. Run the command again if it is still needed"
-        ),
-    };
-    cut(&text, MAX_MESSAGE_CHARS)
-}
-
-/// Why a result is gone that was there.
-pub(crate) fn expired(id: Uuid, age: Duration, config: &Config) -> String {
-    format!(
-        "the result of job {id} has expired: results are kept for {} after the end (--retention-seconds), and of no more than {} \
-         finished jobs (--max-finished) or {} bytes of output (--max-total-bytes). This server started {} ago. Run the command again if it \
-         is still needed",
-        span(config.retention_seconds),
-        thousands(config.max_finished as u64),
-        thousands(config.max_total_bytes),
-        span(age),
-    )
-}
-
-fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
-    let known = match known {
-        [] => "it has no jobs: run the command again".to_owned(),
-        ids => format!(
-            "jobs it knows: {}; list_background_processes shows all",
-            ids.iter()
-                .map(Uuid::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-    };
-    format!(
-        "there is no job {id}. This server started {} ago, and jobs end with their server; {known}",
-        span(age)
-    )
-}
-
-/// Why this is not an id of a job.
-pub(crate) fn not_an_id(given: &str) -> String {
-    let given = given.trim();
-    let shown = cut(given, 60);
-    let what = if given.is_empty() {
-        "ref_id is empty".to_owned()
-    } else if given.bytes().all(|byte| byte.is_ascii_digit()) {
-        format!("ref_id {shown} looks like a pid")
-    } else {
-        format!("ref_id {shown:?} is not the id of a job")
-    };
-    format!(
-        "{what}: pass the ref_id that execute_command_background returned, like 0b9c3f60-5a3e-4f0e-9a56-3f8a2e1c7d42; \
-         list_background_processes shows all"
-    )
-}
-
 /// In the place of output that cannot be read now.
 pub(crate) fn unreadable() -> String {
     "the output cannot be read now: its disk does not answer. The job is unharmed; call again later"
         .to_owned()
-}
-
-/// The last line of defence: the server goes on, and the agent knows that it was not the command.
-pub(crate) fn internal_error(what: &str) -> String {
-    cut(
-        &format!(
-            "the server failed at this call: {what}. Its jobs are unharmed; try again, and look at the server's log"
-        ),
-        MAX_MESSAGE_CHARS,
-    )
 }
 
 /// What a waiting call says in between.
@@ -309,32 +163,4 @@ pub(crate) fn cleaned_up(before: &Snapshot, kept: bool, survivors: &[u32]) -> St
 /// For a call whose reply nobody awaits: nobody sees it.
 pub(crate) fn nobody_reads() -> &'static str {
     "the call was cancelled, or the client is gone"
-}
-
-/// A call of a tool that is not there.
-pub(crate) fn no_such_tool(name: &str) -> String {
-    format!(
-        "there is no tool {}; the tools are execute_command_background, get_command_background_result, \
-         list_background_processes and cleanup_background_process",
-        cut(name, 100)
-    )
-}
-
-fn one_line(job: &Job) -> String {
-    let age = job.created().monotonic.elapsed();
-    let state = if job.is_running() {
-        "running"
-    } else {
-        "only leftover processes"
-    };
-    format!(
-        "{} ({}, for {}, {state})",
-        job.id(),
-        cut(&first_line(job.command()), 60),
-        span(age)
-    )
-}
-
-fn first_line(command: &str) -> String {
-    command.trim().lines().next().unwrap_or_default().to_owned()
 }
