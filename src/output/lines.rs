@@ -2,11 +2,13 @@
 
 mod cuts;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use cuts::{cut, whole, written_over};
+use memchr::memchr;
 
 use super::cursor::Position;
 use super::render;
@@ -33,12 +35,12 @@ pub(crate) struct Stream<R> {
 
 /// What a stream consists of, in order and without gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Item {
+pub(crate) enum Item<'a> {
     Line {
         start: u64,
         end: u64,
         /// As a terminal shows it, without the newline.
-        text: String,
+        text: Cow<'a, str>,
         /// False only for the last line of an open stream that may still grow.
         finished: bool,
         /// Whether what follows starts on a new line: not where a long line was cut, nor at the end.
@@ -112,7 +114,7 @@ pub(crate) struct Lines<'a, R> {
     /// The same as they were said to be.
     kept: Vec<Range<u64>>,
     /// Parts of a hole that stand before `at`.
-    holes: VecDeque<Item>,
+    holes: VecDeque<Item<'static>>,
     end: u64,
     ended: bool,
     limit: usize,
@@ -124,23 +126,22 @@ pub(crate) struct Lines<'a, R> {
     taken: usize,
 }
 
-impl<R: Read + Seek> Iterator for Lines<'_, R> {
-    type Item = Item;
-
-    fn next(&mut self) -> Option<Item> {
+impl<R: Read + Seek> Lines<'_, R> {
+    /// The next item. It is no `Iterator`, since lines that are shown as they were written are not copied.
+    pub(crate) fn next(&mut self) -> Option<Item<'_>> {
         if let Some(hole) = self.holes.pop_front() {
             return Some(hole);
         }
         loop {
             let pending = &self.buffer[self.taken..];
             let window = &pending[..pending.len().min(self.limit)];
-            if let Some(newline) = window.iter().position(|&byte| byte == b'\n') {
+            if let Some(newline) = memchr(b'\n', window) {
                 return Some(self.line(newline + 1, true, true));
             }
             if window.len() == self.limit
                 && let Some(len) = written_over(window)
             {
-                return Some(self.item(len, String::new(), true, false));
+                return Some(self.nothing(len));
             }
             // One byte more than the limit, to know at the cut whether a hole follows.
             if pending.len() > self.limit {
@@ -168,9 +169,7 @@ impl<R: Read + Seek> Iterator for Lines<'_, R> {
         let finished = self.ended || hole_follows || pending.len() == self.limit;
         Some(self.line(len, finished, is_rest && hole_follows))
     }
-}
 
-impl<R: Read + Seek> Lines<'_, R> {
     /// The first offset that is not in the buffer.
     fn frontier(&self) -> u64 {
         self.at + (self.buffer.len() - self.taken) as u64
@@ -208,26 +207,38 @@ impl<R: Read + Seek> Lines<'_, R> {
         read > 0
     }
 
-    fn line(&mut self, len: usize, finished: bool, breaks: bool) -> Item {
-        let raw = &self.buffer[self.taken..self.taken + len];
+    fn line(&mut self, len: usize, finished: bool, breaks: bool) -> Item<'_> {
+        let (start, end) = self.take(len);
+        let raw = &self.buffer[self.taken - len..self.taken];
         // What may still grow may end within a character, which is no broken one yet.
         let shown = if finished { raw } else { &raw[..whole(raw)] };
-        let text = render::line(shown);
-        self.item(len, text, finished, breaks)
-    }
-
-    /// Takes so many bytes, which look like this.
-    fn item(&mut self, len: usize, text: String, finished: bool, breaks: bool) -> Item {
-        let start = self.at;
-        self.taken += len;
-        self.at += len as u64;
         Item::Line {
             start,
-            end: self.at,
-            text,
+            end,
+            text: render::line(shown),
             finished,
             breaks,
         }
+    }
+
+    /// A piece of a line that is written over.
+    fn nothing(&mut self, len: usize) -> Item<'static> {
+        let (start, end) = self.take(len);
+        Item::Line {
+            start,
+            end,
+            text: Cow::default(),
+            finished: true,
+            breaks: false,
+        }
+    }
+
+    /// The offsets of the next so many bytes, which the next item does not begin with any more.
+    fn take(&mut self, len: usize) -> (u64, u64) {
+        let start = self.at;
+        self.taken += len;
+        self.at += len as u64;
+        (start, self.at)
     }
 
     /// From here to the next byte that can be read.

@@ -26,13 +26,12 @@ pub(super) fn pieces<R: Read + Seek>(
     from: Position,
 ) -> impl Iterator<Item = Piece> {
     let mut skip = from.skip;
-    stream
-        .lines(from.offset)
-        .map(move |item| Piece::new(item, mem::take(&mut skip)))
+    let mut lines = stream.lines(from.offset);
+    std::iter::from_fn(move || Some(Piece::new(lines.next()?, mem::take(&mut skip))))
 }
 
 impl Piece {
-    fn new(item: Item, skip: u32) -> Self {
+    fn new(item: Item<'_>, skip: u32) -> Self {
         match item {
             Item::Line {
                 start,
@@ -41,11 +40,15 @@ impl Piece {
                 finished,
                 breaks,
             } => {
-                let text = if breaks { text + "\n" } else { text };
+                let mut shown = String::with_capacity(text.len() + 1);
+                shown.push_str(&text);
+                if breaks {
+                    shown.push('\n');
+                }
                 Self {
                     read: end - start,
                     finished,
-                    ..Self::behind(skip, text, start..end)
+                    ..Self::behind(skip, shown, start..end)
                 }
             }
             Item::Hole { start, bytes } => Self::note(dropped(bytes), skip, start..start + bytes),

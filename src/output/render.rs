@@ -17,8 +17,7 @@ const BLANK: char = '\0';
 ///
 /// Bytes that are no UTF-8 become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the
 /// line or erases part of it acts; what would leave the line is ignored.
-pub(crate) fn line(raw: &[u8]) -> String {
-    let length = raw.len();
+pub(crate) fn line(raw: &[u8]) -> Cow<'_, str> {
     let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
     // A carriage return with nothing behind it changes nothing, and `\r\n` is the commonest one.
     let end = raw
@@ -29,12 +28,7 @@ pub(crate) fn line(raw: &[u8]) -> String {
     // Decoded before it is parsed: the parser by itself takes a stray byte from 0x80 to 0x9F for a control character
     // and drops it, where Windows-1252 has letters.
     let text = match str::from_utf8(raw) {
-        Ok(text) if is_plain(raw) => {
-            // With room for the line break that the caller will put back.
-            let mut line = String::with_capacity(length);
-            line.push_str(text);
-            return line;
-        }
+        Ok(text) if is_plain(raw) => return Cow::Borrowed(text),
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(raw),
     };
@@ -44,7 +38,7 @@ pub(crate) fn line(raw: &[u8]) -> String {
         overwrites: raw.contains(&b'\r'),
     };
     Parser::new().advance(&mut grid, text.as_bytes());
-    grid.text()
+    Cow::Owned(grid.text())
 }
 
 /// Whether `raw` ends within an escape sequence.

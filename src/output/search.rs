@@ -55,7 +55,8 @@ fn matching<R: Read + Seek>(
     is_stopped: impl Fn() -> bool,
 ) -> Option<Found> {
     let mut skip = position.skip;
-    for item in stream.lines(position.offset) {
+    let mut lines = stream.lines(position.offset);
+    while let Some(item) = lines.next() {
         if is_stopped() {
             return None;
         }

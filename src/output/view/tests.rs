@@ -30,14 +30,15 @@ fn empty() -> Memory {
 /// Everything there is, and what of it is finished.
 fn rendering(stream: &mut Memory) -> (String, String) {
     let (mut all, mut finished_part) = (String::new(), String::new());
-    for item in stream.lines(0) {
+    let mut lines = stream.lines(0);
+    while let Some(item) = lines.next() {
         let (text, finished) = match item {
             Item::Line {
                 text,
                 finished,
                 breaks,
                 ..
-            } => (text + if breaks { "\n" } else { "" }, finished),
+            } => (text.into_owned() + if breaks { "\n" } else { "" }, finished),
             Item::Hole { bytes, .. } => (dropped(bytes) + "\n", true),
             Item::Gone { bytes, .. } => (gone(bytes) + "\n", true),
         };
