@@ -75,8 +75,8 @@
 //!           exit: drain what is there, record = finished, waiters woken
 //!           then: go on reading until both pipes end and the tree is empty: reap the leader, free the slot
 //! tools/call → registry.get → snapshot → view → reply          (waits are on the record's watch channel)
-//! sweeper   → registry.evict(now)
-//! cleanup   → remove from the map, then stop, then files away
+//! sweeper   → registry.evict(now): out of the map → files away, and output that waited for room goes on
+//! cleanup   → job.request_stop, until nothing is alive → last words → out of the map → files away
 //! EOF / SIGTERM / SIGINT / SIGHUP → calls under way answered → all trees TERM, short grace, KILL → files away → exit 0
 //! ```
 
