@@ -58,7 +58,8 @@ impl<R: Read + Seek> Stream<R> {
     ///
     /// - a line is everything through its newline;
     /// - a line with none in its first 64 KiB is cut there, but neither within a character nor an escape sequence;
-    /// - if it starts over in there, as a progress bar does, it is cut where it last does, and what is before shows nothing;
+    /// - if it is written over in there, as a progress bar is, it is cut where that last happens, and what is before shows
+    ///   nothing;
     /// - what is left at the end is finished when the stream has ended or a hole follows.
     pub(crate) fn lines(&mut self, from: u64) -> Lines<'_, R> {
         self.lines_cut_at(LINE_LIMIT, from)

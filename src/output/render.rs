@@ -1,7 +1,10 @@
 //! One raw line as a terminal would show it.
 
+mod stroke;
+
 use std::borrow::Cow;
 
+pub(crate) use stroke::Stroke;
 use vte::{Params, Parser, Perform};
 
 /// The width of the imagined terminal. It bounds what a short escape sequence can ask for, not the length of a line.

@@ -1,16 +1,30 @@
 //! Where a line that is too long is cut.
 
-use crate::output::render;
+use memchr::memchr_iter;
+
+use crate::output::render::{self, Stroke};
 
 /// How far before the cut the start of an escape sequence is looked for.
 const SEQUENCE: usize = 256;
 
-/// How much of a piece of a line a terminal writes over with the rest of it: what is before the last carriage return that
-/// text follows.
+/// How much of a piece of a line a terminal writes over with the rest of it: what stands before the last carriage return
+/// behind which all of it is covered before the next one. Nothing of it is seen then.
 pub(super) fn written_over(raw: &[u8]) -> Option<usize> {
-    let text = raw.iter().rposition(|&byte| byte != b'\r')?;
-    let start = raw[..text].iter().rposition(|&byte| byte == b'\r')?;
-    (start > 0).then_some(start)
+    let mut returns = memchr_iter(b'\r', raw).peekable();
+    let mut ends = Stroke::of(&raw[..*returns.peek()?]).ends;
+    let mut covered = None;
+    while let Some(start) = returns.next() {
+        // The last one may go on.
+        let Some(end) = returns.peek() else { break };
+        let stroke = Stroke::of(&raw[start + 1..*end]);
+        if start > 0 && stroke.covers >= ends {
+            covered = Some(start);
+            ends = stroke.ends;
+        } else {
+            ends = ends.max(stroke.ends);
+        }
+    }
+    covered
 }
 
 /// How much of a line that is too long to take.

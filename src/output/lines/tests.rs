@@ -202,9 +202,16 @@ fn of_a_long_line_that_is_written_over_the_last_state_is_shown() {
     };
     assert_eq!(shown(&download, true), "29999");
     assert_eq!(shown(&download[..LINE_LIMIT + 10], false), "10923");
-    // What no text follows is not written over.
-    let long = "x".repeat(LINE_LIMIT - 1) + "\r\n";
-    assert_eq!(shown(&long, true), "x".repeat(LINE_LIMIT - 1));
+    // What is not wholly written over stays.
+    let long = "x".repeat(LINE_LIMIT - 2);
+    for rest in ["\r\n", "\r\x1b[0m\n", "\r\x1b[5Cxx\r\x1b[9Cxx\n"] {
+        assert!(
+            shown(&(long.clone() + rest), true).starts_with(&long),
+            "{rest:?}"
+        );
+    }
+    let half = "x".repeat(40_000) + "\r" + &"y".repeat(30_000) + "\r" + "z\n";
+    assert!(shown(&half, true).contains(&"x".repeat(10_000)));
 }
 
 #[test]
