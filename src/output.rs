@@ -11,6 +11,7 @@ pub(crate) mod lines;
 pub(crate) mod log;
 mod pieces;
 pub(crate) mod render;
+pub(crate) mod room;
 pub(crate) mod search;
 pub(crate) mod segments;
 pub(crate) mod store;

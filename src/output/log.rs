@@ -44,7 +44,7 @@ struct Current {
 impl OutputLog {
     pub(crate) fn new(store: Arc<Store>, id: Uuid, stream: StreamKind, max_bytes: u64) -> Self {
         // In segments that are as large as the store, the first one would leave no room for the newest.
-        let max_bytes = max_bytes.min(store.max_total());
+        let max_bytes = max_bytes.min(store.room().max());
         Self {
             store,
             name: base_name(id, stream),
@@ -84,7 +84,7 @@ impl OutputLog {
             let (now, later) = rest.split_at(room);
             let written = self.write(now);
             let stored = *written.as_ref().unwrap_or(&0);
-            self.store.subtract((room - stored) as u64);
+            self.store.room().subtract((room - stored) as u64);
             match written {
                 Ok(_) => rest = &rest[stored..],
                 Err(error) => {
@@ -102,7 +102,7 @@ impl OutputLog {
         let start = self.current.as_ref()?.start;
         let room = self.segment_bytes() - (self.captured.end - start);
         let wanted = wanted.min(usize::try_from(room).unwrap_or(usize::MAX));
-        let reserved = self.store.reserve(wanted, self.store_limit());
+        let reserved = self.store.room().reserve(wanted, self.store_limit());
         if reserved == 0 {
             self.close_segment();
         }
@@ -112,13 +112,13 @@ impl OutputLog {
     /// Up to where this stream may fill the store.
     fn store_limit(&self) -> u64 {
         match self.captured.segments.len() {
-            0 | 1 => self.store.max_total(),
-            _ => self.store.limit_for_large(),
+            0 | 1 => self.store.room().max(),
+            _ => self.store.room().limit_for_large(),
         }
     }
 
     fn store_is_full(&self) -> bool {
-        self.store.retained() >= self.store_limit()
+        self.store.room().retained() >= self.store_limit()
     }
 
     fn segment_bytes(&self) -> u64 {
@@ -176,7 +176,7 @@ impl OutputLog {
                 .segments
                 .pop()
                 .map_or(0, |segment| segment.end - segment.start);
-            self.store.subtract(lost);
+            self.store.room().subtract(lost);
         } else if !holds_bytes {
             self.unlink(start);
         }
@@ -211,7 +211,7 @@ impl OutputLog {
         {
             let segment = self.captured.segments.remove(1);
             self.unlink(segment.start);
-            self.store.subtract(segment.end - segment.start);
+            self.store.room().subtract(segment.end - segment.start);
         }
     }
 

@@ -137,6 +137,6 @@ pub(crate) fn remove(
         drop(std::fs::remove_file(
             directory.file(&segment_name(&base, segment.start)),
         ));
-        store.subtract(segment.end - segment.start);
+        store.room().subtract(segment.end - segment.start);
     }
 }

@@ -15,6 +15,8 @@ struct Bounds {
     max_finished: usize,
     /// Bytes that are stored beyond what may be.
     excess_bytes: u64,
+    /// Output of running jobs waits for them to go.
+    is_awaited: bool,
 }
 
 impl ProcessRegistry {
@@ -35,18 +37,22 @@ impl ProcessRegistry {
 
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.
     pub(crate) async fn evict(&self, now: Instant) {
-        let (config, store) = (self.config(), self.store());
-        let bytes = store.retained().saturating_sub(store.soft_limit());
+        let (config, room) = (self.config(), self.store().room());
+        room.sweep_begins();
         let bounds = Bounds {
             retention: config.retention_seconds,
             max_finished: config.max_finished,
-            excess_bytes: bytes,
+            excess_bytes: room.excess(),
+            is_awaited: room.is_awaited(),
         };
         let evicted = to_evict(self.timeline.now().finished(), now, bounds);
-        for job in self.take_out(evicted, Fate::Expired) {
+        let evicted = self.take_out(evicted, Fate::Expired);
+        let any = !evicted.is_empty();
+        for job in evicted {
             tracing::info!(ref_id = %job.id(), pid = job.pid(), "job evicted");
             self.discard(job).await;
         }
+        room.sweep_ends(any);
     }
 
     /// Removes the output files of a job that was taken out and has ended. If the disk hangs or somebody still reads them,
@@ -89,8 +95,9 @@ fn to_evict<'a>(
         newer -= 1;
         let is_surplus = newer >= bounds.max_finished;
         let bytes = job.retained_bytes();
-        // The newest stays: nobody may have had the time to read it.
-        let is_in_the_way = excess_bytes > 0 && bytes > 0 && newer > 0;
+        // The newest stays: nobody may have had the time to read it. Unless somebody has, and the room is needed.
+        let may_go = newer > 0 || (bounds.is_awaited && job.end_reported());
+        let is_in_the_way = excess_bytes > 0 && bytes > 0 && may_go;
         match job.released_at() {
             // Something of it is alive, or it is not stored yet.
             None => {}
@@ -154,6 +161,7 @@ mod tests {
             retention: HOUR,
             max_finished,
             excess_bytes,
+            is_awaited: false,
         }
     }
 
@@ -212,6 +220,22 @@ mod tests {
         assert_eq!(evicted(Duration::ZERO, 9, 1), [1]);
         // Nor does the newest, which nobody may have read.
         assert_eq!(evicted(Duration::ZERO, 9, 101), [1]);
+    }
+
+    #[test]
+    fn the_newest_result_goes_when_it_was_told_and_its_room_is_needed() {
+        let now = Instant::now();
+        let (job, _watcher) = finished(now, 100, Tree::Gone(now));
+        let goes = |is_awaited| {
+            let bounds = Bounds {
+                is_awaited,
+                ..bounds(9, 1)
+            };
+            !to_evict([&job], now, bounds).is_empty()
+        };
+        assert!(!goes(true), "nobody has heard of its end");
+        job.report_end();
+        assert!(goes(true) && !goes(false));
     }
 
     #[test]

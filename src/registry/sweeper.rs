@@ -24,7 +24,7 @@ pub(crate) async fn sweep(registry: ProcessRegistry) {
         tokio::select! {
             // With nothing to evict, nobody wakes up.
             _ = ticks.tick(), if registry.has_finished() => {}
-            () = registry.store().under_pressure() => {}
+            () = registry.store().room().under_pressure() => {}
             // A command has ended: from now on there is something to evict, if not now.
             Ok(()) = ends.changed() => {
                 if !registry.has_too_many_finished() {
@@ -33,6 +33,5 @@ pub(crate) async fn sweep(registry: ProcessRegistry) {
             }
         }
         registry.evict(Instant::now()).await;
-        registry.store().note_sweep();
     }
 }

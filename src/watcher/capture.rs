@@ -15,6 +15,7 @@ use tokio::net::unix::pipe;
 use crate::job::{Captured, Unstored};
 use crate::output::disk::Disk;
 use crate::output::log::OutputLog;
+use crate::output::room::Promise;
 use crate::threads::Failed;
 
 /// Most bytes read from a pipe in one go: what a pipe holds unless somebody has made it larger.
@@ -84,8 +85,8 @@ impl Capture {
             (Place::Here(log), Some(pipe)) => {
                 // An error shows again, with its reason, in the read that follows.
                 drop(pipe.readable().await);
-                log.store().room().await;
-                self.take(|pipe, chunk| pipe.try_read(chunk));
+                let promise = room(log, pipe).await;
+                self.take(promise, |pipe, chunk| pipe.try_read(chunk));
             }
             _ => std::future::pending().await,
         }
@@ -95,18 +96,12 @@ impl Capture {
     /// kernel, since the runtime may not have heard yet that the pipe is readable. Cancellation loses nothing.
     pub(crate) async fn drain(&mut self) {
         self.settle().await;
-        let there = self
-            .pipe
-            .as_ref()
-            .map_or(0, |pipe| rustix::io::ioctl_fionread(pipe).unwrap_or(0));
-        let end = self.captured.end + there;
-        while self.pipe.is_some() {
+        let end = self.captured.end + self.pipe.as_ref().map_or(0, |pipe| available(pipe));
+        while let (Place::Here(log), Some(pipe)) = (&self.log, &self.pipe) {
             // With nothing left there, one more read sees the end of the stream, if that is what comes next.
             let is_last = self.captured.end >= end;
-            if let Place::Here(log) = &self.log {
-                log.store().room().await;
-            }
-            self.take(|pipe, chunk| Ok(rustix::io::read(pipe, chunk)?));
+            let promise = room(log, pipe).await;
+            self.take(promise, |pipe, chunk| Ok(rustix::io::read(pipe, chunk)?));
             self.settle().await;
             if is_last {
                 return;
@@ -128,18 +123,25 @@ impl Capture {
         }
     }
 
-    /// Reads once. Whatever comes is handed over to be stored.
-    fn take(&mut self, read: impl FnOnce(&pipe::Receiver, &mut [u8]) -> io::Result<usize>) {
+    /// Reads once, and not more than there is room for. Whatever comes is handed over to be stored.
+    fn take(
+        &mut self,
+        promise: Promise,
+        read: impl FnOnce(&pipe::Receiver, &mut [u8]) -> io::Result<usize>,
+    ) {
         let Some(pipe) = &self.pipe else { return };
         let mut chunk = [0; FIRST_BYTES];
-        match read_once(|| read(pipe, &mut chunk)) {
+        // The end of a stream shows only to whoever asks for something.
+        let wanted = promised(&promise).clamp(1, FIRST_BYTES);
+        match read_once(|| read(pipe, &mut chunk[..wanted])) {
             Read::Nothing => {}
             Read::End => self.end(),
             Read::Bytes(length) => {
                 if let Place::Here(mut log) = std::mem::replace(&mut self.log, Place::Closed) {
                     let (pipe, first) = (pipe.clone(), chunk[..length].to_vec());
                     let work = move || {
-                        let pipe_ended = store(&mut log, &pipe, &first);
+                        let pipe_ended = store(&mut log, &pipe, &first, &promise);
+                        drop(promise);
                         Visited { log, pipe_ended }
                     };
                     let disk = self.disk.clone();
@@ -191,8 +193,25 @@ impl std::fmt::Debug for Place {
     }
 }
 
-/// Stores these bytes and, if they may not have been all, what else is there; whether the stream has ended. Blocks.
-fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8]) -> bool {
+/// How much is in the pipe at this moment.
+fn available(pipe: &pipe::Receiver) -> u64 {
+    rustix::io::ioctl_fionread(pipe).unwrap_or(0)
+}
+
+/// Waits for room for what is in the pipe, as far as it is read in one go.
+async fn room(log: &OutputLog, pipe: &pipe::Receiver) -> Promise {
+    let bytes = available(pipe).min(CHUNK as u64);
+    log.store().room().promise(bytes).await
+}
+
+/// What was promised, which is no more than a chunk.
+fn promised(promise: &Promise) -> usize {
+    usize::try_from(promise.bytes()).unwrap_or(CHUNK)
+}
+
+/// Stores these bytes and, if they may not have been all, what else is there as far as there is room; whether the stream
+/// has ended. Blocks.
+fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8], promise: &Promise) -> bool {
     if first.len() < FIRST_BYTES {
         log.append(first);
         return false;
@@ -201,19 +220,22 @@ fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8]) -> bool {
     let mut chunk = [0; CHUNK];
     chunk[..first.len()].copy_from_slice(first);
     let mut filled = first.len();
+    let mut room = promised(promise).max(filled);
     loop {
-        let read = read_once(|| pipe.try_read(&mut chunk[filled..]));
-        let goes_on = matches!(read, Read::Bytes(_)) && began.elapsed() < VISIT;
+        // Few large writes cost less than many small ones.
+        if filled == room {
+            log.append(&chunk[..filled]);
+            (filled, room) = (0, CHUNK);
+            if log.store().room().is_short_of(CHUNK as u64) {
+                return false;
+            }
+        }
+        let read = read_once(|| pipe.try_read(&mut chunk[filled..room]));
         if let Read::Bytes(length) = read {
             filled += length;
         }
-        // Few large writes cost less than many small ones.
-        if filled == CHUNK || !goes_on {
+        if !matches!(read, Read::Bytes(_)) || began.elapsed() >= VISIT {
             log.append(&chunk[..filled]);
-            filled = 0;
-        }
-        // Without room, what is in the pipe stays there until the sweeper has had its turn.
-        if !goes_on || (filled == 0 && log.store().is_nearly_full()) {
             return matches!(read, Read::End);
         }
     }

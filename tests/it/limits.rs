@@ -206,6 +206,32 @@ fn a_flood_waits_until_finished_jobs_have_made_room() {
     assert_eq!(state(&client, &oldest), "expired");
 }
 
+/// All of them write before the first result can go, and each has to have room.
+#[test]
+fn many_at_once_wait_until_finished_jobs_have_made_room() {
+    let client = Setup::new().flags(["--max-total-bytes", "4194304"]).start();
+    let cmd = "head -c 100000 /dev/zero | tr '\\0' x; echo end";
+    let call = json!({"cmd": cmd, "wait_seconds": 40});
+    for _ in 0..8 {
+        let calls = [(); 16].map(|()| client.post(EXECUTE, &call));
+        for call in calls {
+            let reply = client.reply(call);
+            let dropped = &reply["result"]["dropped_bytes"];
+            assert!(dropped.is_null(), "{dropped} bytes were dropped");
+        }
+    }
+}
+
+#[test]
+fn a_result_that_was_told_goes_when_the_next_job_needs_the_room() {
+    let client = Setup::new().flags(["--max-total-bytes", "1048576"]).start();
+    for _ in 0..3 {
+        let reply = client.run("head -c 600000 /dev/zero | tr '\\0' x");
+        let dropped = &reply["dropped_bytes"];
+        assert!(dropped.is_null(), "{dropped} bytes were dropped");
+    }
+}
+
 #[test]
 fn the_list_shows_every_running_job_and_the_newest_finished() {
     let client = Client::start();
