@@ -9,7 +9,6 @@ mod timeline;
 mod tombstones;
 pub(crate) mod working_directory;
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -142,20 +141,11 @@ impl ProcessRegistry {
         !self.timeline.now().alive().is_empty()
     }
 
-    /// Every running job, oldest first, and finished ones, newest first: those whose end no reply has told of, the longest
-    /// untold before all, and for the rest the newest. And how many more there are.
+    /// Every running job, oldest first, the newest finished ones, newest first, and how many more there are.
     pub(crate) fn list(&self, max_finished: usize) -> (Vec<Job>, Vec<Job>, usize) {
-        let mut lists = self.timeline.now();
-        let mut shown = lists.unreported(max_finished);
-        for job in lists.finished().iter().rev() {
-            if shown.len() >= max_finished {
-                break;
-            }
-            if job.end_reported() {
-                shown.push(job.clone());
-            }
-        }
-        shown.sort_by_key(|job| Reverse(job.finished_at()));
+        let lists = self.timeline.now();
+        let newest_first = lists.finished().iter().rev();
+        let shown: Vec<_> = newest_first.take(max_finished).cloned().collect();
         let omitted = lists.finished().len() - shown.len();
         (lists.running().to_vec(), shown, omitted)
     }

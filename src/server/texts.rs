@@ -72,7 +72,10 @@ pub(crate) fn progress(elapsed: Duration, bytes: u64, last_line: &str) -> String
 
 /// What a call that waits for any job says in between.
 pub(crate) fn waiting_for_any(running: usize) -> String {
-    format!("{running} jobs running, none has ended yet")
+    match running {
+        1 => "1 job running, it has not ended yet".to_owned(),
+        _ => format!("{running} jobs running, none has ended yet"),
+    }
 }
 
 /// Nothing ended while a list call waited.

@@ -156,17 +156,18 @@ impl Server {
     ) -> Result<Told<ListReply>, String> {
         let params = ListParams::read(arguments)?;
         let wait = call.wait(params.wait_seconds.unwrap_or_default());
-        let mut hint = String::new();
+        let (mut hint, mut news) = (String::new(), News::default());
         if !wait.asked.is_zero() {
-            let (running, ..) = self.registry.list(0);
-            let status = || std::future::ready(texts::waiting_for_any(running.len()));
+            let running = || self.registry.list(0).0.len();
+            let status = || std::future::ready(texts::waiting_for_any(running()));
             let ended = call
                 .patience(wait)
                 .until(wait::for_any_end(&self.registry), status)
                 .await;
             if ended.is_some() {
-                let ended = self.registry.unreported(NEWLY_ENDED);
-                hint = texts::newly_ended(&ended).unwrap_or_default();
+                // They may be older than what the list shows.
+                news.ended = self.registry.unreported(NEWLY_ENDED);
+                hint = texts::newly_ended(&news.ended).unwrap_or_default();
             } else if !self.closing.is_cancelled() {
                 hint = texts::none_ended(wait.asked, wait.cap);
             }
@@ -174,10 +175,10 @@ impl Server {
         call.may_reply().await?;
         self.registry.look_for_orphans().await;
         let (running, finished, omitted) = self.registry.list(LISTED_FINISHED);
-        let ended = finished.clone();
+        news.ended.extend(finished.iter().cloned());
         let processes = list_entries(running.into_iter().chain(finished)).await;
-        let undelivered = self.deliveries.undelivered(&self.registry);
-        let also_started = undelivered.iter().map(Uuid::to_string).collect();
+        news.started = self.deliveries.undelivered(&self.registry);
+        let also_started = news.started.iter().map(Uuid::to_string).collect();
         let reply = ListReply {
             success: true,
             count: processes.len(),
@@ -187,13 +188,7 @@ impl Server {
             also_started,
             ..ListReply::default()
         };
-        Ok((
-            reply,
-            News {
-                started: undelivered,
-                ended,
-            },
-        ))
+        Ok((reply, news))
     }
 
     pub(super) fn call(&self, context: Context) -> Call<'_> {

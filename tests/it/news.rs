@@ -265,6 +265,33 @@ fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
 }
 
 #[test]
+fn a_list_shows_the_newest_ends_whether_or_not_older_ones_were_told() {
+    let client = Client::start();
+    let gates: Vec<_> = (0..23).map(|_| Gate::new()).collect();
+    let mut jobs: Vec<_> = gates
+        .iter()
+        .map(|gate| client.execute(&json!({"cmd": gate.wait()})))
+        .collect();
+    for (gate, job) in gates.iter().zip(&jobs) {
+        gate.open();
+        let pid = u32::try_from(job["pid"].as_u64().unwrap()).unwrap();
+        eventually("it has ended", || match processes::is_alive(pid) {
+            true => Err(processes::describe([pid])),
+            false => Ok(()),
+        });
+    }
+    jobs.reverse();
+    for _ in 0..2 {
+        let list = client.list();
+        let shown = list["processes"].as_array().unwrap().iter();
+        let shown: Vec<_> = shown.map(|entry| &entry["ref_id"]).collect();
+        let newest: Vec<_> = jobs.iter().take(20).map(|job| &job["ref_id"]).collect();
+        assert_eq!(shown, newest, "{list}");
+        assert_eq!(list["omitted"], 3, "{list}");
+    }
+}
+
+#[test]
 fn a_list_that_waits_tells_of_every_end_and_then_waits() {
     const JOBS: usize = 45;
     let client = Client::start();
@@ -288,11 +315,13 @@ fn a_list_that_waits_tells_of_every_end_and_then_waits() {
     let gate = Gate::new();
     let running = client.execute(&json!({"cmd": gate.wait()}));
     told.extend(texts(&running["also_ended"]));
-    for _ in 0..(JOBS - told.len()).div_ceil(20) {
+    // The first list shows the newest twenty, one of them the job that waited, and each names up to five in its hint.
+    for _ in 0..(JOBS - told.len() - 19).div_ceil(5) {
         let list = client.call(LIST, &json!({"wait_seconds": 45}));
-        for entry in list["processes"].as_array().unwrap() {
-            told.push(entry["ref_id"].as_str().unwrap().to_owned());
-        }
+        let in_hint = ids.iter().filter(|id| text(&list, "hint").contains(*id));
+        told.extend(in_hint.cloned());
+        let listed = list["processes"].as_array().unwrap().iter();
+        told.extend(listed.map(|entry| text(entry, "ref_id").to_owned()));
     }
     let untold: Vec<_> = ids.iter().filter(|id| !told.contains(id)).collect();
     assert!(untold.is_empty(), "{untold:?}");
