@@ -21,9 +21,8 @@ use tokio::time::sleep_until;
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
 use crate::output::disk::Disk;
 use crate::output::log::OutputLog;
-use crate::process::Pid;
 use crate::process::spawn::Process;
-use crate::process::tree::{Tree, TreeEvent};
+use crate::process::tree::{Tree, TreeEvent, number};
 use crate::watchdog::Registration;
 
 /// Everything a watcher needs. It knows nothing of the registry.
@@ -264,10 +263,6 @@ async fn survivors(tree: &Tree) -> Vec<u32> {
         return leftovers(tree);
     }
     members.iter().map(|member| number(member.pid)).collect()
-}
-
-fn number(pid: Pid) -> u32 {
-    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 /// Resolves at this time, or never.

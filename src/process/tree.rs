@@ -30,9 +30,10 @@ pub(crate) enum TreeEvent {
 }
 
 /// What a job's living processes use.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Usage {
-    pub(crate) processes: usize,
+    /// Which they are, lowest first.
+    pub(crate) pids: Vec<u32>,
     pub(crate) cpu: Duration,
     pub(crate) memory_bytes: u64,
 }
@@ -167,13 +168,19 @@ pub(crate) fn usage(leader: u32, leftovers: &[u32]) -> Usage {
         .collect();
     let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
     let page = rustix::param::page_size() as u64;
-    walk(&roots)
-        .iter()
-        .fold(Usage::default(), |sum, member| Usage {
-            processes: sum.processes + 1,
-            cpu: sum.cpu + Duration::from_millis(member.cpu_ticks * 1000 / ticks_per_second),
-            memory_bytes: sum.memory_bytes + member.resident_pages * page,
-        })
+    let mut usage = Usage::default();
+    for member in walk(&roots) {
+        usage.pids.push(number(member.pid));
+        usage.cpu += Duration::from_millis(member.cpu_ticks * 1000 / ticks_per_second);
+        usage.memory_bytes += member.resident_pages * page;
+    }
+    usage.pids.sort_unstable();
+    usage
+}
+
+/// As agents read it.
+pub(crate) fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 /// The living processes among these and their descendants.

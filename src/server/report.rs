@@ -182,13 +182,14 @@ fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
         ref_id: job.id().to_string(),
         elapsed_seconds: course.elapsed_seconds,
         silent_seconds: course.silent_seconds,
-        processes: usage.processes,
+        processes: usage.pids.len(),
         cpu_seconds: seconds(usage.cpu),
         memory_bytes: usage.memory_bytes,
-        leftover_processes: if course.running {
-            Vec::new()
-        } else {
-            snapshot.record.leftovers.clone()
+        leftover_processes: match (course.running, usage.pids.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, false) => usage.pids.clone(),
+            // Not looked at, or no descriptor is left to look with: those that are known in any case.
+            (false, true) => snapshot.record.leftovers.clone(),
         },
         ..GetReply::default()
     }

@@ -153,6 +153,28 @@ fn invariant_03_a_leftovers_output_is_still_captured() {
     }
 }
 
+/// Not only those at the top, which the server has adopted.
+#[cfg(target_os = "linux")]
+#[test]
+fn all_that_a_command_left_is_named() {
+    let client = Client::start();
+    let id = client.begin("(sh -c 'sleep 300 & sleep 300 & echo $$; echo $!; wait' &)");
+    client.wait(&id);
+    let reply = eventually("both have said their pids", || {
+        let reply = client.get(&id);
+        match processes::pids_in(&reply["output"]).len() {
+            2 if reply["processes"] == 3 => Ok(reply),
+            _ => Err(reply.to_string()),
+        }
+    });
+    let left = reply["leftover_processes"].as_array().unwrap();
+    assert_eq!(left.len(), 3, "{reply}");
+    for pid in processes::pids_in(&reply["output"]) {
+        assert!(left.contains(&json!(pid)), "{reply}");
+    }
+    client.clean_up(&id);
+}
+
 #[test]
 fn invariant_04_a_leftover_keeps_the_slot_and_is_not_killed() {
     let client = Setup::new().flags(["--max-running", "1"]).start();

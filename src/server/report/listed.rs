@@ -47,7 +47,7 @@ fn list_entry(snapshot: &Snapshot, usage: &Usage) -> ListEntry {
         },
         elapsed_seconds: course.elapsed_seconds,
         silent_seconds: course.silent_seconds,
-        processes: usage.processes,
+        processes: usage.pids.len(),
         cpu_seconds: seconds(usage.cpu),
         memory_bytes: usage.memory_bytes,
         finished_at: course.finished_at.unwrap_or_default(),

@@ -5,10 +5,13 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::{DEAF, as_an_ordinary_user, can, open_to_all, pids_of};
+use super::{as_an_ordinary_user, can, open_to_all, pids_of};
 use crate::support::client::text;
 use crate::support::reply::{CLEANUP, EXECUTE, GET};
 use crate::support::{Client, Gate, Setup, eventually, processes};
+
+/// Says its pid, then heeds no request to end and has nobody else. To be quoted with `'`.
+const LONELY: &str = r#"trap "" TERM HUP INT QUIT; echo $$; exec sleep 1000"#;
 
 /// Changes a soft limit of the running server; the limit as it was. Done as its user, which needs no privilege.
 #[track_caller]
@@ -63,10 +66,10 @@ fn assert_works_without_threads(client: &Client, resource: &str, soft: impl Fn(&
     let wrote = client.begin(&format!("echo before; {}; echo after", gate.wait()));
     client.wait_for(&wrote, "before");
     let silent = client.begin(&format!("{}; echo words", gate.wait()));
-    let left = client.begin(&format!("(setsid sh -c '{DEAF}' &)"));
+    let left = client.begin(&format!("(setsid sh -c '{LONELY}' &)"));
     let leftover = pids_of(client, &left, 1);
     client.wait(&left);
-    let deaf = client.begin(&format!("(setsid sh -c '{DEAF}' &); {DEAF}"));
+    let deaf = client.begin(&format!("(setsid sh -c '{LONELY}' &); {LONELY}"));
     let deaf_pids = pids_of(client, &deaf, 2);
     idle(client);
 
@@ -195,7 +198,7 @@ fn without_another_descriptor_nothing_running_is_lost_sight_of() {
     let client = Client::start();
     let gate = Gate::new();
     let silent = client.begin(&format!("{}; echo words", gate.wait()));
-    let left = client.begin(&format!("(setsid sh -c '{DEAF}' &)"));
+    let left = client.begin(&format!("(setsid sh -c '{LONELY}' &)"));
     let leftover = pids_of(&client, &left, 1);
     client.wait(&left);
     let reply = eventually("the leftover is known", || {
