@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -12,7 +13,6 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::output::store::Store;
 use crate::process::{login, own};
 use crate::registry::working_directory::WorkingDirectory;
 use crate::words::{span, thousands};
@@ -39,7 +39,6 @@ pub fn check(config: &Config) -> ExitCode {
 }
 
 fn describe(config: &Config) {
-    let store = Store::new(config.output_dir.as_deref(), config.max_total_bytes);
     let working_directory = WorkingDirectory::find(config.cwd.as_deref());
     say("version", env!("CARGO_PKG_VERSION"));
     if let Ok(program) = own::program() {
@@ -52,7 +51,6 @@ fn describe(config: &Config) {
         working_directory.source
     );
     say("directory", from);
-    say("output", store.root().display());
     let path = std::env::var_os("PATH").unwrap_or_default();
     say("PATH", path.display());
     let login = match config.login_env {
@@ -121,6 +119,11 @@ fn try_out() -> Result<()> {
     let stay =
         json!({"cmd": "sleep 600 & echo $!; wait", "wait_seconds": 20, "until_pattern": "\\d"});
     let reply = server.call("execute_command_background", &stay)?;
+    // Where it really is: the place that is configured may not be to be had.
+    let path = Path::new(text(&reply["result"]["output_path"]));
+    if let Some(root) = path.ancestors().nth(2) {
+        say("output", root.display());
+    }
     let running = &reply["result"]["running"];
     ensure!(
         running == true,

@@ -8,6 +8,8 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use rustix::fs::{Access, access};
 
+use crate::home;
+
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
 ///
 /// It is started by an MCP client, which talks JSON-RPC on standard input and output. Each option can also be set by the
@@ -40,7 +42,7 @@ pub struct Config {
     pub retention_seconds: Duration,
 
     /// Directory for captured output [default: background-command-mcp in the user's cache directory]
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_OUTPUT_DIR")]
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_OUTPUT_DIR", value_parser = directory_to_be)]
     pub output_dir: Option<PathBuf>,
 
     /// Output kept for each stream of a job: its start and its newest part
@@ -208,7 +210,7 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn directory(text: &str) -> Result<PathBuf, String> {
-    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    let path = absolute(text)?;
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => match access(&path, Access::EXEC_OK) {
             Ok(()) => Ok(path),
@@ -217,6 +219,20 @@ fn directory(text: &str) -> Result<PathBuf, String> {
         Ok(_) => Err("is not a directory".to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// One that can be made if it is not there.
+fn directory_to_be(text: &str) -> Result<PathBuf, String> {
+    let path = absolute(text)?;
+    let there = path.ancestors().find(|ancestor| ancestor.exists());
+    match there.filter(|ancestor| !ancestor.is_dir()) {
+        Some(file) => Err(format!("{} is not a directory", file.display())),
+        None => Ok(path),
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    std::path::absolute(home::expanded(text)).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@
 //!   agent reads
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed: its `duty`, the `ledger` of
 //!   what there is to do, and how to `end_jobs`
-//! - [`threads`]: work that may block; [`readiness`] of descriptors; [`words`]: how numbers and errors are written
+//! - [`threads`]: work that may block; [`readiness`] of descriptors; [`words`]: how numbers and errors are written;
+//!   [`home`]: what `~` stands for
 //!
 //! The front door, with all that knows the protocol:
 //!
@@ -88,6 +89,7 @@ pub mod config;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod home;
 mod hygiene;
 mod job;
 mod logs;

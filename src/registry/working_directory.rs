@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::home;
 use crate::job::JobError;
 use crate::process::folders;
 use crate::threads::Lane;
@@ -36,13 +37,7 @@ impl WorkingDirectory {
         let Some(asked) = asked else {
             return Ok(self.path.clone());
         };
-        let path = match (asked.strip_prefix('~'), dirs::home_dir()) {
-            (Some(""), Some(home)) => home,
-            (Some(rest), Some(home)) if rest.starts_with('/') => {
-                home.join(rest.trim_start_matches('/'))
-            }
-            _ => self.path.join(asked),
-        };
+        let path = self.path.join(home::expanded(asked));
         let found = LOOKS.run(move || match usable(&path) {
             Ok(found) => Ok(found),
             Err(error) => Err(JobError::NoDirectory { path, error }),

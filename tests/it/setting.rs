@@ -177,6 +177,25 @@ fn the_login_shell_is_not_asked_before_the_first_job() {
     assert!(home.path().join("asked").exists());
 }
 
+/// No shell has seen what stands in a client's settings.
+#[test]
+fn a_tilde_is_the_home_directory_in_settings_too() {
+    let home = TempDir::new().unwrap();
+    let output = Command::new(SERVER)
+        .args(["--check", "--cwd", "~", "--output-dir", "~/output"])
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap();
+    let home = home.path().to_str().unwrap();
+    assert!(line("directory").contains(home), "{shown}");
+    assert!(
+        line("output").ends_with(&format!("{home}/output")),
+        "{shown}"
+    );
+}
+
 #[test]
 fn a_check_tells_by_its_exit_code() {
     let check = |flags: &[&str]| {
@@ -199,12 +218,13 @@ fn a_check_tells_by_its_exit_code() {
         "directory",
         "PATH",
         "limits",
+        "output",
         "exited with code 7",
         "all is well",
     ] {
         assert!(shown.contains(part), "{part} is missing: {shown}");
     }
-    let (code, shown) = check(&["--output-dir", "/dev/null/x"]);
+    let (code, shown) = check(&["--output-dir", "/proc/x"]);
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("could not be stored"), "{shown}");
     let (code, shown) = check(&["--shell", "/no/such/shell"]);
