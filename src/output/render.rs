@@ -5,6 +5,7 @@ mod stroke;
 use std::borrow::Cow;
 
 pub(crate) use stroke::Stroke;
+use unicode_width::UnicodeWidthChar;
 use vte::{Params, Parser, Perform};
 
 /// The width of the imagined terminal. It bounds what a short escape sequence can ask for, not the length of a line.
@@ -15,6 +16,9 @@ const TAB: usize = 8;
 
 /// A cell nothing stands in. At the end of a line it is not shown, before that it is a space.
 const BLANK: char = '\0';
+
+/// The second cell of a wide character.
+const SECOND: char = '\u{1}';
 
 /// Renders one raw line, with or without its newline: text without control characters other than the tab.
 ///
@@ -98,19 +102,35 @@ impl Cell {
 
 impl Grid {
     fn text(self) -> String {
-        let shown = self
-            .cells
-            .iter()
-            .rposition(|cell| cell.base != BLANK)
+        let shown = (0..self.cells.len())
+            .rposition(|column| !self.is_blank(column))
             .map_or(0, |last| last + 1);
         let mut text = String::with_capacity(shown);
-        for cell in &self.cells[..shown] {
-            text.push(if cell.base == BLANK { ' ' } else { cell.base });
+        for (column, cell) in self.cells[..shown].iter().enumerate() {
+            match cell.base {
+                _ if self.is_blank(column) => text.push(' '),
+                SECOND => {}
+                base => text.push(base),
+            }
             if let Some(mark) = cell.mark {
                 text.push(mark);
             }
         }
         text
+    }
+
+    /// Whether nothing stands there, which half of a wide character is as well.
+    fn is_blank(&self, column: usize) -> bool {
+        match self.cells[column].base {
+            BLANK => true,
+            SECOND => column == 0 || width(self.cells[column - 1].base) != 2,
+            base => width(base) == 2 && !self.is_second(column + 1),
+        }
+    }
+
+    fn is_second(&self, column: usize) -> bool {
+        let cell = self.cells.get(column);
+        cell.is_some_and(|cell| cell.base == SECOND)
     }
 
     fn put(&mut self, base: char) {
@@ -161,15 +181,22 @@ impl Perform for Grid {
     fn print(&mut self, char: char) {
         match char {
             '\x7F' => {}
-            mark if is_mark(mark) => match self
-                .column
-                .checked_sub(1)
-                .and_then(|before| self.cells.get_mut(before))
-            {
-                Some(cell) if cell.mark.is_none() && cell.base != BLANK => cell.mark = Some(mark),
-                _ => self.put(mark),
-            },
-            base => self.put(base),
+            mark if width(mark) == 0 => {
+                let before = self.column.checked_sub(1);
+                let base = before.map(|column| column - usize::from(self.is_second(column)));
+                match base.and_then(|column| self.cells.get_mut(column)) {
+                    Some(cell) if cell.mark.is_none() && cell.base != BLANK => {
+                        cell.mark = Some(mark);
+                    }
+                    _ => self.put(mark),
+                }
+            }
+            base => {
+                self.put(base);
+                if width(base) == 2 {
+                    self.put(SECOND);
+                }
+            }
         }
     }
 
@@ -213,13 +240,13 @@ impl Perform for Grid {
     }
 }
 
-/// Characters without a width: accents, joiners, variation selectors. Not all of them, but those that programs print.
-fn is_mark(char: char) -> bool {
-    // Nearly every character is below them, and every one passes here.
-    char >= '\u{300}'
-        && matches!(char,
-        '\u{300}'..='\u{36F}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}' | '\u{200B}'..='\u{200D}'
-        | '\u{20D0}'..='\u{20FF}' | '\u{FE00}'..='\u{FE0F}' | '\u{FE20}'..='\u{FE2F}' | '\u{E0100}'..='\u{E01EF}')
+/// How many columns a character takes: none for accents, joiners and variation selectors, two for CJK and most emoji.
+fn width(char: char) -> usize {
+    // Nearly every character is below the first that is not one column wide, and every one passes here.
+    match char {
+        ..'\u{300}' => 1,
+        _ => char.width().unwrap_or(1),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use vte::{Params, Parser, Perform};
 
-use super::is_mark;
+use super::width;
 
 /// How far a pass reaches, in columns. Where it moves in other ways than by writing, the one is taken too small and the
 /// other too large.
@@ -43,7 +43,7 @@ struct Pass {
 
 impl Perform for Pass {
     fn print(&mut self, char: char) {
-        self.column += usize::from(!is_mark(char));
+        self.column += width(char);
     }
 
     fn execute(&mut self, byte: u8) {

@@ -147,6 +147,22 @@ fn bytes_that_are_no_utf8_are_marked_not_lost() {
 }
 
 #[test]
+fn a_wide_character_takes_two_columns() {
+    for (raw, shown) in [
+        // How a shell's line editor takes one back.
+        ("漢字\x08\x08  \x08\x08X", "漢X"),
+        ("漢字\rab", "ab字"),
+        // Half of one is none.
+        ("漢字\ra", "a 字"),
+        ("漢字\x1b[2D!", "漢!"),
+        ("🦀 50%\r🦀 99%", "🦀 99%"),
+        ("漢\u{FE00}字\x1b[m", "漢\u{FE00}字"),
+    ] {
+        assert_eq!(line(raw.as_bytes()), shown, "{raw:?}");
+    }
+}
+
+#[test]
 fn an_accent_stays_with_its_letter() {
     check("\x1b[1me\u{301}\x1b[0mx", "e\u{301}x");
     check("e\u{301}\rE", "E");
