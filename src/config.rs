@@ -1,10 +1,10 @@
 //! Every limit and default, read once from flags and environment, validated before anything starts.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use rustix::fs::{Access, access};
 
@@ -42,7 +42,7 @@ pub struct Config {
     pub retention_seconds: Duration,
 
     /// Directory for captured output [default: background-command-mcp in the user's cache directory]
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_OUTPUT_DIR", value_parser = directory_to_be)]
+    #[arg(long, env = "BACKGROUND_COMMAND_MCP_OUTPUT_DIR", value_parser = PathBufValueParser::new().map(|path| home::expanded(&path)))]
     pub output_dir: Option<PathBuf>,
 
     /// Output kept for each stream of a job: its start and its newest part
@@ -210,7 +210,8 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn directory(text: &str) -> Result<PathBuf, String> {
-    let path = absolute(text)?;
+    let path =
+        std::path::absolute(home::expanded(Path::new(text))).map_err(|error| error.to_string())?;
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => match access(&path, Access::EXEC_OK) {
             Ok(()) => Ok(path),
@@ -219,20 +220,6 @@ fn directory(text: &str) -> Result<PathBuf, String> {
         Ok(_) => Err("is not a directory".to_owned()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// One that can be made if it is not there.
-fn directory_to_be(text: &str) -> Result<PathBuf, String> {
-    let path = absolute(text)?;
-    let there = path.ancestors().find(|ancestor| ancestor.exists());
-    match there.filter(|ancestor| !ancestor.is_dir()) {
-        Some(file) => Err(format!("{} is not a directory", file.display())),
-        None => Ok(path),
-    }
-}
-
-fn absolute(text: &str) -> Result<PathBuf, String> {
-    std::path::absolute(home::expanded(text)).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl WorkingDirectory {
         let Some(asked) = asked else {
             return Ok(self.path.clone());
         };
-        let path = self.path.join(home::expanded(asked));
+        let path = self.path.join(home::expanded(Path::new(asked)));
         let found = LOOKS.run(move || match usable(&path) {
             Ok(found) => Ok(found),
             Err(error) => Err(JobError::NoDirectory { path, error }),

@@ -103,7 +103,6 @@ fn bad_configuration_is_an_error_at_start_up_that_names_it() {
         ("--shell", ""),
         ("--shell", "sh 'c"),
         ("--cwd", "/no/such/directory"),
-        ("--output-dir", "/etc/passwd/x"),
         ("--log", "=!="),
         ("--log", "verbose"),
         ("--log", ""),

@@ -224,7 +224,7 @@ fn a_check_tells_by_its_exit_code() {
     ] {
         assert!(shown.contains(part), "{part} is missing: {shown}");
     }
-    let (code, shown) = check(&["--output-dir", "/proc/x"]);
+    let (code, shown) = check(&["--output-dir", "/dev/null/x"]);
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("could not be stored"), "{shown}");
     let (code, shown) = check(&["--shell", "/no/such/shell"]);
