@@ -93,7 +93,8 @@ impl Room {
         };
         if bytes > 0 && self.is_short_of(0) {
             let _waiting = Waiting::of(&self.waiting);
-            let _ = timeout(WITHIN, self.made()).await;
+            // Boxed, since every stream that is read carries its size.
+            let _ = Box::pin(timeout(WITHIN, self.made())).await;
         }
         promise
     }
