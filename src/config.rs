@@ -49,7 +49,7 @@ pub struct Config {
     #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_OUTPUT_BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
     pub max_output_bytes: u64,
 
-    /// Output kept in all; shortly before that (a sixteenth of it, at least 128 KiB) the oldest finished jobs go
+    /// Output kept in all; the oldest finished jobs go when fifteen sixteenths of it are taken
     #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_TOTAL_BYTES", default_value_t = 2 << 30, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
     pub max_total_bytes: u64,
 
