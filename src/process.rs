@@ -12,3 +12,8 @@ pub(crate) mod spawn;
 pub(crate) mod tree;
 
 pub(crate) use rustix::process::Pid;
+
+/// A pid as agents read it.
+pub(crate) fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
+}

@@ -106,15 +106,15 @@ impl ProcessRegistry {
         self.shared.ends.subscribe()
     }
 
-    /// Whether there is a job with this id.
-    pub(crate) fn has(&self, id: Uuid) -> bool {
-        self.lock().contains_key(&id)
+    /// The job with this id, if there is one.
+    pub(crate) fn find(&self, id: Uuid) -> Option<Job> {
+        self.lock().get(&id).cloned()
     }
 
-    /// The job with this id.
+    /// The job with this id, or why there is none.
     pub(crate) fn get(&self, id: Uuid) -> Result<Job, JobError> {
-        if let Some(job) = self.lock().get(&id) {
-            return Ok(job.clone());
+        if let Some(job) = self.find(id) {
+            return Ok(job);
         }
         let fate = self.timeline.now().fate(id);
         Err(match fate {

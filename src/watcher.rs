@@ -21,8 +21,9 @@ use tokio::time::sleep_until;
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
 use crate::output::disk::Disk;
 use crate::output::log::OutputLog;
+use crate::process::number;
 use crate::process::spawn::Process;
-use crate::process::tree::{Tree, TreeEvent, number};
+use crate::process::tree::{Tree, TreeEvent};
 use crate::watchdog::Registration;
 
 /// Everything a watcher needs. It knows nothing of the registry.

@@ -4,7 +4,7 @@
 //! finished jobs are evicted, oldest first, before anything of a running one is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -21,9 +21,8 @@ pub(crate) struct Room {
     retained: AtomicU64,
     /// Bytes that somebody is about to read and to store, or waits to.
     promised: AtomicU64,
-    /// Who waits for room.
-    waiting: AtomicUsize,
     pressure: Notify,
+    /// Heard by whoever waits for room, and by nobody else.
     sweeps: watch::Sender<Sweeps>,
 }
 
@@ -42,7 +41,6 @@ impl Room {
             max,
             retained: AtomicU64::new(0),
             promised: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
             pressure: Notify::new(),
             sweeps: watch::Sender::default(),
         }
@@ -67,32 +65,30 @@ impl Room {
         self.soft_limit().midpoint(self.max)
     }
 
+    /// How many bytes too many there would be with so many more.
+    pub(crate) fn excess_with(&self, more: usize) -> u64 {
+        let promised = self.promised.load(Ordering::Relaxed);
+        (self.retained() + promised + more as u64).saturating_sub(self.soft_limit())
+    }
+
     /// How many bytes too many there are or will be.
     pub(crate) fn excess(&self) -> u64 {
-        let promised = self.promised.load(Ordering::Relaxed);
-        (self.retained() + promised).saturating_sub(self.soft_limit())
+        self.excess_with(0)
     }
 
     /// Whether the output of some running job waits for room.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-
-    /// Whether so much more is to wait until there is room for it.
-    pub(crate) fn is_short_of(&self, bytes: u64) -> bool {
-        let promised = self.promised.load(Ordering::Relaxed);
-        self.retained() + promised + bytes > self.soft_limit()
+        self.sweeps.receiver_count() > 0
     }
 
     /// Resolves when there is room for so many bytes, or the sweeper has made what room it can.
-    pub(crate) async fn promise(self: &Arc<Self>, bytes: u64) -> Promise {
-        self.promised.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) async fn promise(self: &Arc<Self>, bytes: usize) -> Promise {
+        self.promised.fetch_add(bytes as u64, Ordering::Relaxed);
         let promise = Promise {
             room: self.clone(),
             bytes,
         };
-        if bytes > 0 && self.is_short_of(0) {
-            let _waiting = Waiting::of(&self.waiting);
+        if bytes > 0 && self.excess() > 0 {
             // Boxed, since every stream that is read carries its size.
             let _ = Box::pin(timeout(WITHIN, self.made())).await;
         }
@@ -158,33 +154,18 @@ impl Room {
 #[derive(Debug)]
 pub(crate) struct Promise {
     room: Arc<Room>,
-    bytes: u64,
+    bytes: usize,
 }
 
 impl Promise {
-    pub(crate) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.room.promised.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// Somebody who waits.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn of(number: &'a AtomicUsize) -> Self {
-        number.fetch_add(1, Ordering::Relaxed);
-        Self(number)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let bytes = self.bytes as u64;
+        self.room.promised.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::leader::Leader;
 use super::orphans::Orphans;
 use super::tree::Tree;
-use super::{Pid, folders, marker};
+use super::{Pid, folders, marker, number};
 use crate::config::Shell;
 use crate::job::JobError;
 
@@ -97,7 +97,7 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
     let stdin = child.stdin.take();
     match Leader::new(child, pid) {
         Ok(leader) => Ok(Process {
-            pid: pid.as_raw_nonzero().get().unsigned_abs(),
+            pid: number(pid),
             tree: Tree::new(leader, claim),
             stdin,
             stdout,

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::time::sleep;
 
-use super::Pid;
 use super::leader::Leader;
 use super::orphans::{Claim, Orphans};
 use super::proc_fs::{self, Stat};
+use super::{Pid, number};
 use crate::job::Exit;
 use crate::threads::off_thread;
 
@@ -176,11 +176,6 @@ pub(crate) fn usage(leader: u32, leftovers: &[u32]) -> Usage {
     }
     usage.pids.sort_unstable();
     usage
-}
-
-/// As agents read it.
-pub(crate) fn number(pid: Pid) -> u32 {
-    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 /// The living processes among these and their descendants.

@@ -91,7 +91,7 @@ impl Deliveries {
             let jobs = state.undelivered.iter().filter(|job| job.is_overdue());
             jobs.map(|job| job.id).collect()
         };
-        let is_news = |id: &Uuid| registry.get(*id).is_ok_and(|job| !job.id_is_known());
+        let is_news = |id: &Uuid| registry.find(*id).is_some_and(|job| !job.id_is_known());
         let (mut news, settled): (Vec<_>, Vec<_>) = overdue.into_iter().partition(is_news);
         if !settled.is_empty() {
             self.lock()

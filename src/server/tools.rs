@@ -267,7 +267,7 @@ impl Server {
 
     /// Whether a reply about this job is the last there is to see of it: it is being taken away, or the server ends.
     fn is_last(&self, job: &Job) -> bool {
-        let is_leaving = job.is_leaving() || !self.registry.has(job.id());
+        let is_leaving = job.is_leaving() || self.registry.find(job.id()).is_none();
         (is_leaving && !job.is_running()) || self.closing.is_cancelled()
     }
 

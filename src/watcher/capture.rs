@@ -132,7 +132,7 @@ impl Capture {
         let Some(pipe) = &self.pipe else { return };
         let mut chunk = [0; FIRST_BYTES];
         // The end of a stream shows only to whoever asks for something.
-        let wanted = promised(&promise).clamp(1, FIRST_BYTES);
+        let wanted = promise.bytes().clamp(1, FIRST_BYTES);
         match read_once(|| read(pipe, &mut chunk[..wanted])) {
             Read::Nothing => {}
             Read::End => self.end(),
@@ -140,8 +140,7 @@ impl Capture {
                 if let Place::Here(mut log) = std::mem::replace(&mut self.log, Place::Closed) {
                     let (pipe, first) = (pipe.clone(), chunk[..length].to_vec());
                     let work = move || {
-                        let pipe_ended = store(&mut log, &pipe, &first, &promise);
-                        drop(promise);
+                        let pipe_ended = store(&mut log, &pipe, &first, promise);
                         Visited { log, pipe_ended }
                     };
                     let disk = self.disk.clone();
@@ -200,18 +199,13 @@ fn available(pipe: &pipe::Receiver) -> u64 {
 
 /// Waits for room for what is in the pipe, as far as it is read in one go.
 async fn room(log: &OutputLog, pipe: &pipe::Receiver) -> Promise {
-    let bytes = available(pipe).min(CHUNK as u64);
-    log.store().room().promise(bytes).await
-}
-
-/// What was promised, which is no more than a chunk.
-fn promised(promise: &Promise) -> usize {
-    usize::try_from(promise.bytes()).unwrap_or(CHUNK)
+    let bytes = usize::try_from(available(pipe)).unwrap_or(CHUNK);
+    log.store().room().promise(bytes.min(CHUNK)).await
 }
 
 /// Stores these bytes and, if they may not have been all, what else is there as far as there is room; whether the stream
 /// has ended. Blocks.
-fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8], promise: &Promise) -> bool {
+fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8], promise: Promise) -> bool {
     if first.len() < FIRST_BYTES {
         log.append(first);
         return false;
@@ -220,17 +214,17 @@ fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8], promise: &Pro
     let mut chunk = [0; CHUNK];
     chunk[..first.len()].copy_from_slice(first);
     let mut filled = first.len();
-    let mut room = promised(promise).max(filled);
+    let mut capacity = promise.bytes().max(filled);
     loop {
         // Few large writes cost less than many small ones.
-        if filled == room {
+        if filled == capacity {
             log.append(&chunk[..filled]);
-            (filled, room) = (0, CHUNK);
-            if log.store().room().is_short_of(CHUNK as u64) {
+            (filled, capacity) = (0, CHUNK);
+            if log.store().room().excess_with(CHUNK) > 0 {
                 return false;
             }
         }
-        let read = read_once(|| pipe.try_read(&mut chunk[filled..room]));
+        let read = read_once(|| pipe.try_read(&mut chunk[filled..capacity]));
         if let Read::Bytes(length) = read {
             filled += length;
         }
