@@ -13,9 +13,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::format::{human_duration, thousands};
 use crate::process::{login, own};
 use crate::registry::working_directory::WorkingDirectory;
-use crate::words::{span, thousands};
 
 /// How long an answer may take: longer than any profile of a login shell.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,7 +62,7 @@ fn describe(config: &Config) {
         "{} running and {} finished jobs, results kept {}, {} bytes a stream and {} in all",
         config.max_running,
         config.max_finished,
-        span(config.retention_seconds),
+        human_duration(config.retention_seconds),
         thousands(config.max_output_bytes),
         thousands(config.max_total_bytes),
     );
@@ -227,7 +227,10 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        bail!("the server did not end within {}", span(END_WITHIN))
+        bail!(
+            "the server did not end within {}",
+            human_duration(END_WITHIN)
+        )
     }
 }
 

@@ -1,29 +1,30 @@
 //! What holds for any bytes, as functions of those bytes: the targets of the fuzzer (`fuzz/`), and in short of
 //! `cargo test`. Each panics where it does not hold.
 
-use std::io::Cursor as Bytes;
+use std::io::{BufReader, Cursor as Bytes};
 
 use crate::output::cursor::Cursor;
 use crate::output::lines::Stream;
 use crate::output::{render, view};
-use crate::transport::fuzzing::{messages, pieces};
+use crate::transport::{Length, decode, next_line};
 
 /// The bytes of a client: they are cut into the same lines however they arrive, and each is read or refused.
 pub fn input(data: &[u8]) {
-    let Some((&seed, stream)) = data.split_first() else {
+    let Some((&piece, stream)) = data.split_first() else {
         return;
     };
     let mut expected: Vec<&[u8]> = stream.split(|&byte| byte == b'\n').collect();
     if expected.last().is_some_and(|last| last.is_empty()) {
         expected.pop();
     }
-    let mut state = u32::from(seed);
-    let lines = pieces(stream, || {
-        state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
-        1 + (state >> 16) as usize % 97
-    });
+    let mut pieces = BufReader::with_capacity(1 + usize::from(piece), stream);
+    let (mut lines, mut line) = (Vec::new(), Vec::new());
+    while let Some(length) = next_line(&mut pieces, &mut line).expect("memory does not fail") {
+        assert_eq!(length, Length::Whole);
+        drop(decode(&line));
+        lines.push(line.clone());
+    }
     assert_eq!(lines, expected);
-    messages(&lines);
 }
 
 /// The bytes of a job: they become clean text of bounded length, which is shown as it is.

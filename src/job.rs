@@ -49,10 +49,8 @@ struct Inner {
     created: Moment,
     record: watch::Receiver<Record>,
     stop: watch::Sender<Option<StopRequest>>,
-    /// Replies that have told of this job's end; see `Registry::unreported`.
-    end_reports: AtomicUsize,
-    /// Whether a call has named its id.
-    id_is_known: AtomicBool,
+    /// Whether a reply has told of this job's end.
+    end_told: AtomicBool,
     /// Calls that are ending it and will then take it away.
     removals: AtomicUsize,
     /// Read-locked by whoever reads the output files, written by whoever removes them.
@@ -85,8 +83,7 @@ impl Job {
             created,
             record: record_seen,
             stop,
-            end_reports: AtomicUsize::new(0),
-            id_is_known: AtomicBool::new(false),
+            end_told: AtomicBool::new(false),
             removals: AtomicUsize::new(0),
             files: RwLock::default(),
         };
@@ -189,27 +186,12 @@ impl Job {
     }
 
     /// Whether a reply has told of this job's end.
-    pub(crate) fn end_reported(&self) -> bool {
-        self.0.end_reports.load(Ordering::Relaxed) > 0
+    pub(crate) fn is_end_told(&self) -> bool {
+        self.0.end_told.load(Ordering::Relaxed)
     }
 
     /// A reply tells of its end.
-    pub(crate) fn report_end(&self) {
-        self.0.end_reports.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// One of the replies that told of its end was not heard.
-    pub(crate) fn retract_end(&self) {
-        self.0.end_reports.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether the client is known to know the id, however it learnt it.
-    pub(crate) fn id_is_known(&self) -> bool {
-        self.0.id_is_known.load(Ordering::Relaxed)
-    }
-
-    /// The client has named the id.
-    pub(crate) fn set_id_known(&self) {
-        self.0.id_is_known.store(true, Ordering::Relaxed);
+    pub(crate) fn set_end_told(&self) {
+        self.0.end_told.store(true, Ordering::Relaxed);
     }
 }

@@ -23,23 +23,23 @@
 //!   agent reads
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed: its `duty`, the `ledger` of
 //!   what there is to do, and how to `end_jobs`
-//! - [`threads`]: work that may block; [`readiness`] of descriptors; [`words`]: how numbers and errors are written;
-//!   [`home`]: what `~` stands for
+//! - [`threads`]: work that may block; [`mod@format`]: how numbers, durations and errors are written; [`home`]: what `~`
+//!   stands for
 //!
 //! The front door, with all that knows the protocol:
 //!
-//! - [`transport`]: standard input and output as messages
-//! - [`server`]: the four `tools`. One `call`, and the `deliveries` of replies; what crosses the `wire`, the `schema` of
+//! - [`transport`]: standard input and output for the SDK, a thread each; how a line is `decode`d, or refused
+//! - [`server`]: the four `tools`. One `call`, and the `notices` of what no reply has told yet; what crosses the `wire`, the `schema` of
 //!   it, how `arguments` are read; how to `wait` for what happens to jobs, and to `search` their output; the `report` on
 //!   a job, and the `texts` and `hints` that a model reads
 //!
 //! From start to end:
 //!
-//! - [`mod@run`]: the server; [`config`]: every limit, read once; [`hygiene`]: what must not be inherited; [`logs`]: what
+//! - [`mod@run`]: the server; [`config`]: every limit, read once; [`hygiene`]: what must not be inherited; [`logging`]: what
 //!   is logged; [`mod@check`]: the self-test
 //!
 //! Imports point one way: `main → run → server → registry → watcher → process, output → job`. What differs between Linux
-//! and macOS is known only in `process`, `watchdog`, `transport` and `hygiene`.
+//! and macOS is known only in `process`, `watchdog` and `hygiene`.
 //!
 //! # Invariants
 //!
@@ -86,16 +86,16 @@ compile_error!("this platform is not supported yet");
 
 mod check;
 pub mod config;
+mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod home;
 mod hygiene;
 mod job;
-mod logs;
+mod logging;
 mod output;
 mod process;
-mod readiness;
 mod registry;
 mod run;
 mod server;
@@ -103,7 +103,6 @@ mod threads;
 mod transport;
 mod watchdog;
 mod watcher;
-mod words;
 
 pub use check::check;
 pub use process::login::{is_printer, print_environment};

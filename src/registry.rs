@@ -101,7 +101,7 @@ impl ProcessRegistry {
         self.shared.started.elapsed()
     }
 
-    /// Changes whenever there may be another end to tell of: a job's command has ended, or nobody has heard of its end.
+    /// Changes whenever there may be another end to tell of: a job's command has ended.
     pub(crate) fn ends(&self) -> watch::Receiver<u64> {
         self.shared.ends.subscribe()
     }
@@ -153,19 +153,6 @@ impl ProcessRegistry {
     /// Up to `max` finished jobs whose end no reply has told of, oldest first.
     pub(crate) fn unreported(&self, max: usize) -> Vec<Job> {
         self.timeline.now().unreported(max)
-    }
-
-    /// The end of these jobs was told in a reply that nobody received.
-    pub(crate) fn retract_ends(&self, jobs: &[Job]) {
-        {
-            let mut lists = self.timeline.now();
-            for job in jobs {
-                lists.retract_end(job);
-            }
-        }
-        if !jobs.is_empty() {
-            self.shared.ends.send_modify(|ends| *ends += 1);
-        }
     }
 
     fn insert(&self, job: &Job) {

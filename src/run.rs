@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rmcp::service::serve_directly;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -15,10 +16,7 @@ use crate::registry::sweeper::sweep;
 use crate::server::Server;
 use crate::threads::{off_thread, share_one_heap};
 use crate::transport::Stdio;
-use crate::{hygiene, logs};
-
-/// Once the server closes, how long its output may stand still before what is left unread is given up.
-const STALLED: Duration = Duration::from_millis(200);
+use crate::{hygiene, logging};
 
 /// How long calls under way have to be answered in all once the server closes.
 const LAST_ANSWERS: Duration = Duration::from_millis(700);
@@ -46,7 +44,7 @@ const BLOCKING_THREADS: usize = 24;
 pub fn run(config: Config) -> anyhow::Result<()> {
     hygiene::shed_inheritance();
     share_one_heap();
-    logs::init(&config)?;
+    let _logs = logging::init(&config)?;
     let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
     if let Err(error) = hygiene::raise_descriptor_limit(descriptors) {
         tracing::warn!(%error, "the limit on open descriptors could not be raised");
@@ -68,15 +66,13 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     close_on_signals(&closing).context("signal handlers could not be installed")?;
     let registry = ProcessRegistry::new(config, closing.clone());
     log_start(&registry);
-    let transport =
-        Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
+    let stdio = Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
     tokio::spawn(sweep(registry.clone()));
-    let outbox = transport.outbox();
-    let conversation = transport.serve(Server::new(registry.clone(), closing.clone()));
+    // Not `serve`, which ends when a client begins with anything but a handshake.
+    let conversation = serve_directly(Server::new(registry.clone(), closing.clone()), stdio, None);
     let last_answers = async {
         closing.cancelled().await;
-        // Beyond this nobody waits: clients end their servers by force after two seconds.
-        let _ = timeout(LAST_ANSWERS, outbox.stalled(STALLED)).await;
+        sleep(LAST_ANSWERS).await;
     };
     tokio::select! {
         end = conversation.waiting() => tracing::debug!(?end, "the conversation ended"),

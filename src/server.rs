@@ -2,8 +2,8 @@
 
 mod arguments;
 mod call;
-mod deliveries;
 mod hints;
+mod notices;
 mod report;
 mod schema;
 mod search;
@@ -16,14 +16,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 
 use arguments::Arguments;
-use deliveries::Deliveries;
 use futures::FutureExt;
+use notices::Notices;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, Implementation,
-    InitializeRequestParams, InitializeResult, JsonObject, RequestId, ServerCapabilities,
-    ServerConfig,
+    InitializeRequestParams, InitializeResult, JsonObject, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
@@ -36,13 +35,12 @@ use wire::{
 
 use crate::config::Config;
 use crate::registry::ProcessRegistry;
-use crate::transport::HearsCancellations;
 
 /// The MCP server: the tools over one registry, for one client.
 #[derive(Debug)]
 pub(crate) struct Server {
     registry: ProcessRegistry,
-    deliveries: Deliveries,
+    notices: Notices,
     closing: CancellationToken,
     /// Made when the client first asks for it: the schemas in there take a third of the time of a start.
     tool_router: OnceLock<ToolRouter<Self>>,
@@ -55,7 +53,7 @@ impl Server {
     pub(crate) fn new(registry: ProcessRegistry, closing: CancellationToken) -> Self {
         Self {
             registry,
-            deliveries: Deliveries::default(),
+            notices: Notices::default(),
             closing,
             tool_router: OnceLock::new(),
         }
@@ -192,11 +190,5 @@ impl ServerHandler for Server {
                 Ok(Self::failure_of(&tool, texts::internal_error("its handler panicked")).into())
             })
         }
-    }
-}
-
-impl HearsCancellations for Server {
-    fn cancelled(&self, request: &RequestId) {
-        self.deliveries.cancelled(request, &self.registry);
     }
 }

@@ -1,230 +1,263 @@
-//! Standard input and output as a stream of messages: the server's front door.
+//! Standard input and output as a transport of the SDK: one thread reads lines, one writes them.
 //!
-//! The SDK has a transport for standard streams. This one is ours because of what that one leaves to chance (all of it
-//! measured with rmcp 3.9): it blocks a thread on a Unix socket, which is what Node gives its children, and then cannot
-//! exit before the client does; it never answers a request that it cannot parse; and the memory it takes is up to the
-//! client. From bytes to replies:
+//! Plain blocking reads and writes work on pipes, sockets, files and terminals alike, and need no flag on descriptions that
+//! the client and its other children share. Neither thread is ever waited for: the process ends by `exit`.
 //!
-//! ```text
-//! Descriptor ─ Lines ─ text ─ message ─► Dispatch ─ handler ─ ReplySlot ─ reply ─► Outbox ─ Descriptor
-//!  without     bounded  bytes   JSON to    first turn         at most 8    to        one task
-//!  blocking             to JSON a request  at once            at a time    a line    writes
-//!                               or refusal ───────────────────────────────────────────▲
-//!                               or notification ─► SDK ─► progress ──────────────────────┘
-//! ```
-//!
-//! - Every request that carries an id is answered once, by a handler or by a [`Refusal`]; a cancelled one not at all.
-//! - The SDK says what a request means. Whose turn it is, is decided here, see [`dispatch`]; its own loop serves
-//!   the notifications that are not about a request, and sends ours.
-//! - Batches exist in one revision of the protocol only (2025-03-26). Their elements are served as if they had come alone,
-//!   in every revision: that leaves no id without an answer.
-//! - The handshake is not ours to enforce, and nothing that comes before or instead of it ends the connection: the SDK's
-//!   `serve` insists on one, and ends when a client begins with anything else.
-//! - While too much is unanswered or unread, requests are still read, up to the length of the longest line, and wait as
-//!   text. So a client that writes thousands of calls before it reads the first reply does not block itself.
-//! - The connection is over at the end of input, when nobody reads standard output any more, or when somebody else
-//!   cancels the token. Either way the token is cancelled and no further message is received.
+//! The SDK's own transport for standard streams does not answer a request that it cannot read, and cannot end before the
+//! client closes our input. What a line is answered with is decided in [`decode`].
 
-mod cost;
-mod descriptor;
-mod dispatch;
-mod input;
-mod lines;
-mod message;
-mod outbox;
-mod place;
-mod reply;
-mod requests;
-mod text;
+mod decode;
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::future::Future;
-use std::io;
+use std::io::{self, BufRead, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::thread;
 
-pub(crate) use descriptor::Descriptor;
-use dispatch::Dispatch;
-pub(crate) use dispatch::HearsCancellations;
-use input::Input;
 #[cfg(any(fuzzing, test))]
-pub(crate) use input::fuzzing;
-use message::{Incoming, Refusal};
-pub(crate) use outbox::Outbox;
-use reply::line;
-use requests::Requests;
-pub(crate) use requests::{Disconnected, ReplySlot};
-use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, JsonRpcMessage,
-    JsonRpcRequest, RequestId, ServerJsonRpcMessage,
-};
-use rmcp::service::{RunningService, serve_directly};
+pub use decode::decode;
+#[cfg(not(any(fuzzing, test)))]
+use decode::decode;
+use decode::{Decoded, refusal_of_cut};
+use memchr::memchr;
+use rmcp::RoleServer;
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::Transport;
-use rmcp::{RoleServer, ServerHandler};
-use tokio::sync::{SetOnce, oneshot};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+/// The longest line that is read.
+const MAX_LINE: usize = 16 << 20;
+
+/// What is kept of each end of a line that is longer: clients write the id first or last.
+const KEPT_END: usize = 4 << 10;
+
+/// Messages that wait for the SDK, and messages that wait for the writing thread.
+const QUEUED: usize = 16;
+
+/// Lines are written together up to this many bytes; larger buffers are given back afterwards.
+const USUAL_BYTES: usize = 64 << 10;
+
 /// The client at the other end of our standard streams.
-pub(crate) struct Stdio {
-    input: Input,
-    requests: Arc<Requests>,
-    /// Set when there is a server.
-    dispatch: Arc<SetOnce<Dispatch>>,
-    outbox: Arc<Outbox>,
+pub struct Stdio {
+    input: mpsc::Receiver<ClientJsonRpcMessage>,
+    /// Taken away when the SDK closes the transport.
+    output: Option<mpsc::Sender<Outgoing>>,
+    /// Resolves when the writing thread has ended.
+    written: oneshot::Receiver<()>,
     closing: CancellationToken,
 }
 
-impl Stdio {
-    /// Opens the connection, within a runtime. `closing` is cancelled when it is over, and ends it when cancelled.
-    pub(crate) fn open(closing: CancellationToken) -> io::Result<Self> {
-        Self::over(io::stdin(), io::stdout(), closing)
-    }
+/// One line of output.
+#[derive(Serialize)]
+#[serde(untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly always it is the large one"
+)]
+enum Outgoing {
+    Message(ServerJsonRpcMessage),
+    Refusal(Value),
+}
 
-    fn over(input: impl AsFd, output: impl AsFd, closing: CancellationToken) -> io::Result<Self> {
-        let input = Input::new(Descriptor::duplicate(input)?);
-        let outbox = Arc::new(Outbox::new(Descriptor::duplicate(output)?));
-        tokio::spawn({
-            let (outbox, closing) = (outbox.clone(), closing.clone());
-            async move {
-                outbox.deliver().await;
-                closing.cancel();
+impl Stdio {
+    /// Opens the connection. It is over at the end of input, when nothing can be written any more, and when `closing` is
+    /// cancelled, which it is in each of these cases.
+    pub fn open(closing: CancellationToken) -> io::Result<Self> {
+        let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let watched = output.try_clone()?;
+        let (messages, input) = mpsc::channel(QUEUED);
+        let (lines, mut outgoing) = mpsc::channel(QUEUED);
+        let (writing, written) = oneshot::channel();
+        let refusals = lines.downgrade();
+        start_thread("input", move || {
+            if let Err(error) = read(&mut io::stdin().lock(), &messages, &refusals) {
+                debug!(%error, "standard input failed");
             }
-        });
+        })?;
+        let closed = closing.clone();
+        start_thread("output", move || {
+            if let Err(error) = write(&mut outgoing, &output) {
+                debug!(%error, "standard output failed");
+            }
+            closed.cancel();
+            drop(writing);
+        })?;
+        let hung_up = closing.clone();
+        start_thread("hang-up", move || {
+            await_hang_up(&watched);
+            hung_up.cancel();
+        })?;
         Ok(Self {
             input,
-            requests: Requests::new(outbox.clone()),
-            dispatch: Arc::default(),
-            outbox,
+            output: Some(lines),
+            written,
             closing,
         })
     }
-
-    /// Has the server serve what comes, until the connection is over and everything is answered.
-    pub(crate) fn serve<S: ServerHandler + HearsCancellations>(
-        self,
-        server: S,
-    ) -> RunningService<RoleServer, Arc<S>> {
-        let server = Arc::new(server);
-        let dispatch = self.dispatch.clone();
-        let conversation = serve_directly(server.clone(), self, None);
-        // Nobody else sets it.
-        drop(dispatch.set(Dispatch::new(server, conversation.peer().clone())));
-        conversation
-    }
-
-    /// Where replies go, for whoever waits for the last of them.
-    pub(crate) fn outbox(&self) -> Arc<Outbox> {
-        self.outbox.clone()
-    }
-
-    /// The next message for the SDK that is already here. Requests are served on the way.
-    fn next(&mut self, dispatch: &Dispatch) -> Option<ClientJsonRpcMessage> {
-        while self.requests.has_room() {
-            match self.input.next()? {
-                Incoming::Message(JsonRpcMessage::Request(request)) => {
-                    self.admit(request, dispatch)
-                }
-                Incoming::Message(message) => {
-                    if let Some(request) = cancelled(&message) {
-                        self.requests.cancel(request);
-                        dispatch.cancelled(request);
-                    } else {
-                        return Some(message);
-                    }
-                }
-                Incoming::Refused(refusal) => self.refuse(&refusal),
-                Incoming::Ignored => {}
-            }
-        }
-        None
-    }
-
-    fn admit(&self, request: JsonRpcRequest<ClientRequest>, dispatch: &Dispatch) {
-        match self.requests.open(request.id.clone()) {
-            Some(open) => dispatch.serve(request.request, open),
-            None => {
-                let id = request.id.into_json_value();
-                let message = "Invalid request: a request with this id is still open";
-                self.refuse(&Refusal::new(id, ErrorCode::INVALID_REQUEST, message));
-            }
-        }
-    }
-
-    fn refuse(&self, refusal: &Refusal) {
-        debug!(code = refusal.error.code.0, "refused a message");
-        self.outbox.push(line(refusal), None, None);
-    }
-}
-
-/// The request to which the client wants no reply any more, if that is what it says.
-fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
-    let JsonRpcMessage::Notification(notification) = message else {
-        return None;
-    };
-    let ClientNotification::CancelledNotification(cancelled) = &notification.notification else {
-        return None;
-    };
-    cancelled.params.request_id.as_ref()
 }
 
 impl Transport<RoleServer> for Stdio {
-    /// A reply that cannot be written is no concern of whoever gave it: the connection ends, and `closing` tells.
+    /// What cannot be written is no error of the message: the connection ends.
     type Error = Infallible;
 
-    /// Takes the message at once, so that order is the order of calls, and waits until it is written, so that progress
-    /// notifications do not pile up before a client that does not read.
     fn send(
         &mut self,
         message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
-        let (sender, written) = oneshot::channel();
-        self.outbox.push(line(&message), None, Some(sender));
+        let output = self.output.clone();
         async move {
-            // An error is how the line says that it is gone.
-            let _ = written.await;
+            if let Some(output) = output {
+                drop(output.send(Outgoing::Message(message)).await);
+            }
             Ok(())
         }
     }
 
+    /// Everything that was read is served, whatever ends the connection. Waits end at once then: the SDK would give the calls
+    /// under way five seconds, and clients give the server two.
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
-        let dispatch = self.dispatch.clone();
-        let dispatch = dispatch.wait().await;
-        loop {
-            // Lines that are already here would keep everybody else on this thread waiting.
-            tokio::task::coop::consume_budget().await;
-            // At the end of input the token is cancelled too, but what came before the end is served.
-            if self.outbox.closed().is_cancelled()
-                || (self.closing.is_cancelled() && !self.input.has_ended())
-            {
-                return None;
+        let message = tokio::select! {
+            biased;
+            message = self.input.recv() => message,
+            () = self.closing.cancelled() => {
+                self.input.close();
+                self.input.recv().await
             }
-            if let Some(message) = self.next(dispatch) {
-                return Some(message);
-            }
-            let moved = self.outbox.moved.notified();
-            let has_room = self.requests.has_room();
-            if self.input.has_ended() && has_room {
-                return None;
-            }
-            tokio::select! {
-                biased;
-                () = self.closing.cancelled(), if !self.input.has_ended() => {}
-                () = moved, if !has_room => {}
-                () = self.input.fill(), if !self.input.has_ended() && (has_room || !self.input.is_full()) => {
-                    if self.input.has_ended() {
-                        self.closing.cancel();
-                    }
-                }
-            }
+        };
+        if message.is_none() {
+            self.closing.cancel();
         }
+        message
     }
 
     async fn close(&mut self) -> Result<(), Infallible> {
-        if let Some(dispatch) = self.dispatch.get() {
-            dispatch.drained().await;
-        }
-        self.outbox.flushed().await;
+        self.output = None;
+        // An error is how the thread tells that it has ended.
+        drop((&mut self.written).await);
         Ok(())
     }
+}
+
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)?;
+    Ok(())
+}
+
+/// Reads until the end of input, or until the SDK takes no more.
+fn read(
+    input: &mut impl BufRead,
+    messages: &mpsc::Sender<ClientJsonRpcMessage>,
+    refusals: &mpsc::WeakSender<Outgoing>,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    while let Some(length) = next_line(input, &mut line)? {
+        let decoded = match length {
+            Length::Whole => decode(&line),
+            Length::Cut => vec![refusal_of_cut(&line)],
+        };
+        for decoded in decoded {
+            let taken = match (decoded, refusals.upgrade()) {
+                (Decoded::Message(message), _) => messages.blocking_send(message).is_ok(),
+                (Decoded::Refused(refusal), Some(output)) => {
+                    debug!(code = %refusal["error"]["code"], "refused a message");
+                    output.blocking_send(Outgoing::Refusal(refusal)).is_ok()
+                }
+                (Decoded::Refused(_), None) => false,
+            };
+            if !taken {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How much of a line was kept.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Length {
+    Whole,
+    /// Its two ends: it is longer than [`MAX_LINE`].
+    Cut,
+}
+
+/// Replaces `line` by the next one, without its newline; `None` at the end of input. The last line may lack the newline.
+pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Length>> {
+    line.clear();
+    line.shrink_to(USUAL_BYTES);
+    let mut length = Length::Whole;
+    loop {
+        let chunk = match input.fill_buf() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                wait_for(io::stdin(), PollFlags::IN);
+                continue;
+            }
+            chunk => chunk?,
+        };
+        let newline = memchr(b'\n', chunk);
+        let is_end = chunk.is_empty();
+        let part = newline.unwrap_or(chunk.len());
+        line.extend_from_slice(&chunk[..part]);
+        input.consume(part + usize::from(newline.is_some()));
+        if line.len() > MAX_LINE {
+            line.drain(KEPT_END..line.len() - KEPT_END);
+            length = Length::Cut;
+        }
+        if newline.is_some() || (is_end && !line.is_empty()) {
+            return Ok(Some(length));
+        }
+        if is_end {
+            return Ok(None);
+        }
+    }
+}
+
+/// Writes what is sent, a line each, until the connection is closed.
+fn write(outgoing: &mut mpsc::Receiver<Outgoing>, output: &File) -> io::Result<()> {
+    let mut lines = Vec::new();
+    while let Some(first) = outgoing.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            serde_json::to_writer(&mut lines, &message)?;
+            lines.push(b'\n');
+            next = (lines.len() < USUAL_BYTES)
+                .then(|| outgoing.try_recv().ok())
+                .flatten();
+        }
+        write_all(output, &lines)?;
+        lines.clear();
+        lines.shrink_to(USUAL_BYTES);
+    }
+    Ok(())
+}
+
+/// Writes all of it, also to a description that came with `O_NONBLOCK` set: then a write takes a part or nothing.
+pub fn write_all(mut output: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match output.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for(output, PollFlags::OUT),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Returns when the other end of our output is gone. The end of input need not tell: another process may hold that open.
+fn await_hang_up(output: &File) {
+    wait_for(output, PollFlags::HUP);
+}
+
+/// Waits for one of these events, an error or a hang-up. A poll that fails is seen by the operation that is tried next.
+fn wait_for(descriptor: impl AsFd, events: PollFlags) {
+    let _ = retry_on_intr(|| poll(&mut [PollFd::new(&descriptor, events)], None));
 }

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::segments::{StreamKind, base_name, segment_name};
 use super::store::Store;
+use crate::format::io_error_text;
 use crate::job::{Captured, Unstored};
-use crate::words::plain;
 
 /// A stream is kept in at most this many segments.
 const MAX_SEGMENTS: u64 = 8;
@@ -153,7 +153,7 @@ impl OutputLog {
             .unstored
             .get_or_insert_with(|| match error.kind() {
                 io::ErrorKind::QuotaExceeded if is_full => Unstored::StoreIsFull,
-                _ => Unstored::Failed(plain(error).into()),
+                _ => Unstored::Failed(io_error_text(error).into()),
             });
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
         self.close_segment();

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::cursor::Position;
 use super::lines::{Item, Stream};
-use crate::words::thousands;
+use crate::format::thousands;
 
 /// A line, or the note on a hole, with its line break.
 pub(super) struct Piece {

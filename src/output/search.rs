@@ -8,7 +8,7 @@ use regex::Regex;
 use super::cursor::Position;
 use super::lines::{Item, Stream};
 use super::pieces::{byte_of, pieces};
-use crate::words::around;
+use crate::format::ellipsize_around;
 
 /// Most characters that are told of a line that was found: a line may have 64 KiB, and a reply has a budget.
 const FOUND_CHARS: usize = 500;
@@ -79,7 +79,7 @@ fn matching<R: Read + Seek>(
             && let Some(found) = regex.find_at(&text, byte_of(&text, skip))
         {
             return Some(Found {
-                line: around(&text, found.range(), FOUND_CHARS),
+                line: ellipsize_around(&text, found.range(), FOUND_CHARS),
                 unfinished: (!finished).then_some(end),
             });
         }
@@ -103,14 +103,14 @@ fn new<R: Read + Seek>(
         if piece.finished && piece.chars > 0 {
             let line = piece.text.trim_end_matches('\n');
             return Some(Found {
-                line: around(line, 0..0, FOUND_CHARS),
+                line: ellipsize_around(line, 0..0, FOUND_CHARS),
                 unfinished: None,
             });
         }
         if !piece.finished && piece.end > told {
             let end = piece.text.len();
             return Some(Found {
-                line: around(&piece.text, end..end, FOUND_CHARS),
+                line: ellipsize_around(&piece.text, end..end, FOUND_CHARS),
                 unfinished: Some(piece.end),
             });
         }

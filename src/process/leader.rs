@@ -100,15 +100,19 @@ mod pidfd {
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
 
-    use crate::readiness::watched;
-
     #[derive(Debug)]
     pub(super) struct EndOfProcess(AsyncFd<OwnedFd>);
 
     impl EndOfProcess {
         pub(super) fn of(pid: Pid) -> io::Result<Self> {
             let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-            watched(pidfd, Interest::READABLE).map(Self)
+            #[expect(
+                unsafe_code,
+                reason = "tokio asks for a promise that OwnedFd makes by its type"
+            )]
+            // SAFETY: an OwnedFd is open, and the same, until it is dropped, which AsyncFd does after deregistering it.
+            let watched = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+            Ok(Self(watched?))
         }
 
         pub(super) async fn may_have_come(&self) {

@@ -96,7 +96,7 @@ fn to_evict<'a>(
         let is_surplus = newer >= bounds.max_finished;
         let bytes = job.retained_bytes();
         // The newest stays: nobody may have had the time to read it. Unless somebody has, and the room is needed.
-        let may_go = newer > 0 || (bounds.is_awaited && job.end_reported());
+        let may_go = newer > 0 || (bounds.is_awaited && job.is_end_told());
         let is_in_the_way = excess_bytes > 0 && bytes > 0 && may_go;
         match job.released_at() {
             // Something of it is alive, or it is not stored yet.
@@ -234,7 +234,7 @@ mod tests {
             !to_evict([&job], now, bounds).is_empty()
         };
         assert!(!goes(true), "nobody has heard of its end");
-        job.report_end();
+        job.set_end_told();
         assert!(goes(true) && !goes(false));
     }
 

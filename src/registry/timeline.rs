@@ -80,21 +80,11 @@ impl Lists {
 
     /// Up to `max` finished jobs whose end no reply has told of, oldest first.
     pub(super) fn unreported(&mut self, max: usize) -> Vec<Job> {
-        while self.unreported.front().is_some_and(Job::end_reported) {
+        while self.unreported.front().is_some_and(Job::is_end_told) {
             self.unreported.pop_front();
         }
-        let untold = self.unreported.iter().filter(|job| !job.end_reported());
+        let untold = self.unreported.iter().filter(|job| !job.is_end_told());
         untold.take(max).cloned().collect()
-    }
-
-    /// The end of this job was told in a reply that nobody received. Another one may have told of it too, and the job may be
-    /// gone meanwhile: then there is nothing to tell.
-    pub(super) fn retract_end(&mut self, job: &Job) {
-        let is_in = |jobs: &VecDeque<Job>| jobs.iter().any(|other| other.id() == job.id());
-        job.retract_end();
-        if !job.end_reported() && is_in(&self.finished) && !is_in(&self.unreported) {
-            self.unreported.push_back(job.clone());
-        }
     }
 
     /// Takes jobs out of the lists and remembers why they are gone. What is alive of them stays known.

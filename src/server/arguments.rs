@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use value::{is_nothing, wrong_type};
 
 use crate::config::MAX_CHARS_LIMIT;
-use crate::words::cut;
+use crate::format::truncate;
 
 /// The longest duration that a parameter takes. A year is beyond any use and far from where clocks overflow.
 const MOST_SECONDS: f64 = 366.0 * 86_400.0;
@@ -38,8 +38,8 @@ impl Arguments {
     pub(crate) fn as_sent(&self, name: &str) -> String {
         match self.unread.get(self.sent_name(name).unwrap_or_default()) {
             None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => cut(text, 100),
-            Some(other) => cut(&other.to_string(), 100),
+            Some(Value::String(text)) => truncate(text, 100),
+            Some(other) => truncate(&other.to_string(), 100),
         }
     }
 
@@ -161,7 +161,7 @@ impl Arguments {
     }
 
     fn no_parameter(&self, unknown: &str) -> String {
-        let (shown, all) = (cut(unknown, 60), self.known.join(", "));
+        let (shown, all) = (truncate(unknown, 60), self.known.join(", "));
         match self.meaning(unknown) {
             Meaning::Parameter(likely) => format!(
                 "there is no parameter {shown}: did you mean {likely}? The parameters are {all}"

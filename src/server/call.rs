@@ -3,24 +3,20 @@
 use std::time::{Duration, Instant};
 
 use rmcp::RoleServer;
-use rmcp::model::{CallToolResult, ContentBlock};
+use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::deliveries::{Deliveries, News};
+use super::hints;
+use super::notices::{News, Notices};
 use super::wait::{Patience, Progress};
 use super::wire::Reply;
-use super::{hints, texts};
 use crate::job::Job;
 use crate::registry::ProcessRegistry;
-use crate::transport::{Disconnected, ReplySlot};
 
 /// Ids in `also_ended`.
 const ALSO_ENDED: usize = 5;
-
-/// Most replies fit in here, so that their text need not be moved while it is made.
-const USUAL_REPLY_BYTES: usize = 4 << 10;
 
 /// A reply and what it tells for the first time.
 pub(crate) type Told<R> = (R, News);
@@ -29,7 +25,7 @@ pub(crate) type Told<R> = (R, News);
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     registry: &'a ProcessRegistry,
-    deliveries: &'a Deliveries,
+    notices: &'a Notices,
     closing: &'a CancellationToken,
     pub(crate) context: RequestContext<RoleServer>,
 }
@@ -37,13 +33,13 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     pub(crate) fn new(
         registry: &'a ProcessRegistry,
-        deliveries: &'a Deliveries,
+        notices: &'a Notices,
         closing: &'a CancellationToken,
         context: RequestContext<RoleServer>,
     ) -> Self {
         Self {
             registry,
-            deliveries,
+            notices,
             closing,
             context,
         }
@@ -77,21 +73,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Waits for a place among the replies that are being made: a client that does not read must not fill the memory.
-    /// The error says that nobody will read the reply: the call was cancelled, or the client is gone.
-    pub(crate) async fn may_reply(&self) -> Result<(), String> {
-        if self.context.ct.is_cancelled() {
-            return Err(texts::nobody_reads().to_owned());
-        }
-        match self.context.extensions.get::<ReplySlot>() {
-            Some(slot) => slot
-                .acquire()
-                .await
-                .map_err(|Disconnected| texts::nobody_reads().to_owned()),
-            None => Ok(()),
-        }
-    }
-
     /// `also_ended` and `also_started`: what else has happened that this client has not been told.
     pub(crate) fn side_news(&self, news: &mut News) -> (Vec<String>, Vec<String>) {
         let told: Vec<Uuid> = news.ended.iter().map(Job::id).collect();
@@ -100,20 +81,19 @@ impl<'a> Call<'a> {
         ended.truncate(ALSO_ENDED);
         let also_ended = ended.iter().map(|job| job.id().to_string()).collect();
         news.ended.extend(ended);
-        let undelivered = self.deliveries.undelivered(self.registry);
-        let also_started = undelivered.iter().map(Uuid::to_string).collect();
-        news.started.extend(undelivered);
+        let untold = self.notices.untold_starts(self.registry);
+        let also_started = untold.iter().map(Uuid::to_string).collect();
+        news.started.extend(untold);
         (also_ended, also_started)
     }
 
-    /// Serialises the reply, and notes what it tells, unless nobody will receive it.
+    /// The result, and what it tells is told, unless the client has cancelled the call.
     pub(crate) fn answer<R: Reply>(&self, outcome: Result<Told<R>, R>) -> CallToolResult {
         match outcome {
             Err(failure) => result(&failure, true),
             Ok((reply, news)) => {
-                // Of a cancelled call nobody hears: what it would have told is still to be told.
                 if !self.context.ct.is_cancelled() {
-                    self.deliveries.sent(self.context.id.clone(), news);
+                    self.notices.told(&news);
                 }
                 result(&reply, reply.is_failure())
             }
@@ -121,15 +101,12 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The reply as one text, from which the transport also makes the structure.
+/// The reply as structured content and as the same in text.
 pub(crate) fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
-    let mut json = Vec::with_capacity(USUAL_REPLY_BYTES);
-    serde_json::to_writer(&mut json, reply).expect("replies have string keys and no failing parts");
-    let text = String::from_utf8(json).expect("JSON is text");
-    let content = vec![ContentBlock::text(text)];
+    let json = serde_json::to_value(reply).expect("replies have string keys and no failing parts");
     if is_error {
-        CallToolResult::error(content)
+        CallToolResult::structured_error(json)
     } else {
-        CallToolResult::success(content)
+        CallToolResult::structured(json)
     }
 }

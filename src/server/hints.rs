@@ -8,10 +8,10 @@ use question::question;
 
 use super::search::Outcome;
 use super::texts;
+use crate::format::human_duration;
 use crate::job::{Cause, Exit, Finished, Snapshot, Unstored};
 use crate::output::cursor::Cursor;
 use crate::output::view::Cut;
-use crate::words::span;
 
 /// How long a job must be silent before that is worth a word.
 const LONG_SILENCE: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
     {
         return Some(format!(
             "The disk with the output has not answered for {}, so what came last is not here yet: {get} once it does, or start the server with another --output-dir",
-            span(silent)
+            human_duration(silent)
         ));
     }
     if still_running && let Some(question) = question(facts.unfinished) {
@@ -96,7 +96,7 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
     if facts.snapshot.is_running() && facts.idle_cpu && facts.snapshot.silent() >= LONG_SILENCE {
         return Some(format!(
             "No output for {} and no CPU used: call cleanup_background_process with ref_id=\"{id}\" if that is unexpected",
-            span(facts.snapshot.silent())
+            human_duration(facts.snapshot.silent())
         ));
     }
     if facts.more {
@@ -111,7 +111,7 @@ pub(crate) fn for_job(facts: &Facts<'_>) -> Option<String> {
     if still_running && gap.is_none() {
         return Some(format!(
             "Still running after {}: {}",
-            span(facts.snapshot.elapsed()),
+            human_duration(facts.snapshot.elapsed()),
             wait_on(facts),
         ));
     }

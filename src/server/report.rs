@@ -15,12 +15,12 @@ use super::hints::{self, Facts};
 use super::search::Outcome;
 use super::texts;
 use super::wire::GetReply;
+use crate::format::truncate;
 use crate::job::{Captured, Job, Snapshot};
 use crate::output::segments::{StreamKind, first_path};
 use crate::output::store::Store;
 use crate::process::tree::{Usage, usage};
 use crate::threads::off_thread;
-use crate::words::cut;
 
 /// Most characters of the command in a reply.
 const COMMAND_CHARS: usize = 1000;
@@ -176,7 +176,7 @@ fn described(snapshot: &Snapshot, usage: &Usage) -> GetReply {
         state: course.state,
         returncode: course.returncode,
         signal: course.signal,
-        cmd: Some(cut(job.command(), COMMAND_CHARS)),
+        cmd: Some(truncate(job.command(), COMMAND_CHARS)),
         created_at: Some(course.created_at),
         finished_at: course.finished_at,
         ref_id: job.id().to_string(),

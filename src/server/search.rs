@@ -6,13 +6,13 @@ use regex::{Regex, RegexBuilder};
 use tokio_util::sync::CancellationToken;
 
 use super::wait::Patience;
+use crate::format::truncate;
 use crate::job::Job;
 use crate::output::cursor::{Cursor, Told};
 use crate::output::search::{Found, Sought, search};
 use crate::output::store::Store;
 use crate::output::streams;
 use crate::threads::Lane;
-use crate::words::cut;
 
 /// What is there already is searched for at least this long, even by a call that does not wait.
 const FIRST_SEARCH: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ impl Pattern {
         if needs_line_break(pattern) {
             return Err(format!(
                 "until_pattern {:?} contains a line break, and is matched against one line at a time: name a part of one line, with $ for its end",
-                cut(pattern, SHOWN_PATTERN)
+                truncate(pattern, SHOWN_PATTERN)
             ));
         }
         let regex = RegexBuilder::new(pattern)
@@ -111,13 +111,13 @@ fn needs_line_break(pattern: &str) -> bool {
 fn what_is_wrong(pattern: &str, error: &str) -> String {
     let lines = || error.lines().map(str::trim).filter(|line| !line.is_empty());
     if pattern.chars().count() <= SHOWN_PATTERN {
-        return cut(&lines().collect::<Vec<_>>().join(" "), 3 * SHOWN_PATTERN);
+        return truncate(&lines().collect::<Vec<_>>().join(" "), 3 * SHOWN_PATTERN);
     }
     let reason = lines().next_back().unwrap_or_default();
     format!(
         "{}, in {}",
-        cut(reason, SHOWN_PATTERN),
-        cut(pattern, SHOWN_PATTERN)
+        truncate(reason, SHOWN_PATTERN),
+        truncate(pattern, SHOWN_PATTERN)
     )
 }
 

@@ -9,9 +9,9 @@ pub(crate) use descriptions::*;
 pub(crate) use errors::*;
 use uuid::Uuid;
 
+use crate::format::{human_duration, thousands, truncate};
 use crate::job::{Cause, Job, Snapshot, Tree};
 use crate::output::view::Cut;
-use crate::words::{cut, span, thousands};
 
 /// The line that stands where output was left out of a reply.
 pub(crate) fn gap(ref_id: Uuid, cut: &Cut) -> String {
@@ -61,11 +61,11 @@ pub(crate) fn unreadable() -> String {
 pub(crate) fn progress(elapsed: Duration, bytes: u64, last_line: &str) -> String {
     let last = match last_line {
         "" => String::new(),
-        line => format!(", last: {}", cut(line, 80)),
+        line => format!(", last: {}", truncate(line, 80)),
     };
     format!(
         "running {}, {} bytes of output{last}",
-        span(elapsed),
+        human_duration(elapsed),
         thousands(bytes)
     )
 }
@@ -80,7 +80,7 @@ pub(crate) fn waiting_for_any(running: usize) -> String {
 
 /// Nothing ended while a list call waited.
 pub(crate) fn none_ended(asked: Duration, cap: Duration) -> String {
-    let waited = span(asked.min(cap));
+    let waited = human_duration(asked.min(cap));
     let unit = if asked > cap {
         " (the most for one call; the unit is seconds)"
     } else {
@@ -161,9 +161,4 @@ pub(crate) fn cleaned_up(before: &Snapshot, kept: bool, survivors: &[u32]) -> St
         "its record and output are deleted"
     };
     format!("{processes}; {record}")
-}
-
-/// For a call whose reply nobody awaits: nobody sees it.
-pub(crate) fn nobody_reads() -> &'static str {
-    "the call was cancelled, or the client is gone"
 }

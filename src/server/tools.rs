@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::arguments::Arguments;
 use super::call::{Call, Told, result};
-use super::deliveries::News;
+use super::notices::News;
 use super::report::{
     Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
 };
@@ -56,7 +56,7 @@ impl Server {
             .start(start, &call.context.ct)
             .await
             .map_err(|error| texts::job_error(&error))?;
-        let _delivery = self.deliveries.started(job.id(), &call.context.ct);
+        self.notices.started(job.id(), &call.context.ct);
         let mut news = News {
             started: vec![job.id()],
             ended: Vec::new(),
@@ -172,12 +172,11 @@ impl Server {
                 hint = texts::none_ended(wait.asked, wait.cap);
             }
         }
-        call.may_reply().await?;
         self.registry.look_for_orphans().await;
         let (running, finished, omitted) = self.registry.list(LISTED_FINISHED);
         news.ended.extend(finished.iter().cloned());
         let processes = list_entries(running.into_iter().chain(finished)).await;
-        news.started = self.deliveries.undelivered(&self.registry);
+        news.started = self.notices.untold_starts(&self.registry);
         let also_started = news.started.iter().map(Uuid::to_string).collect();
         let reply = ListReply {
             success: true,
@@ -192,7 +191,7 @@ impl Server {
     }
 
     pub(super) fn call(&self, context: Context) -> Call<'_> {
-        Call::new(&self.registry, &self.deliveries, &self.closing, context)
+        Call::new(&self.registry, &self.notices, &self.closing, context)
     }
 
     /// Waits as asked, then reads.
@@ -219,7 +218,6 @@ impl Server {
             let waiting = Box::pin(self.wait_for(call, job, wait, pattern, reading.cursor));
             circumstances.search = waiting.await;
         }
-        call.may_reply().await?;
         if job.is_running() {
             self.registry.look_for_orphans().await;
         }
@@ -275,9 +273,7 @@ impl Server {
     fn find(&self, ref_id: &str) -> Result<Job, NotFound> {
         let id = Uuid::try_parse(ref_id.trim())
             .map_err(|_| NotFound::NotAnId(texts::not_an_id(ref_id)))?;
-        let job = self.registry.get(id).map_err(NotFound::Gone)?;
-        job.set_id_known();
-        Ok(job)
+        self.registry.get(id).map_err(NotFound::Gone)
     }
 
     /// What a call of this tool answers when its handler has failed.

@@ -111,42 +111,6 @@ fn a_job_whose_execute_was_cancelled_runs_on_and_is_named() {
     client.wait(&named);
 }
 
-#[test]
-fn a_cancellation_that_crosses_its_reply_is_taken_into_account() {
-    let client = Client::start();
-    let gate = Gate::new();
-    let posted = client.post(EXECUTE, &json!({"cmd": gate.wait()}));
-    let id = ref_id(&client.reply(posted));
-    client.cancel(posted);
-    let reply = client.list();
-    assert_eq!(texts(&reply["also_started"]), [id.as_str()], "{reply}");
-    let reply = client.list();
-    assert!(reply["also_started"].is_null(), "{reply}");
-    gate.open();
-    client.wait(&id);
-}
-
-/// A client that was interrupted may cancel whatever it has ever asked, answered or not.
-#[test]
-fn a_late_cancellation_does_not_tell_again_what_the_client_knows() {
-    let client = Client::start();
-    let gate = Gate::new();
-    let used = client.post(EXECUTE, &json!({"cmd": gate.wait()}));
-    let id = ref_id(&client.reply(used));
-    client.get(&id);
-    client.cancel(used);
-    let list = client.list();
-    assert!(list["also_started"].is_null(), "its id was used: {list}");
-    gate.open();
-    // Its end is told twice, and one of the two replies stands.
-    let waited = client.post(LIST, &json!({"wait_seconds": 40}));
-    client.reply(waited);
-    assert_eq!(client.get(&id)["running"], false);
-    client.cancel(waited);
-    let next = client.execute(&json!({"cmd": "true"}));
-    assert!(next["also_ended"].is_null(), "{next}");
-}
-
 /// An impatient client repeats its call in the same breath.
 #[cfg(target_os = "linux")]
 #[test]
@@ -163,74 +127,9 @@ fn the_call_right_behind_a_cancellation_knows_of_it() {
     });
     let reply = client.reply(second);
     assert_eq!(reply["also_started"], json!([first_id]), "{reply}");
-    // The same, of a call that had its reply.
-    let third = processes::suspended(client.pid(), || {
-        client.cancel(second);
-        client.post(EXECUTE, &json!({"cmd": "true", "wait_seconds": 40}))
-    });
-    let (told, reply) = (reply["ref_id"].clone(), client.reply(third));
-    let mut named = texts(&reply["also_started"]);
-    named.sort();
-    let mut expected = texts(&json!([first_id, told]));
-    expected.sort();
-    assert_eq!(named, expected, "the cancelled reply had told of both");
-    // And of an end.
-    let list = processes::suspended(client.pid(), || {
-        client.cancel(third);
-        client.post(LIST, &json!({"wait_seconds": 40}))
-    });
-    let list = client.reply(list);
-    let hint = text(&list, "hint");
-    assert!(hint.contains(&ref_id(&reply)), "{list}");
-    for id in [&first_id, &told] {
+    for id in [&first_id, &reply["ref_id"]] {
         gate.open();
         client.wait(id.as_str().unwrap());
-    }
-}
-
-#[test]
-fn a_list_that_waits_hears_of_an_end_whose_reply_is_cancelled() {
-    let client = Client::start();
-    let gate = Gate::new();
-    let running = client.begin(&gate.wait());
-    let told = client.post(EXECUTE, &json!({"cmd": "true", "wait_seconds": 40}));
-    let id = ref_id(&client.reply(told));
-    let wait = client.post_waiting(LIST, &json!({"wait_seconds": 45}));
-    client.cancel(told);
-    let list = client.reply(wait);
-    assert!(text(&list, "hint").contains(&id), "{list}");
-    assert_eq!(list["processes"][0]["running"], true, "{list}");
-    gate.open();
-    client.wait(&running);
-}
-
-/// A job that was cleaned up meanwhile has nothing left to tell.
-#[test]
-fn a_cancellation_that_comes_after_a_cleanup_brings_nothing_back() {
-    let client = Client::start();
-    for tool in [EXECUTE, GET] {
-        let arguments = json!({"cmd": "true", "wait_seconds": 20});
-        let (id, told) = match tool {
-            EXECUTE => {
-                let posted = client.post(EXECUTE, &arguments);
-                (ref_id(&client.reply(posted)), posted)
-            }
-            _ => {
-                let id = client.begin("true");
-                let posted = client.post(GET, &json!({"ref_id": id, "wait_seconds": 20}));
-                client.reply(posted);
-                (id, posted)
-            }
-        };
-        client.call(CLEANUP, &json!({"ref_id": id}));
-        client.cancel(told);
-        let list = client.list();
-        assert_eq!(list["count"], 0, "{list}");
-        assert!(list["also_started"].is_null(), "{list}");
-        let next = client.execute(&json!({"cmd": "true", "wait_seconds": 20}));
-        assert_eq!(texts(&next["also_ended"]), [""; 0], "{next}");
-        assert_eq!(texts(&next["also_started"]), [""; 0], "{next}");
-        client.call(CLEANUP, &json!({"ref_id": ref_id(&next)}));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::words::cut;
+use crate::format::truncate;
 
 /// Whether it is more than that.
 pub(super) fn is_given(value: &Value) -> bool {
@@ -59,6 +59,6 @@ pub(super) fn boolean(name: &str, value: &Value) -> Result<Option<bool>, String>
 pub(super) fn wrong_type(name: &str, wanted: &str, value: &Value) -> String {
     format!(
         "{name} must be {wanted}, not {}",
-        cut(&value.to_string(), 60)
+        truncate(&value.to_string(), 60)
     )
 }

@@ -1,6 +1,6 @@
 //! The question that a program waits to have answered by a person.
 
-use crate::words::around;
+use crate::format::ellipsize_around;
 
 /// A question to a person.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) fn question(unfinished: &[String]) -> Option<Question> {
         if !is_choice && !lower.ends_with([':', '?']) {
             return None;
         }
-        let shown = around(line, line.len()..line.len(), 120);
+        let shown = ellipsize_around(line, line.len()..line.len(), 120);
         let is_secret = ["password", "passphrase", "passcode"].iter().any(|secret| lower.contains(secret));
         Some(if is_secret && !is_choice {
             Question {

@@ -1,11 +1,11 @@
 //! How jobs become the entries of a list.
 
 use super::{Course, measure, seconds};
+use crate::format::truncate;
 use crate::job::{Job, Snapshot};
 use crate::process::tree::Usage;
 use crate::server::wire::ListEntry;
 use crate::threads::off_thread;
-use crate::words::cut;
 
 /// Most characters of the command.
 const COMMAND_CHARS: usize = 200;
@@ -35,7 +35,7 @@ fn list_entry(snapshot: &Snapshot, usage: &Usage) -> ListEntry {
         ref_id: job.id().to_string(),
         running: course.running,
         created_at: course.created_at,
-        cmd: cut(job.command(), COMMAND_CHARS),
+        cmd: truncate(job.command(), COMMAND_CHARS),
         state: course.state,
         returncode: course.returncode,
         signal: course.signal,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::Config;
-use crate::words::{cut, span};
+use crate::format::{human_duration, truncate};
 
 /// Server instructions. Clients cut them, some at 2,048 characters for all servers together.
 pub(crate) fn instructions(config: &Config, cwd: &Path) -> String {
@@ -12,8 +12,8 @@ pub(crate) fn instructions(config: &Config, cwd: &Path) -> String {
          quick commands; use this when a command may exceed 10 s or must keep running. Pattern: execute, then ONE get \
          with wait_seconds (until_pattern for \"server ready\"), then cleanup for servers. Never sleep or poll. Several \
          jobs: list with wait_seconds returns when any ends. Lost ref_id: list. Shell: {}; directory: {}.",
-        cut(&config.shell.to_string(), 100),
-        cut(&cwd.display().to_string(), 150),
+        truncate(&config.shell.to_string(), 100),
+        truncate(&cwd.display().to_string(), 150),
     )
 }
 
@@ -25,8 +25,8 @@ pub(crate) fn execute_description(config: &Config) -> String {
          & or nohup. Each call is a fresh {}; cd and variables do not persist, so set cwd. Standard input is empty: use \
          --yes flags or stdin. kill_after_seconds kills the job; wait_seconds never does. Jobs end with this server; \
          results are kept {} after the end.",
-        cut(&config.shell.to_string(), 60),
-        span(config.retention_seconds),
+        truncate(&config.shell.to_string(), 60),
+        human_duration(config.retention_seconds),
     )
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::format::{human_duration, io_error_text, thousands, truncate};
 use crate::job::{Job, JobError};
-use crate::words::{cut, plain, span, thousands};
 
 /// Most characters of a failure's message.
 const MAX_MESSAGE_CHARS: usize = 4000;
@@ -27,12 +27,12 @@ pub(crate) fn job_error(error: &JobError) -> String {
             format!(
                 "cwd {} cannot be used: {}. Pass an existing directory, best as an absolute path",
                 path.display(),
-                plain(error)
+                io_error_text(error)
             )
         }
         JobError::NoShell { program, error } => format!(
             "the shell {program} cannot be started: {}. Nothing can run until the server's --shell names an existing program",
-            plain(error)
+            io_error_text(error)
         ),
         JobError::Busy { limit, oldest } => format!(
             "{limit} jobs have live processes, which is the limit (--max-running). Wait for one with \
@@ -43,7 +43,7 @@ pub(crate) fn job_error(error: &JobError) -> String {
             format!(
                 "the system could not start another process: {}. Clean up running jobs, or have the server's limits raised \
                  (ulimit -n, ulimit -u), and try again",
-                plain(error)
+                io_error_text(error)
             )
         }
         JobError::Cancelled => {
@@ -57,7 +57,7 @@ pub(crate) fn job_error(error: &JobError) -> String {
             "job {id} was cleaned up: its processes are ended and its output is deleted. Run the command again if it is still needed"
         ),
     };
-    cut(&text, MAX_MESSAGE_CHARS)
+    truncate(&text, MAX_MESSAGE_CHARS)
 }
 
 /// Why a result is gone that was there.
@@ -66,10 +66,10 @@ pub(crate) fn expired(id: Uuid, age: Duration, config: &Config) -> String {
         "the result of job {id} has expired: results are kept for {} after the end (--retention-seconds), and of no more than {} \
          finished jobs (--max-finished) or {} bytes of output (--max-total-bytes). This server started {} ago. Run the command again if it \
          is still needed",
-        span(config.retention_seconds),
+        human_duration(config.retention_seconds),
         thousands(config.max_finished as u64),
         thousands(config.max_total_bytes),
-        span(age),
+        human_duration(age),
     )
 }
 
@@ -86,14 +86,14 @@ fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
     };
     format!(
         "there is no job {id}. This server started {} ago, and jobs end with their server; {known}",
-        span(age)
+        human_duration(age)
     )
 }
 
 /// Why this is not an id of a job.
 pub(crate) fn not_an_id(given: &str) -> String {
     let given = given.trim();
-    let shown = cut(given, 60);
+    let shown = truncate(given, 60);
     let what = if given.is_empty() {
         "ref_id is empty".to_owned()
     } else if given.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -109,7 +109,7 @@ pub(crate) fn not_an_id(given: &str) -> String {
 
 /// The last line of defence: the server goes on, and the agent knows that it was not the command.
 pub(crate) fn internal_error(what: &str) -> String {
-    cut(
+    truncate(
         &format!(
             "the server failed at this call: {what}. Its jobs are unharmed; try again, and look at the server's log"
         ),
@@ -122,7 +122,7 @@ pub(crate) fn no_such_tool(name: &str) -> String {
     format!(
         "there is no tool {}; the tools are execute_command_background, get_command_background_result, \
          list_background_processes and cleanup_background_process",
-        cut(name, 100)
+        truncate(name, 100)
     )
 }
 
@@ -136,8 +136,8 @@ fn one_line(job: &Job) -> String {
     format!(
         "{} ({}, for {}, {state})",
         job.id(),
-        cut(&first_line(job.command()), 60),
-        span(age)
+        truncate(&first_line(job.command()), 60),
+        human_duration(age)
     )
 }
 

@@ -6,7 +6,7 @@ use super::NotFound;
 use crate::job::{Job, JobError};
 use crate::server::arguments::Arguments;
 use crate::server::call::{Call, Told};
-use crate::server::deliveries::News;
+use crate::server::notices::News;
 use crate::server::report::{Circumstances, Reading, job_reply};
 use crate::server::wire::{CleanupParams, CleanupReply, GetReply};
 use crate::server::{Server, texts};
@@ -48,8 +48,6 @@ impl Server {
             () = self.closing.cancelled() => Vec::new(),
         };
         let success = !job.is_alive();
-        // Heard or not, the cleanup goes on to its end.
-        let _ = call.may_reply().await;
         // What could not be ended stays.
         let removal = removal.filter(|_| success);
         // What one call keeps, another may be about to remove, or have removed.

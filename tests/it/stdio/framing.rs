@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::peer::{Peer, WIRES, Wire, call, initialize};
-use crate::support::processes;
 use crate::support::reply::{EXECUTE, LIST};
 
 #[test]
@@ -54,36 +53,6 @@ fn the_elements_of_a_batch_are_answered_one_by_one() {
     peer.finish();
 }
 
-/// Each of them takes many times its length in memory, and no call has more than a few.
-#[test]
-fn messages_of_very_many_values_are_refused_by_id() {
-    let mut peer = Peer::on(Wire::Fifo);
-    let most = "0,".repeat(99_990);
-    let many = "0,".repeat(2_000_000);
-    // In a text they are none.
-    for (values, is_refused) in [
-        (&most, false),
-        (&many, true),
-        (&format!("\"\\\"{many}\""), false),
-    ] {
-        let line = format!(
-            "{{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"ping\",\"params\":{{\"a\":[{}]}}}}\n",
-            values.trim_end_matches(',')
-        );
-        peer.write(line.as_bytes());
-        let answer = peer.expect();
-        if is_refused {
-            let message = "Invalid request: 2000003 values, a message may have 100000";
-            let error = json!({"code": -32600, "message": message});
-            assert_eq!(answer, json!({"jsonrpc": "2.0", "id": 7, "error": error}));
-        } else {
-            assert_eq!(answer, json!({"jsonrpc": "2.0", "id": 7, "result": {}}));
-        }
-    }
-    let memory = processes::status_number(peer.pid(), "VmHWM");
-    assert!(memory < 100_000, "{memory} kB");
-}
-
 #[test]
 fn lines_beyond_sixteen_mebibytes_are_refused_by_id() {
     const MIB: usize = 1 << 20;
@@ -95,7 +64,10 @@ fn lines_beyond_sixteen_mebibytes_are_refused_by_id() {
         peer.write(tail.as_bytes());
     };
     let refusal = |id: Value| {
-        let message = format!("Invalid request: longer than {} bytes", 16 * MIB);
+        let message = format!(
+            "Invalid request: longer than {} bytes; pass the path of a file instead of its text",
+            16 * MIB
+        );
         json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32600, "message": message}})
     };
     send(

@@ -13,10 +13,10 @@ use crate::support::processes::{children, status_number};
 use crate::support::reply::LIST;
 use crate::support::{Client, eventually};
 
-/// How long the main thread of a server rests before it wakes up by itself.
+/// How long the main thread of a server sleeps before it wakes up by itself.
 #[track_caller]
 fn sleeps_for(pid: u32) -> Duration {
-    eventually("the server rests in epoll_wait", || {
+    eventually("the server sleeps in epoll_wait", || {
         // The number of the system call and its arguments: epoll, events, room, timeout.
         let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
         let arguments: Vec<_> = call.split_whitespace().collect();
@@ -36,21 +36,33 @@ fn is_epoll_wait(number: &str) -> bool {
     ["232", "281", "22"].contains(&number)
 }
 
+/// How often the threads of a server have gone to sleep.
+fn sleeps(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let statuses =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
+    let switches = statuses.map(|status| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    });
+    switches.sum()
+}
+
 #[test]
-fn an_idle_server_is_one_thread_that_sleeps_until_the_sweepers_time() {
+fn an_idle_server_sleeps_until_the_sweepers_time() {
     for wire in WIRES {
         let mut peer = Peer::on(wire);
         peer.ping(1);
-        assert_eq!(status_number(peer.pid(), "Threads"), 1);
         // The sweeper's interval is 30 s; the runtime rounds a long sleep down and sleeps again.
         let sleep = sleeps_for(peer.pid());
         assert!(sleep > Duration::from_secs(15), "it wakes up in {sleep:?}");
-        // And in fact it does not: no switch to it in a second. The first may still be under way from above.
+        // And in fact no thread does wake up in a second. The first may still be under way from above.
         eventually("nothing wakes the server up for a second", || {
-            let switches = || status_number(peer.pid(), "voluntary_ctxt_switches");
-            let before = switches();
+            let before = sleeps(peer.pid());
             std::thread::sleep(Duration::from_secs(1));
-            match switches() - before {
+            match sleeps(peer.pid()) - before {
                 0 => Ok(()),
                 more => Err(format!("{more} times")),
             }
@@ -60,15 +72,16 @@ fn an_idle_server_is_one_thread_that_sleeps_until_the_sweepers_time() {
 }
 
 #[test]
-fn after_its_jobs_a_server_is_one_thread_again() {
+fn after_its_jobs_a_server_has_the_threads_it_had_before() {
     let client = Client::start();
+    client.ping();
+    let threads = || status_number(client.pid(), "Threads");
+    let before = threads();
     let id = client.begin("echo hello");
     client.wait(&id);
-    eventually("one thread", || {
-        match status_number(client.pid(), "Threads") {
-            1 => Ok(()),
-            threads => Err(threads.to_string()),
-        }
+    eventually("as many threads as before", || match threads() {
+        now if now <= before => Ok(()),
+        more => Err(format!("{more} instead of {before}")),
     });
     let sleep = sleeps_for(client.pid());
     assert!(sleep > Duration::from_secs(4), "it wakes up in {sleep:?}");
@@ -106,20 +119,23 @@ fn before_the_first_job_nothing_is_created_or_spawned() {
     peer.call(3, LIST, &json!({}));
     assert_eq!(peer.reply(3)["count"], 0);
     assert_eq!(children(peer.pid()), Vec::<u32>::new());
-    assert_eq!(status_number(peer.pid(), "Threads"), 1);
     let files = files_below(home.path());
     assert!(files.is_empty(), "{files:?}");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     assert!(!peer.output_dir().exists());
-    // Every file of an ordinary system that it has opened and kept is one of its standard streams.
-    let open = fs::read_dir(format!("/proc/{}/fd", peer.pid()))
-        .unwrap()
-        .flatten();
-    let regular: Vec<_> = open
-        .filter_map(|fd| fs::read_link(fd.path()).ok())
-        .filter(|path| path.is_absolute() && !path.starts_with("/dev"))
-        .collect();
-    assert!(regular.is_empty(), "{regular:?}");
+    // Every file of an ordinary system that it has opened itself and kept is one of its standard streams.
+    let files = |process: &str| {
+        let open = fs::read_dir(format!("/proc/{process}/fd"))
+            .unwrap()
+            .flatten();
+        let paths = open.filter_map(|fd| fs::read_link(fd.path()).ok());
+        let regular = paths.filter(|path| path.is_absolute() && !path.starts_with("/dev"));
+        regular.collect::<Vec<_>>()
+    };
+    let inherited = files("self");
+    let mut opened = files(&peer.pid().to_string());
+    opened.retain(|path| !inherited.contains(path));
+    assert!(opened.is_empty(), "{opened:?}");
     peer.finish();
 }
 
@@ -150,7 +166,6 @@ fn before_the_first_job_nothing_is_scanned() {
     let trace = fs::read_to_string(trace).unwrap();
     for call in [
         "getdents64(",
-        "clone",
         "fork(",
         "mkdir",
         "O_CREAT",
@@ -160,5 +175,7 @@ fn before_the_first_job_nothing_is_scanned() {
         let found: Vec<_> = trace.lines().filter(|line| line.contains(call)).collect();
         assert!(found.is_empty(), "{call}: {found:#?}");
     }
+    let is_process = |line: &&str| line.contains("clone") && !line.contains("CLONE_THREAD");
+    assert_eq!(trace.lines().find(is_process), None);
     assert_eq!(trace.matches("execve(").count(), 1, "{trace}");
 }

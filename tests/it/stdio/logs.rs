@@ -189,7 +189,8 @@ fn a_standard_error_that_nobody_reads_holds_nobody_up_and_the_loss_is_told() {
         peer.finish();
         log.read_to_string(&mut told).unwrap();
         for line in told.lines() {
-            let is_whole = line.ends_with("log lines were dropped here: nobody read them)")
+            let is_whole = line
+                .ends_with("log lines were dropped here: they were not read in time)")
                 || (line.starts_with("20") && line.contains("background_command_mcp"));
             let shown: String = line.chars().take(300).collect();
             assert!(is_whole, "torn: {shown}");

@@ -7,8 +7,6 @@ mod hygiene;
 #[cfg(target_os = "linux")]
 mod idle;
 mod logs;
-#[cfg(target_os = "linux")]
-mod memory;
 mod messages;
 mod peer;
 mod signals;

@@ -85,6 +85,13 @@ pub(crate) fn status_number(pid: u32, key: &str) -> u64 {
         .unwrap_or_else(|| panic!("no {key} in {status}"))
 }
 
+/// Threads that the runtime has started for work that blocks; they end when they are idle.
+pub(crate) fn pool_threads(pid: u32) -> usize {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("tokio")).count()
+}
+
 pub(crate) fn open_descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }

@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// The first characters of a text: at most `max_chars`, with the `…` that says that it was cut.
-pub(crate) fn cut(text: &str, max_chars: usize) -> String {
-    around(text, 0..0, max_chars)
+pub fn truncate(text: &str, max_chars: usize) -> String {
+    ellipsize_around(text, 0..0, max_chars)
 }
 
 /// At most `max_chars` characters of a text, around a part of it, given in bytes; `…` stands where it was cut. Of a part
 /// that is longer, the start is shown. `max_chars` is three at least.
-pub(crate) fn around(text: &str, part: Range<usize>, max_chars: usize) -> String {
+pub fn ellipsize_around(text: &str, part: Range<usize>, max_chars: usize) -> String {
     if text.char_indices().nth(max_chars).is_none() {
         return text.to_owned();
     }
@@ -33,7 +33,7 @@ pub(crate) fn around(text: &str, part: Range<usize>, max_chars: usize) -> String
 }
 
 /// `1234567` as `1,234,567`.
-pub(crate) fn thousands(number: u64) -> String {
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups = digits
         .as_bytes()
@@ -44,7 +44,7 @@ pub(crate) fn thousands(number: u64) -> String {
 }
 
 /// A duration for people: `45 s`, `12 min`, `1 h`, `1.5 h`.
-pub(crate) fn span(duration: Duration) -> String {
+pub fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let rounded = |number: f64| format!("{}", (number * 10.0).round() / 10.0);
     match duration.as_secs() {
@@ -62,7 +62,7 @@ pub(crate) fn span(duration: Duration) -> String {
 }
 
 /// An error of the operating system without its number.
-pub(crate) fn plain(error: &io::Error) -> String {
+pub fn io_error_text(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error")
         .next()
@@ -81,14 +81,14 @@ mod tests {
             ["0", "999", "1,000", "1,234,567"]
         );
         let spans = [0.25, 31.4, 119.0, 240.0, 3600.0, 5400.0]
-            .map(|seconds| span(Duration::from_secs_f64(seconds)));
+            .map(|seconds| human_duration(Duration::from_secs_f64(seconds)));
         assert_eq!(spans, ["0.3 s", "31 s", "119 s", "4 min", "1 h", "1.5 h"]);
     }
 
     #[test]
     fn a_text_is_cut_between_characters() {
-        assert_eq!(cut("äöü", 3), "äöü");
-        assert_eq!(cut("äöü", 2), "ä…");
+        assert_eq!(truncate("äöü", 3), "äöü");
+        assert_eq!(truncate("äöü", 2), "ä…");
     }
 
     #[test]
@@ -98,15 +98,15 @@ mod tests {
             let start = text.find(part).expect("a part");
             start..start + part.len()
         };
-        assert_eq!(around(text, part("ä"), 20), text);
-        assert_eq!(around(text, part("ä1"), 7), "ä12345…");
-        assert_eq!(around(text, part("89"), 8), "…6789bc…");
-        assert_eq!(around(text, part("h"), 7), "…cdefgh");
-        assert_eq!(around(text, part("123456789"), 6), "ä1234…");
-        assert_eq!(around(text, text.len()..text.len(), 4), "…fgh");
+        assert_eq!(ellipsize_around(text, part("ä"), 20), text);
+        assert_eq!(ellipsize_around(text, part("ä1"), 7), "ä12345…");
+        assert_eq!(ellipsize_around(text, part("89"), 8), "…6789bc…");
+        assert_eq!(ellipsize_around(text, part("h"), 7), "…cdefgh");
+        assert_eq!(ellipsize_around(text, part("123456789"), 6), "ä1234…");
+        assert_eq!(ellipsize_around(text, text.len()..text.len(), 4), "…fgh");
         for max in 3..=text.chars().count() {
             for start in 1..=10 {
-                let shown = around(text, start + 1..start + 2, max);
+                let shown = ellipsize_around(text, start + 1..start + 2, max);
                 assert!(shown.chars().count() <= max, "{shown:?} for {max}");
             }
         }

@@ -1,0 +1,140 @@
+//! Logs, to standard error or to a file, written by a thread of their own.
+//!
+//! A client may read our standard error late or never, and a disk may hang. Lines then queue up, and what finds the queue
+//! full is dropped and counted; nothing in the server waits for a log line.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::OFlags;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Config, LogFormat};
+use crate::transport::write_all;
+
+/// Lines that wait for the thread.
+const QUEUED: usize = 256;
+
+/// How long the last lines may take to be written when the server ends.
+const LAST_LINES: Duration = Duration::from_millis(100);
+
+/// Logs from here on, until the guard is dropped; a panic is logged too, as one line.
+pub fn init(config: &Config) -> Result<Guard> {
+    let filter = filter(&config.log)?;
+    let to = match &config.log_file {
+        None => File::from(io::stderr().as_fd().try_clone_to_owned()?),
+        Some(path) => {
+            open(path).with_context(|| format!("--log-file: cannot write to {}", path.display()))?
+        }
+    };
+    let (sender, lines) = sync_channel::<Vec<u8>>(QUEUED);
+    let (writing, written) = sync_channel(0);
+    thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || {
+            // What cannot be written is lost: there is nowhere to say so. An empty line is the guard's, and the last.
+            for line in lines.iter().take_while(|line| !line.is_empty()) {
+                drop(write_all(&to, &line));
+            }
+            drop::<SyncSender<()>>(writing);
+        })?;
+    let guard = Guard(sender.clone(), written);
+    let lines = Mutex::new(Lines { sender, dropped: 0 });
+    let format = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(lines);
+    let format = match config.log_format {
+        LogFormat::Text => format.boxed(),
+        LogFormat::Json => format.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(format.with_filter(filter))
+        .try_init()?;
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("{}", panic.to_string().replace('\n', " "));
+    }));
+    Ok(guard)
+}
+
+/// Has the last lines written when it is dropped.
+pub struct Guard(SyncSender<Vec<u8>>, Receiver<()>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // With the queue full nothing reads the log, and nothing is waited for.
+        if self.0.try_send(Vec::new()).is_ok() {
+            let _ = self.1.recv_timeout(LAST_LINES);
+        }
+    }
+}
+
+/// The SDK is not to be heard unless it is named or warns: it logs commands and output at lower levels. A bare word that is
+/// no level would name a part of the program that does not exist, and silence all others.
+fn filter(text: &str) -> Result<Targets> {
+    for part in text.split(',').map(str::trim) {
+        if part.is_empty() || !part.contains('=') && part.parse::<LevelFilter>().is_err() {
+            bail!(
+                "--log: {part:?} is no level: off, error, warn, info, debug, trace, or a filter like \
+                 background_command_mcp=debug,rmcp=warn"
+            );
+        }
+    }
+    let targets: Targets = text
+        .parse()
+        .with_context(|| format!("--log: not a log filter: {text:?}"))?;
+    let of_others = targets.default_level().unwrap_or(LevelFilter::OFF);
+    let sdk = LevelFilter::WARN.min(of_others);
+    let is_named = targets.iter().any(|(target, _)| target.starts_with("rmcp"));
+    Ok(match is_named {
+        true => targets,
+        false => targets.with_target("rmcp", sdk),
+    })
+}
+
+/// A FIFO that nothing reads must not hold up the start, nor a terminal become ours.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
+/// Where the formatter writes each event, with a single call.
+struct Lines {
+    sender: SyncSender<Vec<u8>>,
+    dropped: u64,
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.dropped > 0 {
+            let dropped = self.dropped;
+            let gap =
+                format!("({dropped} log lines were dropped here: they were not read in time)\n");
+            if self.sender.try_send(gap.into_bytes()).is_ok() {
+                self.dropped = 0;
+            }
+        }
+        if self.dropped > 0 || self.sender.try_send(line.to_vec()).is_err() {
+            self.dropped += 1;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
