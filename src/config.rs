@@ -8,8 +8,6 @@ use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use rustix::fs::{Access, access};
 
-use crate::home;
-
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
 ///
 /// It is started by an MCP client, which talks JSON-RPC on standard input and output. Each option can also be set by the
@@ -18,83 +16,77 @@ use crate::home;
 #[command(version, name = "background-command-mcp")]
 pub struct Config {
     /// Command line that receives the command as its last argument
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_SHELL", default_value = "/bin/sh -c", value_parser = Shell::parse)]
+    #[arg(long, default_value = "/bin/sh -c", value_parser = Shell::parse)]
     pub shell: Shell,
 
     /// Working directory of jobs that name none [default: the client's project or the server's own, else the home directory]
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_CWD", value_parser = directory)]
+    #[arg(long, value_parser = directory)]
     pub cwd: Option<PathBuf>,
 
     /// Give jobs the PATH and the variables of your login shell, read once at the first job [default: off]
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_LOGIN_ENV", value_parser = BoolishValueParser::new())]
+    #[arg(long, value_parser = BoolishValueParser::new())]
     pub login_env: bool,
 
     /// Jobs that may have a live process at the same time
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_RUNNING", default_value_t = 100, value_parser = at_least_one)]
+    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
     pub max_running: usize,
 
     /// Finished jobs whose results are kept
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_FINISHED", default_value_t = 1000, value_parser = at_least_one)]
+    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     pub max_finished: usize,
 
     /// How long a result is kept after its job has finished
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_RETENTION_SECONDS", default_value = "3600", value_parser = seconds)]
+    #[arg(long, default_value = "3600", value_parser = seconds)]
     pub retention_seconds: Duration,
 
     /// Directory for captured output [default: background-command-mcp in the user's cache directory]
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_OUTPUT_DIR", value_parser = PathBufValueParser::new().map(|path| home::expanded(&path)))]
+    #[arg(long, value_parser = PathBufValueParser::new().map(|path| expand_tilde(&path)))]
     pub output_dir: Option<PathBuf>,
 
     /// Output kept for each stream of a job: its start and its newest part
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_OUTPUT_BYTES", default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
+    #[arg(long, default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
     pub max_output_bytes: u64,
 
     /// Output kept in all; the oldest finished jobs go when fifteen sixteenths of it are taken
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_TOTAL_BYTES", default_value_t = 2 << 30, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
+    #[arg(long, default_value_t = 2 << 30, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
     pub max_total_bytes: u64,
 
     /// Characters of output in a reply when the call names no number
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_CHARS", default_value_t = 8000, value_parser = characters)]
+    #[arg(long, default_value_t = 8000, value_parser = characters)]
     pub max_chars: usize,
 
     /// Longest wait of one call [default: 45; 600 for clients known to allow it]
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_MAX_WAIT_SECONDS", value_parser = some_seconds)]
+    #[arg(long, value_parser = some_seconds)]
     pub max_wait_seconds: Option<Duration>,
 
     /// Time between TERM and KILL when a job is stopped
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_STOP_GRACE_SECONDS", default_value = "3", value_parser = seconds)]
+    #[arg(long, default_value = "3", value_parser = seconds)]
     pub stop_grace_seconds: Duration,
 
     /// What is logged to standard error: a level, or a filter like `background_command_mcp=debug,rmcp=warn`
-    #[arg(
-        long,
-        env = "BACKGROUND_COMMAND_MCP_LOG",
-        default_value = "info,rmcp=warn"
-    )]
+    #[arg(long, default_value = DEFAULT_LOG)]
     pub log: String,
 
     /// Append logs to this file instead of standard error
-    #[arg(long, env = "BACKGROUND_COMMAND_MCP_LOG_FILE")]
+    #[arg(long)]
     pub log_file: Option<PathBuf>,
 
     /// Format of log lines
-    #[arg(
-        long,
-        env = "BACKGROUND_COMMAND_MCP_LOG_FORMAT",
-        default_value = "text"
-    )]
+    #[arg(long, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Test the set-up: start the server with the other options, run jobs through it, print what was found, and exit
+    /// Test the set-up: run jobs with the other options, print what was found, and exit
     #[arg(long)]
     pub check: bool,
 }
+
+pub const DEFAULT_LOG: &str = "info";
 
 /// Below this the store could not keep a head and a tail worth reading.
 const MIN_OUTPUT_BYTES: u64 = 64 << 10;
 
 /// The most characters of output that one reply may carry.
-pub(crate) const MAX_CHARS_LIMIT: usize = 100_000;
+pub const MAX_CHARS_LIMIT: usize = 100_000;
 
 /// The longest duration a flag takes: ten years, far from where `Instant` arithmetic overflows.
 const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
@@ -109,8 +101,8 @@ pub enum LogFormat {
 /// The command line that receives each job's command as its last argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shell {
-    pub(crate) program: String,
-    pub(crate) arguments: Vec<String>,
+    pub program: String,
+    pub arguments: Vec<String>,
 }
 
 impl Shell {
@@ -141,17 +133,19 @@ impl Config {
     /// Reads the flags and the environment. Ends the process where they ask for help or cannot be used.
     pub fn read() -> Self {
         let command = Self::command().mut_args(|argument| {
-            let value = argument.get_env().and_then(std::env::var_os);
-            match value {
-                Some(value) if is_no_value(&value) => argument.env(None),
-                _ => argument,
+            let variable = argument.get_long().map(variable).unwrap_or_default();
+            match std::env::var_os(&variable) {
+                Some(value) if is_no_value(&value) => argument,
+                _ if argument.get_id() == "check" => argument,
+                // For the life of the process, as clap wants it.
+                _ => argument.env(&*variable.leak()),
             }
         });
         Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
     /// The longest wait that a call by this client gets.
-    pub(crate) fn wait_cap(&self, client_name: Option<&str>) -> Duration {
+    pub fn wait_cap(&self, client_name: Option<&str>) -> Duration {
         self.max_wait_seconds.unwrap_or_else(|| match client_name {
             Some(name) if PATIENT_CLIENTS.contains(&name) => Duration::from_secs(600),
             _ => Duration::from_secs(45),
@@ -167,6 +161,12 @@ const PATIENT_CLIENTS: &[&str] = &[
     "Visual Studio Code",
     "Visual Studio Code - Insiders",
 ];
+
+/// The environment variable of a flag.
+fn variable(flag: &str) -> String {
+    let flag = flag.to_uppercase().replace('-', "_");
+    format!("BACKGROUND_COMMAND_MCP_{flag}")
+}
 
 /// Hosts that have a form for settings pass an empty one as an empty string, or as the placeholder it would have replaced.
 fn is_no_value(value: &OsStr) -> bool {
@@ -211,7 +211,7 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
 
 fn directory(text: &str) -> Result<PathBuf, String> {
     let path =
-        std::path::absolute(home::expanded(Path::new(text))).map_err(|error| error.to_string())?;
+        std::path::absolute(expand_tilde(Path::new(text))).map_err(|error| error.to_string())?;
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => match access(&path, Access::EXEC_OK) {
             Ok(()) => Ok(path),
@@ -219,6 +219,15 @@ fn directory(text: &str) -> Result<PathBuf, String> {
         },
         Ok(_) => Err("is not a directory".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The path, with the user's home in place of a leading `~`: no shell has seen a client's settings, nor a call's parameters.
+pub fn expand_tilde(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), dirs::home_dir()) {
+        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => home,
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
     }
 }
 

@@ -23,8 +23,7 @@
 //!   agent reads
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed: its `duty`, the `ledger` of
 //!   what there is to do, and how to `end_jobs`
-//! - [`threads`]: work that may block; [`mod@format`]: how numbers, durations and errors are written; [`home`]: what `~`
-//!   stands for
+//! - [`threads`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
 //!
 //! The front door, with all that knows the protocol:
 //!
@@ -35,8 +34,8 @@
 //!
 //! From start to end:
 //!
-//! - [`mod@run`]: the server; [`config`]: every limit, read once; [`hygiene`]: what must not be inherited; [`logging`]: what
-//!   is logged; [`mod@check`]: the self-test
+//! - [`mod@run`]: the server; [`config`]: every limit, read once; [`hygiene`]: what must not be inherited; [`logging`]: log
+//!   lines by a thread of their own; [`self_test`]: `--check`
 //!
 //! Imports point one way: `main → run → server → registry → watcher → process, output → job`. What differs between Linux
 //! and macOS is known only in `process`, `watchdog` and `hygiene`.
@@ -84,13 +83,11 @@
 #[cfg(not(unix))]
 compile_error!("this platform is not supported yet");
 
-mod check;
 pub mod config;
 mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod home;
 mod hygiene;
 mod job;
 mod logging;
@@ -98,13 +95,14 @@ mod output;
 mod process;
 mod registry;
 mod run;
+mod self_test;
 mod server;
 mod threads;
 mod transport;
 mod watchdog;
 mod watcher;
 
-pub use check::check;
 pub use process::login::{is_printer, print_environment};
 pub use run::run;
+pub use self_test::check;
 pub use watchdog::{is_watchdog, stand_by};

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     }
     let config = Config::read();
     if config.check {
-        return background_command_mcp::check(&config);
+        return background_command_mcp::check(config);
     }
     match background_command_mcp::run(config) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rmcp::service::serve_directly;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -42,9 +43,18 @@ const BLOCKING_THREADS: usize = 24;
 /// A configuration that cannot be used, or standard streams that cannot be read or written. Nothing a client does is
 /// an error here.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    let (_logs, runtime) = prepare(&config)?;
+    let served = runtime.block_on(serve(Arc::new(config)));
+    // A thread may hang in a read of a dead file system: it is not waited for.
+    runtime.shutdown_background();
+    served
+}
+
+/// What comes before any job: a process without inherited state, its logs and its runtime.
+pub fn prepare(config: &Config) -> anyhow::Result<(logging::Guard, Runtime)> {
     hygiene::shed_inheritance();
     share_one_heap();
-    let _logs = logging::init(&config)?;
+    let logs = logging::init(config)?;
     let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
     if let Err(error) = hygiene::raise_descriptor_limit(descriptors) {
         tracing::warn!(%error, "the limit on open descriptors could not be raised");
@@ -55,15 +65,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .context("the runtime could not be started")?;
-    let served = runtime.block_on(serve(Arc::new(config)));
-    // A thread may hang in a read of a dead file system: nobody waits for it.
-    runtime.shutdown_background();
-    served
+    Ok((logs, runtime))
 }
 
 async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
-    close_on_signals(&closing).context("signal handlers could not be installed")?;
+    close_on_signals(&closing)?;
     let registry = ProcessRegistry::new(config, closing.clone());
     log_start(&registry);
     let stdio = Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
@@ -78,6 +85,13 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         end = conversation.waiting() => tracing::debug!(?end, "the conversation ended"),
         () = last_answers => {}
     }
+    end(&registry).await;
+    tracing::info!("server ended");
+    Ok(())
+}
+
+/// Ends all jobs, then removes their output.
+pub async fn end(registry: &ProcessRegistry) {
     if timeout(LAST_PROCESSES, registry.shut_down()).await.is_err() {
         let living = registry.living();
         tracing::warn!(?living, "some processes did not end in time");
@@ -89,8 +103,6 @@ async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
         }
     }
     registry.dismiss_watchdog().await;
-    tracing::info!("server ended");
-    Ok(())
 }
 
 /// The one line from which a person sees what was configured.
@@ -114,14 +126,14 @@ fn log_start(registry: &ProcessRegistry) {
 }
 
 /// The signals that end a server close this one in good order.
-fn close_on_signals(closing: &CancellationToken) -> std::io::Result<()> {
+pub fn close_on_signals(closing: &CancellationToken) -> anyhow::Result<()> {
     for kind in [
         SignalKind::hangup(),
         SignalKind::interrupt(),
         SignalKind::quit(),
         SignalKind::terminate(),
     ] {
-        let mut signals = signal(kind)?;
+        let mut signals = signal(kind).context("signal handlers could not be installed")?;
         let closing = closing.clone();
         tokio::spawn(async move {
             signals.recv().await;

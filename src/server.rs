@@ -7,7 +7,7 @@ mod notices;
 mod report;
 mod schema;
 mod search;
-mod texts;
+pub mod texts;
 mod tools;
 mod wait;
 mod wire;

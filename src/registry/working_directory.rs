@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::home;
+use crate::config::expand_tilde;
 use crate::job::JobError;
 use crate::process::folders;
 use crate::threads::Lane;
@@ -37,7 +37,7 @@ impl WorkingDirectory {
         let Some(asked) = asked else {
             return Ok(self.path.clone());
         };
-        let path = self.path.join(home::expanded(Path::new(asked)));
+        let path = self.path.join(expand_tilde(Path::new(asked)));
         let found = LOOKS.run(move || match usable(&path) {
             Ok(found) => Ok(found),
             Err(error) => Err(JobError::NoDirectory { path, error }),

@@ -219,7 +219,7 @@ fn a_check_tells_by_its_exit_code() {
         "PATH",
         "limits",
         "output",
-        "exited with code 7",
+        "exited with Code(7)",
         "all is well",
     ] {
         assert!(shown.contains(part), "{part} is missing: {shown}");
