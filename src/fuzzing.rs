@@ -6,7 +6,8 @@ use std::io::{BufReader, Cursor as Bytes};
 use crate::output::cursor::Cursor;
 use crate::output::lines::Stream;
 use crate::output::{render, view};
-use crate::transport::{Length, decode, next_line};
+use crate::transport::decode::decode;
+use crate::transport::next_line;
 
 /// The bytes of a client: they are cut into the same lines however they arrive, and each is read or refused.
 pub fn input(data: &[u8]) {
@@ -19,8 +20,8 @@ pub fn input(data: &[u8]) {
     }
     let mut pieces = BufReader::with_capacity(1 + usize::from(piece), stream);
     let (mut lines, mut line) = (Vec::new(), Vec::new());
-    while let Some(length) = next_line(&mut pieces, &mut line).expect("memory does not fail") {
-        assert_eq!(length, Length::Whole);
+    while let Some(left_out) = next_line(&mut pieces, &mut line).expect("memory does not fail") {
+        assert_eq!(left_out, 0);
         drop(decode(&line));
         lines.push(line.clone());
     }

@@ -18,6 +18,7 @@ use rustix::fs::OFlags;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Config, LogFormat};
 use crate::transport::write_all;
@@ -49,17 +50,14 @@ pub fn init(config: &Config) -> Result<Guard> {
             drop::<SyncSender<()>>(writing);
         })?;
     let guard = Guard(sender.clone(), written);
-    let lines = Mutex::new(Lines { sender, dropped: 0 });
-    let format = tracing_subscriber::fmt::layer()
+    let format = fmt::layer()
         .with_ansi(false)
-        .with_writer(lines);
+        .with_writer(Mutex::new(Lines { sender, dropped: 0 }));
     let format = match config.log_format {
         LogFormat::Text => format.boxed(),
         LogFormat::Json => format.json().boxed(),
     };
-    tracing_subscriber::registry()
-        .with(format.with_filter(filter))
-        .try_init()?;
+    registry().with(format.with_filter(filter)).try_init()?;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("{}", panic.to_string().replace('\n', " "));
     }));
@@ -89,16 +87,12 @@ fn filter(text: &str) -> Result<Targets> {
             );
         }
     }
-    let targets: Targets = text
-        .parse()
-        .with_context(|| format!("--log: not a log filter: {text:?}"))?;
+    let targets: Targets = text.parse().context("--log")?;
+    if text.contains("rmcp") {
+        return Ok(targets);
+    }
     let of_others = targets.default_level().unwrap_or(LevelFilter::OFF);
-    let sdk = LevelFilter::WARN.min(of_others);
-    let is_named = targets.iter().any(|(target, _)| target.starts_with("rmcp"));
-    Ok(match is_named {
-        true => targets,
-        false => targets.with_target("rmcp", sdk),
-    })
+    Ok(targets.with_target("rmcp", of_others.min(LevelFilter::WARN)))
 }
 
 /// A FIFO that nothing reads must not hold up the start, nor a terminal become ours.
@@ -120,16 +114,14 @@ struct Lines {
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.dropped > 0 {
-            let dropped = self.dropped;
-            let gap =
-                format!("({dropped} log lines were dropped here: they were not read in time)\n");
-            if self.sender.try_send(gap.into_bytes()).is_ok() {
-                self.dropped = 0;
-            }
-        }
-        if self.dropped > 0 || self.sender.try_send(line.to_vec()).is_err() {
-            self.dropped += 1;
+        let gap = match self.dropped {
+            0 => String::new(),
+            lines => format!("({lines} log lines were dropped here: they were not read in time)\n"),
+        };
+        // One message, so that the gap is told where it is.
+        match self.sender.try_send([gap.as_bytes(), line].concat()) {
+            Ok(()) => self.dropped = 0,
+            Err(_) => self.dropped += 1,
         }
         Ok(line.len())
     }

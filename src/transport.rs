@@ -6,7 +6,7 @@
 //! The SDK's own transport for standard streams does not answer a request that it cannot read, and cannot end before the
 //! client closes our input. What a line is answered with is decided in [`decode`].
 
-mod decode;
+pub mod decode;
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -15,11 +15,7 @@ use std::io::{self, BufRead, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::thread;
 
-#[cfg(any(fuzzing, test))]
-pub use decode::decode;
-#[cfg(not(any(fuzzing, test)))]
-use decode::decode;
-use decode::{Decoded, refusal_of_cut};
+use decode::{Decoded, decode, refusal_of_cut};
 use memchr::memchr;
 use rmcp::RoleServer;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
@@ -57,12 +53,8 @@ pub struct Stdio {
 /// One line of output.
 #[derive(Serialize)]
 #[serde(untagged)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly always it is the large one"
-)]
 enum Outgoing {
-    Message(ServerJsonRpcMessage),
+    Message(Box<ServerJsonRpcMessage>),
     Refusal(Value),
 }
 
@@ -91,7 +83,8 @@ impl Stdio {
         })?;
         let hung_up = closing.clone();
         start_thread("hang-up", move || {
-            await_hang_up(&watched);
+            // The end of input need not tell that the client is gone: another process may hold that open.
+            wait_for(&watched, PollFlags::HUP);
             hung_up.cancel();
         })?;
         Ok(Self {
@@ -114,7 +107,7 @@ impl Transport<RoleServer> for Stdio {
         let output = self.output.clone();
         async move {
             if let Some(output) = output {
-                drop(output.send(Outgoing::Message(message)).await);
+                drop(output.send(Outgoing::Message(Box::new(message))).await);
             }
             Ok(())
         }
@@ -157,21 +150,23 @@ fn read(
     refusals: &mpsc::WeakSender<Outgoing>,
 ) -> io::Result<()> {
     let mut line = Vec::new();
-    while let Some(length) = next_line(input, &mut line)? {
-        let decoded = match length {
-            Length::Whole => decode(&line),
-            Length::Cut => vec![refusal_of_cut(&line)],
+    while let Some(left_out) = next_line(input, &mut line)? {
+        let decoded = match left_out {
+            0 => decode(&line),
+            _ => vec![refusal_of_cut(&line)],
         };
         for decoded in decoded {
-            let taken = match (decoded, refusals.upgrade()) {
-                (Decoded::Message(message), _) => messages.blocking_send(message).is_ok(),
-                (Decoded::Refused(refusal), Some(output)) => {
+            let is_taken = match decoded {
+                Decoded::Message(message) => messages.blocking_send(message).is_ok(),
+                Decoded::Refused(refusal) => {
                     debug!(code = %refusal["error"]["code"], "refused a message");
-                    output.blocking_send(Outgoing::Refusal(refusal)).is_ok()
+                    match refusals.upgrade() {
+                        Some(output) => output.blocking_send(Outgoing::Refusal(refusal)).is_ok(),
+                        None => false,
+                    }
                 }
-                (Decoded::Refused(_), None) => false,
             };
-            if !taken {
+            if !is_taken {
                 return Ok(());
             }
         }
@@ -179,19 +174,12 @@ fn read(
     Ok(())
 }
 
-/// How much of a line was kept.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Length {
-    Whole,
-    /// Its two ends: it is longer than [`MAX_LINE`].
-    Cut,
-}
-
-/// Replaces `line` by the next one, without its newline; `None` at the end of input. The last line may lack the newline.
-pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Length>> {
+/// Replaces `line` by the next one, without its newline, which the last line may lack. `None` at the end of input; else how
+/// many bytes were left out between the two ends of a line that is longer than [`MAX_LINE`].
+pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<usize>> {
     line.clear();
     line.shrink_to(USUAL_BYTES);
-    let mut length = Length::Whole;
+    let mut left_out = 0;
     loop {
         let chunk = match input.fill_buf() {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -201,20 +189,18 @@ pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Opt
             }
             chunk => chunk?,
         };
+        if chunk.is_empty() {
+            return Ok((!line.is_empty()).then_some(left_out));
+        }
         let newline = memchr(b'\n', chunk);
-        let is_end = chunk.is_empty();
         let part = newline.unwrap_or(chunk.len());
         line.extend_from_slice(&chunk[..part]);
         input.consume(part + usize::from(newline.is_some()));
         if line.len() > MAX_LINE {
-            line.drain(KEPT_END..line.len() - KEPT_END);
-            length = Length::Cut;
+            left_out += line.drain(KEPT_END..line.len() - KEPT_END).count();
         }
-        if newline.is_some() || (is_end && !line.is_empty()) {
-            return Ok(Some(length));
-        }
-        if is_end {
-            return Ok(None);
+        if newline.is_some() {
+            return Ok(Some(left_out));
         }
     }
 }
@@ -250,11 +236,6 @@ pub fn write_all(mut output: &File, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Returns when the other end of our output is gone. The end of input need not tell: another process may hold that open.
-fn await_hang_up(output: &File) {
-    wait_for(output, PollFlags::HUP);
 }
 
 /// Waits for one of these events, an error or a hang-up. A poll that fails is seen by the operation that is tried next.
