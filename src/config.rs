@@ -8,6 +8,8 @@ use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use rustix::fs::{Access, access};
 
+use crate::process::shell::Shell;
+
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
 ///
 /// It is started by an MCP client, which talks JSON-RPC on standard input and output. Each option can also be set by the
@@ -15,8 +17,8 @@ use rustix::fs::{Access, access};
 #[derive(Clone, Debug, Parser)]
 #[command(version, name = "background-command-mcp")]
 pub struct Config {
-    /// Command line that receives the command as its last argument
-    #[arg(long, default_value = "/bin/sh -c", value_parser = Shell::parse)]
+    /// Command line that receives the command as its last argument [default: bash -c where there is a bash, else /bin/sh -c]
+    #[arg(long, default_value_t = Shell::of_system(), hide_default_value = true, value_parser = Shell::parse)]
     pub shell: Shell,
 
     /// Working directory of jobs that name none [default: the client's project or the server's own, else the home directory]
@@ -96,37 +98,6 @@ const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
 pub enum LogFormat {
     Text,
     Json,
-}
-
-/// The command line that receives each job's command as its last argument.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shell {
-    pub program: String,
-    pub arguments: Vec<String>,
-}
-
-impl Shell {
-    fn parse(line: &str) -> Result<Self, String> {
-        let mut words = shlex::split(line)
-            .ok_or_else(|| "has an unclosed quote or a trailing backslash".to_owned())?
-            .into_iter();
-        let program = words
-            .next()
-            .ok_or_else(|| "is empty: name a program, like `/bin/sh -c`".to_owned())?;
-        Ok(Self {
-            program,
-            arguments: words.collect(),
-        })
-    }
-}
-
-impl std::fmt::Display for Shell {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words = std::iter::once(&self.program)
-            .chain(&self.arguments)
-            .map(String::as_str);
-        f.write_str(&shlex::try_join(words).unwrap_or_else(|_| self.program.clone()))
-    }
 }
 
 impl Config {

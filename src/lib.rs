@@ -18,7 +18,7 @@
 //! What they stand on:
 //!
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
-//!   `orphans` that were left to us, the `tree`; the `login` shell
+//!   `orphans` that were left to us, the `tree`; the `shell` that runs commands, and the `login` shell
 //! - [`output`]: the bytes: a bounded `log` of `segments` in a `store` on a `disk` that may hang, and the `view` of them that an
 //!   agent reads
 //! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed: its `duty`, the `ledger` of

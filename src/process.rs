@@ -7,6 +7,7 @@ pub(crate) mod marker;
 pub(crate) mod orphans;
 pub(crate) mod own;
 pub(crate) mod proc_fs;
+pub mod shell;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod tree;

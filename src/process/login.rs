@@ -18,9 +18,9 @@ use uuid::Uuid;
 
 use super::orphans::Orphans;
 use super::own;
+use super::shell::Shell;
 use super::spawn::{Order, Process, spawn};
 use super::tree::TreeEvent;
-use crate::config::Shell;
 
 /// The argument that makes this binary print its environment. A mark follows.
 const ARGUMENT: &str = "--print-environment";

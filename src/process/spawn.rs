@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::leader::Leader;
 use super::orphans::Orphans;
+use super::shell::Shell;
 use super::tree::Tree;
 use super::{Pid, folders, marker, number};
-use crate::config::Shell;
 use crate::job::JobError;
 
 /// What to start.

@@ -83,7 +83,7 @@ fn invariant_08_a_child_inherits_nothing_but_its_three_streams() {
         let mask = u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap();
         assert_eq!(mask & !of_the_library, 0, "{output}");
     }
-    let reply = client.run("exec 3</dev/tty; echo opened");
+    let reply = client.run("exec 3</dev/tty && echo opened");
     assert_eq!(reply["output"], "", "there is a terminal: {reply}");
 }
 
@@ -107,4 +107,54 @@ fn the_environment_is_the_servers_own_and_a_marker() {
     );
     let marker = format!("BACKGROUND_COMMAND_MCP_JOB_{}=1", id.replace('-', ""));
     assert!(output.contains(&marker), "{output}");
+}
+
+/// What models write, and what comes to a wrong end in a shell that knows only POSIX, often with exit code 0.
+#[test]
+fn commands_are_run_by_bash() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let client = Setup::new().start();
+    std::fs::create_dir_all(directory.path().join("venv/bin")).unwrap();
+    std::fs::write(
+        directory.path().join("venv/bin/activate"),
+        "export VIRTUAL_ENV=here\n",
+    )
+    .unwrap();
+    for (cmd, output) in [
+        ("mkdir -p src/{a,b}; ls src", "a\nb\n"),
+        ("if [[ -d /tmp ]]; then echo yes; else echo no; fi", "yes\n"),
+        ("source venv/bin/activate; echo $VIRTUAL_ENV", "here\n"),
+        ("diff <(echo 1) <(echo 1) && echo same", "same\n"),
+        ("names=(one two); echo ${names[1]} ${#names[@]}", "two 2\n"),
+        ("set -euo pipefail; false | cat; echo not reached", ""),
+        (
+            "name=abc; echo ${name^^} ${name/b/x} ${name:1:1}",
+            "ABC axc b\n",
+        ),
+        ("cat <<< words", "words\n"),
+        ("ls nothing-here &> both; wc -l < both", "1\n"),
+        ("for ((i = 0; i < 3; i++)); do echo -n $i; done", "012"),
+        ("echo -e 'a\\tb'; echo $'c\\td'", "a\tb\nc\td\n"),
+        (
+            "function greet { local name=$1; echo hello $name; }; greet you",
+            "hello you\n",
+        ),
+        ("declare -A ages=([ann]=3); echo ${ages[ann]}", "3\n"),
+    ] {
+        let reply =
+            client.execute(&json!({"cmd": cmd, "cwd": directory.path(), "wait_seconds": 30}));
+        assert_eq!(reply["result"]["output"], output, "{cmd}: {reply}");
+    }
+}
+
+#[test]
+fn a_shell_that_lacks_its_c_is_refused_at_the_start() {
+    let output = std::process::Command::new(crate::support::client::SERVER)
+        .env("BACKGROUND_COMMAND_MCP_SHELL", "zsh -l")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("write `zsh -l -c`"), "{told}");
 }

@@ -229,7 +229,10 @@ fn a_limit_on_the_size_of_files_costs_output_and_nothing_else() {
     assert_eq!(reply["output_bytes"], 2_000_000, "{reply}");
     let dropped = reply["dropped_bytes"].as_u64().unwrap();
     assert_eq!(2_000_000 - dropped, client.bytes_on_disk(), "{reply}");
-    assert_eq!(client.run("echo on; ulimit -f")["output"], "on\n1000\n");
+    assert_eq!(
+        client.run("echo on; sh -c 'ulimit -f'")["output"],
+        "on\n1000\n"
+    );
 }
 
 #[test]

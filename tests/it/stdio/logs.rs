@@ -29,6 +29,8 @@ fn the_first_line_says_what_was_configured() {
     let client = Setup::new()
         .output_dir(output.path())
         .flags([
+            "--shell",
+            "sh -c",
             "--cwd",
             "/usr",
             "--max-running",
@@ -40,11 +42,11 @@ fn the_first_line_says_what_was_configured() {
         ])
         .flags(["--max-output-bytes", "70000", "--max-total-bytes", "80000"])
         .start();
-    let first = client.log().lines().next().unwrap().to_owned();
+    let first = line_with(&client, &["server started"]);
     for word in [
         "server started",
         &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
-        "shell=/bin/sh -c",
+        "shell=sh -c",
         "cwd=/usr",
         &format!("output_dir={}", output.path().display()),
         "max_running=7",
