@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use rustix::fs::{Access, access};
+use rustix::process::Pid;
+use uuid::Uuid;
 
 use crate::process::shell::Shell;
 
@@ -80,6 +82,10 @@ pub struct Config {
     /// Test the set-up: run jobs with the other options, print what was found, and exit
     #[arg(long)]
     pub check: bool,
+
+    /// Given by the supervisor to the server that it starts
+    #[arg(long, hide = true, value_parser = Supervision::parse)]
+    pub supervised: Option<Supervision>,
 }
 
 pub const DEFAULT_LOG: &str = "info";
@@ -92,6 +98,34 @@ pub const MAX_CHARS_LIMIT: usize = 100_000;
 
 /// The longest duration a flag takes: ten years, far from where `Instant` arithmetic overflows.
 const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
+
+/// What the supervisor tells the server that it starts. An argument, since a variable would reach the jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supervision {
+    pub(crate) supervisor: Pid,
+    /// The name of the output directory, which the supervisor removes if the server does not.
+    pub(crate) directory_id: Uuid,
+}
+
+impl Supervision {
+    fn parse(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once(':').and_then(|(pid, id)| {
+            Some(Self {
+                supervisor: Pid::from_raw(pid.parse().ok()?)?,
+                directory_id: id.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| "is given by the supervisor alone".to_owned())
+    }
+
+    pub(crate) fn argument(&self) -> String {
+        format!(
+            "--supervised={}:{}",
+            self.supervisor.as_raw_nonzero(),
+            self.directory_id
+        )
+    }
+}
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -12,12 +12,11 @@
 
 #![expect(
     unsafe_code,
-    reason = "signal dispositions, TIOCNOTTY and close_range have no safe interface"
+    reason = "signal dispositions and close_range have no safe interface"
 )]
 
-use std::fs::File;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::{io, ptr};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
@@ -30,13 +29,6 @@ pub(crate) fn shed_inheritance() {
     survive_file_size_limit();
     unblock_signals();
     hide_descriptors();
-}
-
-/// For a process whose end must not be asked for: it goes when its work is done. Children would inherit this.
-pub(crate) fn ignore_requests_to_end() {
-    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
-        set_disposition(signal, libc::SIG_IGN);
-    }
 }
 
 /// Raises the soft limit on open descriptors to `needed`, as far as the hard one allows. Returns what is in force.
@@ -60,23 +52,11 @@ pub(crate) fn raise_descriptor_limit(needed: u64) -> io::Result<u64> {
     Ok(raised)
 }
 
-/// A session of our own has no terminal. It also keeps an interrupt typed at the client's terminal away: the client ends
-/// us by closing our input if it means to, and if it only gave up on a reply the jobs go on.
+/// A session of its own has no terminal. It also keeps an interrupt typed at the client's terminal away: the client ends
+/// the server by closing its input if it means to. Only a supervisor that leads its group cannot do this; the server, its
+/// child, does.
 fn leave_terminal() {
-    if setsid().is_ok() {
-        return;
-    }
-    // We lead a process group, as a shell's job or as a session's first process.
-    let Ok(terminal) = File::open("/dev/tty") else {
-        return;
-    };
-    // A session leader that lets go hangs up on the group in the foreground, which is likely our own.
-    let ignored = set_disposition(libc::SIGHUP, libc::SIG_IGN);
-    // SAFETY: TIOCNOTTY takes no argument and touches no memory.
-    unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY as _) };
-    if ignored {
-        set_disposition(libc::SIGHUP, libc::SIG_DFL);
-    }
+    let _ = setsid();
 }
 
 /// SIGPIPE stays ignored: the Rust runtime does that, relies on it, and resets it in children.

@@ -21,8 +21,7 @@
 //!   `orphans` that were left to us, the `tree`; the `shell` that runs commands, and the `login` shell
 //! - [`output`]: the bytes: a bounded `log` of `segments` in a `store` on a `disk` that may hang, and the `view` of them that an
 //!   agent reads
-//! - [`watchdog`]: the second process, which ends the jobs when the server itself is killed: its `duty`, the `ledger` of
-//!   what there is to do, and how to `end_jobs`
+//! - [`supervisor`]: the server's parent, which ends what a killed server leaves
 //! - [`threads`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
 //!
 //! The front door, with all that knows the protocol:
@@ -38,7 +37,7 @@
 //!   lines by a thread of their own; [`self_test`]: `--check`
 //!
 //! Imports point one way: `main → run → server → registry → watcher → process, output → job`. What differs between Linux
-//! and macOS is known only in `process`, `watchdog` and `hygiene`.
+//! and macOS is known only in `process`, `supervisor` and `hygiene`.
 //!
 //! # Invariants
 //!
@@ -60,9 +59,9 @@
 //!    ignored signal, no mask.
 //! 9. Every request that carries an id gets exactly one answer, unless its client cancels it; nothing a client sends ends
 //!    the server except the end of its input.
-//! 10. No process of a job outlives the server by more than a moment, however the server ends, except one that changed
-//!     its user, or that left the group, dropped its marker and changed its limits when the server was SIGKILLed, or when
-//!     server and watchdog are killed in the same instant.
+//! 10. No process of a job outlives the server by more than 3 s, however the server or its supervisor ends, except one that
+//!     changed its user, or when both are killed in the same instant. While the server lives, an orphan that cannot be
+//!     attributed to a job ends with the server, not with a cleanup.
 //! 11. A finished job's result is there until `retention` has passed since it *finished*, or `--max-finished` newer ones
 //!     exist.
 //!
@@ -97,12 +96,12 @@ mod registry;
 mod run;
 mod self_test;
 mod server;
+mod supervisor;
 mod threads;
 mod transport;
-mod watchdog;
 mod watcher;
 
 pub use process::login::{is_printer, print_environment};
 pub use run::run;
 pub use self_test::check;
-pub use watchdog::{is_watchdog, stand_by};
+pub use supervisor::supervise;

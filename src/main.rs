@@ -1,4 +1,4 @@
-//! The binary: read the configuration, serve.
+//! The binary: a supervisor, or the server that it starts.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -6,27 +6,24 @@ use std::process::ExitCode;
 use background_command_mcp::config::Config;
 
 fn main() -> ExitCode {
-    if background_command_mcp::is_watchdog() {
-        background_command_mcp::stand_by();
-        return ExitCode::SUCCESS;
-    }
     if background_command_mcp::is_printer() {
         background_command_mcp::print_environment();
         return ExitCode::SUCCESS;
     }
     let config = Config::read();
-    if config.check {
+    let ended = if config.check {
         return background_command_mcp::check(config);
-    }
-    match background_command_mcp::run(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not logged: there may be no log yet, and nobody looks into a file for why a server does not start.
-            drop(writeln!(
-                std::io::stderr(),
-                "background-command-mcp: {error:#}"
-            ));
-            ExitCode::FAILURE
-        }
-    }
+    } else if config.supervised.is_some() {
+        background_command_mcp::run(config).map(|()| ExitCode::SUCCESS)
+    } else {
+        background_command_mcp::supervise(&config)
+    };
+    ended.unwrap_or_else(|error| {
+        // Not logged: there may be no log yet, and a log file is not where one looks for why a server does not start.
+        drop(writeln!(
+            std::io::stderr(),
+            "background-command-mcp: {error:#}"
+        ));
+        ExitCode::FAILURE
+    })
 }

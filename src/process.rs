@@ -4,13 +4,21 @@ pub(crate) mod folders;
 pub(crate) mod leader;
 pub(crate) mod login;
 pub(crate) mod marker;
-pub(crate) mod orphans;
 pub(crate) mod own;
-pub(crate) mod proc_fs;
+pub(crate) mod reaper;
 pub mod shell;
 pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod tree;
+
+#[cfg(target_os = "linux")]
+pub(crate) mod linux;
+#[cfg(target_os = "linux")]
+pub(crate) use linux as system;
+#[cfg(not(target_os = "linux"))]
+pub(crate) mod macos;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use macos as system;
 
 pub(crate) use rustix::process::Pid;
 

@@ -3,21 +3,20 @@
 mod eviction;
 mod login_environment;
 mod start;
-mod supervision;
 pub(crate) mod sweeper;
 mod timeline;
 mod tombstones;
 pub(crate) mod working_directory;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use login_environment::LoginEnvironment;
 pub(crate) use start::Start;
-use supervision::Supervision;
 use timeline::Timeline;
-use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tombstones::Fate;
@@ -27,6 +26,7 @@ use working_directory::WorkingDirectory;
 use crate::config::Config;
 use crate::job::{Job, JobError};
 use crate::output::store::Store;
+use crate::process::reaper::Reaper;
 use crate::process::tree::end_strays;
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
@@ -48,8 +48,7 @@ struct Shared {
     working_directory: WorkingDirectory,
     store: Arc<Store>,
     slots: Arc<Semaphore>,
-    /// Present from the first job on.
-    supervision: OnceCell<Supervision>,
+    reaper: Reaper,
     login: LoginEnvironment,
     ends: Arc<watch::Sender<u64>>,
     watchers: TaskTracker,
@@ -58,18 +57,21 @@ struct Shared {
 }
 
 impl ProcessRegistry {
-    /// An empty registry: nothing is created before the first job.
-    pub(crate) fn new(config: Arc<Config>, closing: CancellationToken) -> Self {
+    /// An empty registry, within a runtime. No file and no process is created before the first job.
+    pub fn new(config: Arc<Config>, closing: CancellationToken) -> io::Result<Self> {
         let shared = Shared {
             working_directory: WorkingDirectory::find(config.cwd.as_deref()),
             store: Arc::new(Store::new(
                 config.output_dir.as_deref(),
+                config
+                    .supervised
+                    .map(|supervision| supervision.directory_id),
                 config.max_total_bytes,
             )),
             slots: Arc::new(Semaphore::new(
                 config.max_running.min(Semaphore::MAX_PERMITS),
             )),
-            supervision: OnceCell::new(),
+            reaper: Reaper::start()?,
             login: LoginEnvironment::default(),
             ends: Arc::new(watch::Sender::new(0)),
             watchers: TaskTracker::new(),
@@ -77,11 +79,11 @@ impl ProcessRegistry {
             started: Instant::now(),
             config,
         };
-        Self {
+        Ok(Self {
             jobs: Arc::default(),
             timeline: Timeline::default(),
             shared: Arc::new(shared),
-        }
+        })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -129,11 +131,9 @@ impl ProcessRegistry {
     }
 
     /// Brings the records of jobs that are alive up to date on orphans: nothing else tells when a process becomes one.
-    pub(crate) async fn look_for_orphans(&self) {
-        if let Some(supervision) = self.shared.supervision.get()
-            && self.any_is_alive()
-        {
-            supervision.orphans.look().await;
+    pub(crate) fn look_for_orphans(&self) {
+        if self.any_is_alive() {
+            self.shared.reaper.look();
         }
     }
 
@@ -184,11 +184,7 @@ impl ProcessRegistry {
         for job in alive {
             job.request_stop(SHUTDOWN_GRACE);
         }
-        let strays = async {
-            if let Some(supervision) = self.shared.supervision.get() {
-                end_strays(&supervision.orphans, SHUTDOWN_GRACE).await;
-            }
-        };
+        let strays = end_strays(&self.shared.reaper, SHUTDOWN_GRACE);
         tokio::join!(self.shared.watchers.wait(), strays);
     }
 
@@ -201,13 +197,6 @@ impl ProcessRegistry {
             living.extend(snapshot.record.leftovers);
         }
         living
-    }
-
-    /// The last thing: lets the watchdog go, which still ends whatever has not ended.
-    pub(crate) async fn dismiss_watchdog(&self) {
-        if let Some(supervision) = self.shared.supervision.get() {
-            supervision.watchdog.dismiss().await;
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Job>> {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::output::directory::remove_directory;
+use crate::process::system;
 use crate::registry::ProcessRegistry;
 use crate::registry::sweeper::sweep;
 use crate::server::Server;
@@ -25,7 +26,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(700);
 /// How long the jobs' processes then have to end: with the time above, within the two seconds that clients allow.
 const LAST_PROCESSES: Duration = Duration::from_millis(700);
 
-/// How long the removal of files may take: what is left then is the watchdog's, and after it the next server's.
+/// How long the removal of files may take: what is left then is the supervisor's, and after it the next server's.
 const LAST_FILES: Duration = Duration::from_millis(100);
 
 /// Descriptors of the server itself, and of one running job: two pipes, two files, two pidfds.
@@ -43,6 +44,13 @@ const BLOCKING_THREADS: usize = 24;
 /// A configuration that cannot be used, or standard streams that cannot be read or written. Nothing a client does is
 /// an error here.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    if let Some(supervision) = config.supervised {
+        let parent_lives = system::end_with_parent(supervision.supervisor)
+            .context("the end of the supervisor cannot be seen")?;
+        if !parent_lives {
+            return Ok(());
+        }
+    }
     let (_logs, runtime) = prepare(&config)?;
     let served = runtime.block_on(serve(Arc::new(config)));
     // A thread may hang in a read of a dead file system: it is not waited for.
@@ -71,7 +79,8 @@ pub fn prepare(config: &Config) -> anyhow::Result<(logging::Guard, Runtime)> {
 async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
     close_on_signals(&closing)?;
-    let registry = ProcessRegistry::new(config, closing.clone());
+    let registry = ProcessRegistry::new(config, closing.clone())
+        .context("the end of child processes cannot be seen")?;
     log_start(&registry);
     let stdio = Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
     tokio::spawn(sweep(registry.clone()));
@@ -102,7 +111,6 @@ pub async fn end(registry: &ProcessRegistry) {
             tracing::warn!("the output directory could not be removed in time");
         }
     }
-    registry.dismiss_watchdog().await;
 }
 
 /// The one line from which a person sees what was configured.

@@ -55,7 +55,7 @@ fn try_out(config: Config) -> Result<()> {
     let tried = runtime.block_on(async {
         let closing = CancellationToken::new();
         close_on_signals(&closing)?;
-        let registry = ProcessRegistry::new(Arc::new(config), closing.clone());
+        let registry = ProcessRegistry::new(Arc::new(config), closing.clone())?;
         describe(&registry);
         let tried = tokio::select! {
             tried = try_job(&registry) => tried,

@@ -21,10 +21,8 @@ use tokio::time::sleep_until;
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
 use crate::output::disk::Disk;
 use crate::output::log::OutputLog;
-use crate::process::number;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
-use crate::watchdog::Registration;
 
 /// Everything a watcher needs. It knows nothing of the registry.
 #[derive(Debug)]
@@ -39,7 +37,6 @@ pub(crate) struct Assignment {
     pub(crate) stop_grace: Duration,
     /// The job's place among the running ones, given back when nothing of it is alive.
     pub(crate) slot: OwnedSemaphorePermit,
-    pub(crate) registration: Registration,
     /// Told when the command has ended.
     pub(crate) ends: Arc<watch::Sender<u64>>,
     pub(crate) span: tracing::Span,
@@ -57,7 +54,6 @@ pub(crate) async fn watch(assignment: Assignment) {
         kill_at,
         stop_grace,
         slot,
-        registration,
         ends,
         span,
     } = assignment;
@@ -80,7 +76,6 @@ pub(crate) async fn watch(assignment: Assignment) {
         feeder.abort();
     }
     watcher.release().await;
-    registration.ended();
     drop(slot);
     watcher.close().await;
 }
@@ -129,14 +124,14 @@ impl Watcher {
                 Ok(()) = stop.changed() => {
                     let request = *stop.borrow_and_update();
                     if let Some(StopRequest { kill_at, .. }) = request {
-                        self.terminate(Cause::Stopped, kill_at).await;
+                        self.terminate(Cause::Stopped, kill_at);
                     }
                 }
                 () = at(limit) => {
                     limit = None;
-                    self.terminate(Cause::TimeLimit, Instant::now() + grace).await;
+                    self.terminate(Cause::TimeLimit, Instant::now() + grace);
                 }
-                () = at(self.termination.next_step()) => self.kill().await,
+                () = at(self.termination.next_step()) => self.kill(),
                 () = self.stdout.step() => self.record.output(&self.stdout, &self.stderr),
                 () = self.stderr.step() => self.record.output(&self.stdout, &self.stderr),
             }
@@ -153,7 +148,7 @@ impl Watcher {
         let at = Moment::now();
         self.drain().await;
         if let Some(tree) = &self.tree {
-            tree.look().await;
+            tree.look();
         }
         let leftovers = self.leftovers();
         let finished = Finished {
@@ -183,11 +178,11 @@ impl Watcher {
     }
 
     fn leftovers(&self) -> Vec<u32> {
-        self.tree.as_ref().map(leftovers).unwrap_or_default()
+        self.tree.as_ref().map(Tree::leftovers).unwrap_or_default()
     }
 
     /// Asks the whole tree to end with TERM, or brings the KILL forward if it was asked before.
-    async fn terminate(&mut self, cause: Cause, kill_at: Instant) {
+    fn terminate(&mut self, cause: Cause, kill_at: Instant) {
         if !self.termination.ask(kill_at) {
             return;
         }
@@ -196,19 +191,18 @@ impl Watcher {
         if self.record.is_running() && !tree.has_exited() {
             self.cause = cause;
         }
-        tree.signal(Signal::TERM).await;
-        // A stopped process hears TERM only once it goes on.
-        tree.signal(Signal::CONT).await;
+        // A stopped process acts on TERM only once it continues.
+        tree.signal(&[Signal::TERM, Signal::CONT]);
         tracing::info!(parent: &self.span, ?cause, "ending the job's processes");
     }
 
     /// Ends what did not heed TERM, again and again until nothing is alive or hope is lost.
-    async fn kill(&mut self) {
+    fn kill(&mut self) {
         let Some(tree) = &self.tree else { return };
         match self.termination.step(Instant::now()) {
-            Step::Kill => tree.signal(Signal::KILL).await,
+            Step::Kill => tree.kill(),
             Step::CountSurvivors => {
-                let survivors = survivors(tree).await;
+                let survivors = survivors(tree);
                 if !survivors.is_empty() {
                     tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
                     self.termination.give_up();
@@ -251,19 +245,17 @@ impl Drop for Watcher {
     }
 }
 
-/// Processes of the job that are alive although its leader has ended, by pid.
-fn leftovers(tree: &Tree) -> Vec<u32> {
-    tree.leftovers().into_iter().map(number).collect()
-}
-
 /// Everything of the job that is alive, by pid.
-async fn survivors(tree: &Tree) -> Vec<u32> {
-    let members = tree.members().await;
+fn survivors(tree: &Tree) -> Vec<u32> {
+    let members = tree.members();
     if members.is_empty() {
         // Out of descriptors, nobody can be looked at nor signalled. That they are there is known all the same.
-        return leftovers(tree);
+        return tree.leftovers();
     }
-    members.iter().map(|member| number(member.pid)).collect()
+    members
+        .iter()
+        .map(|member| crate::process::number(member.pid))
+        .collect()
 }
 
 /// Resolves at this time, or never.

@@ -27,10 +27,10 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn create_in_first(roots: &[PathBuf], disk: &Disk) -> io::Result<Self> {
+    pub(super) fn create_in_first(roots: &[PathBuf], id: Uuid, disk: &Disk) -> io::Result<Self> {
         let mut first_error = None;
         for root in roots {
-            match Self::create_in(root, disk) {
+            match Self::create_in(root, id, disk) {
                 Ok(directory) => return Ok(directory),
                 Err(error) => {
                     tracing::warn!(root = %root.display(), %error, "cannot store output here");
@@ -41,8 +41,8 @@ impl Directory {
         Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
     }
 
-    fn create_in(root: &Path, disk: &Disk) -> io::Result<Self> {
-        let path = std::path::absolute(root)?.join(format!("{DIRECTORY_PREFIX}{}", Uuid::new_v4()));
+    fn create_in(root: &Path, id: Uuid, disk: &Disk) -> io::Result<Self> {
+        let path = std::path::absolute(root)?.join(directory_name(id));
         let lock = make_and_lock(&path)?;
         Ok(Self {
             path,
@@ -115,6 +115,11 @@ fn make_and_lock(path: &Path) -> io::Result<File> {
             return Ok(lock);
         }
     }
+}
+
+/// The name of a server's directory.
+pub(crate) fn directory_name(id: Uuid) -> String {
+    format!("{DIRECTORY_PREFIX}{id}")
 }
 
 /// Removes what servers that are gone have left beside this directory. Only directories of ours that carry a server's name

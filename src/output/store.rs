@@ -6,10 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::directory::Directory;
+use super::directory::{Directory, sweep_dead};
 use super::disk::Disk;
 use super::room::Room;
 
@@ -17,25 +16,26 @@ use super::room::Room;
 #[derive(Debug)]
 pub(crate) struct Store {
     roots: Vec<PathBuf>,
+    /// The name of this server's directory below one of the roots.
+    id: Uuid,
     directory: OnceLock<Arc<Directory>>,
     /// Held while the directory is made, as `OnceLock` would if it could fail: by threads alone that wait for the disk in
     /// any case.
     making: Mutex<()>,
     disk: Disk,
     room: Arc<Room>,
-    made: Notify,
 }
 
 impl Store {
     /// Creates nothing: the directory comes with the first job.
-    pub(crate) fn new(output_dir: Option<&Path>, max_total: u64) -> Self {
+    pub(crate) fn new(output_dir: Option<&Path>, id: Option<Uuid>, max_total: u64) -> Self {
         Self {
-            roots: output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()]),
+            roots: roots(output_dir),
+            id: id.unwrap_or_else(Uuid::new_v4),
             directory: OnceLock::new(),
             making: Mutex::default(),
             disk: Disk::default(),
             room: Arc::new(Room::new(max_total)),
-            made: Notify::new(),
         }
     }
 
@@ -63,10 +63,16 @@ impl Store {
         if let Some(directory) = self.directory.get() {
             return Ok(directory.clone());
         }
-        let directory = Arc::new(Directory::create_in_first(&self.roots, &self.disk)?);
+        let directory = Arc::new(Directory::create_in_first(
+            &self.roots,
+            self.id,
+            &self.disk,
+        )?);
         // Whose turn it is, is the only one who sets it.
         drop(self.directory.set(directory.clone()));
-        self.made.notify_one();
+        let made = directory.clone();
+        // Takes as long as there is to remove, and the caller has output to write.
+        std::thread::spawn(move || sweep_dead(&made));
         Ok(directory)
     }
 
@@ -74,11 +80,11 @@ impl Store {
     pub(crate) fn existing(&self) -> Option<Arc<Directory>> {
         self.directory.get().cloned()
     }
+}
 
-    /// Resolves, for one caller, when the directory has been made, which may be long after it was first needed.
-    pub(crate) async fn made(&self) {
-        self.made.notified().await;
-    }
+/// Where the directory of a server can be, the best place first.
+pub(crate) fn roots(output_dir: Option<&Path>) -> Vec<PathBuf> {
+    output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()])
 }
 
 /// The user's cache directory, and for users without one the directory for temporary files. If somebody else has made a

@@ -10,14 +10,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, getuid};
+use rustix::process::getuid;
 use tokio::io::AsyncReadExt;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::orphans::Orphans;
 use super::own;
+use super::reaper::Reaper;
 use super::shell::Shell;
 use super::spawn::{Order, Process, spawn};
 use super::tree::TreeEvent;
@@ -102,7 +102,7 @@ impl Inquiry {
         shell: &str,
         profiles: Profiles,
         job: Uuid,
-        orphans: &Orphans,
+        reaper: &Reaper,
     ) -> io::Result<Self> {
         let program = own::program()?;
         let mark = Uuid::new_v4().simple().to_string();
@@ -129,12 +129,8 @@ impl Inquiry {
             environment: &[],
             with_stdin: false,
         };
-        let process = spawn(&order, orphans)?;
+        let process = spawn(&order, reaper)?;
         Ok(Self { process, mark })
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.pid
     }
 
     /// The answer, if it comes in time. Afterwards nothing of the shell is alive.
@@ -196,7 +192,7 @@ impl Inquiry {
             drop(timeout(FAREWELL, tree.next_event(true)).await);
         }
         let give_up_at = Instant::now() + SURVIVOR_AFTER;
-        while !tree.has_exited() || !tree.members().await.is_empty() {
+        while !tree.has_exited() || !tree.members().is_empty() {
             if Instant::now() >= give_up_at {
                 tracing::warn!(
                     pid = self.process.pid,
@@ -204,7 +200,7 @@ impl Inquiry {
                 );
                 break;
             }
-            tree.signal(Signal::KILL).await;
+            tree.kill();
             sleep(KILL_AGAIN).await;
         }
         tree.reap();

@@ -5,13 +5,12 @@ use std::io::{self, PipeWriter};
 use std::path::Path;
 use std::process::Stdio;
 
-use rustix::process::{Signal, kill_process_group};
 use tokio::net::unix::pipe;
 use tokio::process::{ChildStdin, Command};
 use uuid::Uuid;
 
 use super::leader::Leader;
-use super::orphans::Orphans;
+use super::reaper::Reaper;
 use super::shell::Shell;
 use super::tree::Tree;
 use super::{Pid, folders, marker, number};
@@ -63,12 +62,11 @@ impl Order<'_> {
     }
 }
 
-/// Starts the command. Nothing is awaited between the spawn and the claim, see `Orphans::claim`, and there is no
+/// Starts the command. Nothing is awaited between the spawn and the claim, see `Reaper::claim`, and there is no
 /// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
-pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process> {
+pub(crate) fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
     let (stdout, to_stdout) = stream()?;
     let (stderr, to_stderr) = stream()?;
-    let inherited_limit = marker::InheritedLimit::of(order.job);
     let mut child = Command::new(&order.shell.program)
         .args(&order.shell.arguments)
         .arg(order.command)
@@ -84,31 +82,20 @@ pub(crate) fn spawn(order: &Order<'_>, orphans: &Orphans) -> io::Result<Process>
         .stdout(to_stdout)
         .stderr(to_stderr)
         .spawn()?;
-    drop(inherited_limit);
     let raw = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
         .and_then(Pid::from_raw);
     let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
-    let inodes = [&stdout, &stderr]
-        .into_iter()
-        .filter_map(|pipe| Some(rustix::fs::fstat(pipe).ok()?.st_ino));
-    let claim = orphans.claim(pid, Some(order.job), inodes.collect());
+    let claim = reaper.claim(pid, order.job);
     let stdin = child.stdin.take();
-    match Leader::new(child, pid) {
-        Ok(leader) => Ok(Process {
-            pid: number(pid),
-            tree: Tree::new(leader, claim),
-            stdin,
-            stdout,
-            stderr,
-        }),
-        Err(error) => {
-            // No descriptor is left to watch it with: it must not run. The runtime reaps what was dropped.
-            let _ = kill_process_group(pid, Signal::KILL);
-            Err(error)
-        }
-    }
+    Ok(Process {
+        pid: number(pid),
+        tree: Tree::new(Leader::new(child, pid), claim),
+        stdin,
+        stdout,
+        stderr,
+    })
 }
 
 /// A pipe: our end, of which the runtime knows, and the command's.

@@ -15,8 +15,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::process::login::{Inquiry, Profiles, Variables, shell};
-use crate::process::orphans::Orphans;
-use crate::watchdog::Watchdog;
+use crate::process::reaper::Reaper;
 
 /// How long the profiles of a dialogue may take, and then all in all: some clients wait five seconds for a call.
 const ALL_PROFILES: Duration = Duration::from_secs(3);
@@ -33,8 +32,7 @@ pub(crate) struct LoginEnvironment(OnceLock<watch::Receiver<Option<Arc<Variables
 /// What the inquiry needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Means {
-    pub(crate) orphans: Orphans,
-    pub(crate) watchdog: Watchdog,
+    pub(crate) reaper: Reaper,
     pub(crate) closing: CancellationToken,
 }
 
@@ -98,13 +96,8 @@ async fn ask(
     means: &Means,
 ) -> std::io::Result<Option<Variables>> {
     let id = Uuid::new_v4();
-    let (inquiry, registration) = means.watchdog.register(id)?.start(
-        || Inquiry::start(shell, profiles, id, &means.orphans),
-        Inquiry::pid,
-    )?;
-    let answer = inquiry.answer(until, &means.closing).await;
-    registration.ended();
-    Ok(answer)
+    let inquiry = Inquiry::start(shell, profiles, id, &means.reaper)?;
+    Ok(inquiry.answer(until, &means.closing).await)
 }
 
 /// What of the login shell's environment is new: what the server has set stays, but for PATH, to which it may add.

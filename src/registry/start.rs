@@ -1,6 +1,5 @@
 //! How a job is started: all that has to be there first, and then, without a pause, its process and its watcher.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,6 @@ use uuid::Uuid;
 
 use super::ProcessRegistry;
 use super::login_environment::Means;
-use super::supervision::Supervision;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::StreamKind;
@@ -32,10 +30,9 @@ pub(crate) struct Start {
 }
 
 /// What has to be there before a process is started.
-struct Prepared<'a> {
+struct Prepared {
     slot: OwnedSemaphorePermit,
     cwd: PathBuf,
-    supervision: &'a Supervision,
     environment: Arc<Variables>,
 }
 
@@ -63,7 +60,7 @@ impl ProcessRegistry {
         &self,
         cwd: Option<&str>,
         cancelled: &CancellationToken,
-    ) -> Result<Prepared<'_>, JobError> {
+    ) -> Result<Prepared, JobError> {
         let slot = self
             .shared
             .slots
@@ -71,25 +68,22 @@ impl ProcessRegistry {
             .try_acquire_owned()
             .map_err(|_| self.busy())?;
         let cwd = self.working_directory().resolve(cwd).await?;
-        let supervision = self.supervision().await.map_err(JobError::Resources)?;
         let environment = tokio::select! {
-            environment = self.login_environment(supervision) => environment,
+            environment = self.login_environment() => environment,
             () = cancelled.cancelled() => return Err(JobError::Cancelled),
         };
         Ok(Prepared {
             slot,
             cwd,
-            supervision,
             environment,
         })
     }
 
     /// Nothing can be awaited in here, so that no process is ever without a watcher, and no job without an entry.
-    fn launch(&self, start: Start, prepared: Prepared<'_>) -> Result<Job, JobError> {
+    fn launch(&self, start: Start, prepared: Prepared) -> Result<Job, JobError> {
         let Prepared {
             slot,
             cwd,
-            supervision,
             environment,
         } = prepared;
         let config = self.config();
@@ -102,17 +96,8 @@ impl ProcessRegistry {
             environment: &environment,
             with_stdin: start.stdin.is_some(),
         };
-        let registration = supervision
-            .watchdog
-            .register(id)
-            .map_err(JobError::Resources)?;
         let created = Moment::now();
-        let (process, registration) = registration
-            .start(
-                || spawn(&order, &supervision.orphans),
-                |process| process.pid,
-            )
-            .map_err(|error| order.refused(error))?;
+        let process = spawn(&order, &self.shared.reaper).map_err(|error| order.refused(error))?;
         let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
         let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
         tracing::info!(parent: &span, "job started");
@@ -129,7 +114,6 @@ impl ProcessRegistry {
             kill_at: start.kill_after.map(|after| created.monotonic + after),
             stop_grace: config.stop_grace_seconds,
             slot,
-            registration,
             ends: self.shared.ends.clone(),
             span,
         }));
@@ -151,26 +135,12 @@ impl ProcessRegistry {
         }
     }
 
-    /// What the first job brings about.
-    async fn supervision(&self) -> io::Result<&Supervision> {
-        let first_job = || async {
-            let shared = &self.shared;
-            Supervision::begin(
-                shared.store.clone(),
-                &shared.watchers,
-                shared.closing.clone(),
-            )
-        };
-        self.shared.supervision.get_or_try_init(first_job).await
-    }
-
-    async fn login_environment(&self, supervision: &Supervision) -> Arc<Variables> {
+    async fn login_environment(&self) -> Arc<Variables> {
         if !self.config().login_env {
             return Arc::default();
         }
         let means = Means {
-            orphans: supervision.orphans.clone(),
-            watchdog: supervision.watchdog.clone(),
+            reaper: self.shared.reaper.clone(),
             closing: self.shared.closing.clone(),
         };
         self.shared

@@ -172,7 +172,7 @@ impl Server {
                 hint = texts::none_ended(wait.asked, wait.cap);
             }
         }
-        self.registry.look_for_orphans().await;
+        self.registry.look_for_orphans();
         let (running, finished, omitted) = self.registry.list(LISTED_FINISHED);
         news.ended.extend(finished.iter().cloned());
         let processes = list_entries(running.into_iter().chain(finished)).await;
@@ -219,7 +219,7 @@ impl Server {
             circumstances.search = waiting.await;
         }
         if job.is_running() {
-            self.registry.look_for_orphans().await;
+            self.registry.look_for_orphans();
         }
         let reading = Reading {
             is_last: self.is_last(job),

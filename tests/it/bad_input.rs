@@ -450,7 +450,7 @@ fn no_more_descriptors_is_a_refusal_and_the_server_goes_on() {
         client.released(id);
     }
     assert_eq!(client.run("echo fine")["output"], "fine\n");
-    let zombies: Vec<_> = processes::children(client.pid())
+    let zombies: Vec<_> = processes::children(client.server_pid())
         .into_iter()
         .filter(|pid| processes::state(*pid) == Some('Z'))
         .collect();
@@ -469,7 +469,7 @@ fn no_more_processes_is_a_refusal_and_the_server_goes_on() {
         current: Some(0),
         maximum: None,
     };
-    let pid = rustix::process::Pid::from_raw(i32::try_from(client.pid()).unwrap());
+    let pid = rustix::process::Pid::from_raw(i32::try_from(client.server_pid()).unwrap());
     let before = rustix::process::prlimit(pid, rustix::process::Resource::Nproc, limit).unwrap();
     let reply = client.refused(EXECUTE, &json!({"cmd": "true"}));
     assert!(text(&reply, "error").contains("could not start"), "{reply}");

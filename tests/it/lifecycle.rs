@@ -113,14 +113,14 @@ fn invariant_03_the_pipes_are_read_before_anyone_hears_of_the_end() {
         })
         .collect();
     client.ping();
-    processes::signal(client.pid(), Signal::STOP);
+    processes::signal(client.server_pid(), Signal::STOP);
     for _ in &started {
         gate.open();
     }
     for started in &started {
         assert_gone(&[u32::try_from(started["pid"].as_u64().unwrap()).unwrap()]);
     }
-    processes::signal(client.pid(), Signal::CONT);
+    processes::signal(client.server_pid(), Signal::CONT);
     for wait in waits {
         let reply = client.reply(wait);
         assert!(text(&reply, "output").ends_with("xlast\n"), "{reply}");

@@ -44,7 +44,7 @@ fn a_thousand_short_jobs_leave_nothing_behind() {
     };
     all_expired();
     let measure = || {
-        let pid = client.pid();
+        let pid = client.server_pid();
         let children = processes::children(pid).len();
         (
             processes::open_descriptors(pid),
@@ -60,7 +60,7 @@ fn a_thousand_short_jobs_leave_nothing_behind() {
             Err(format!("{now:?}"))
         }
     });
-    let memory = processes::status_number(client.pid(), "VmRSS");
+    let memory = processes::status_number(client.server_pid(), "VmRSS");
     run_many(&client, 1000);
     all_expired();
     eventually(
@@ -77,7 +77,7 @@ fn a_thousand_short_jobs_leave_nothing_behind() {
     );
     // Results are gone for everybody before the first of their files is.
     client.await_output_files(0);
-    let after = processes::status_number(client.pid(), "VmRSS");
+    let after = processes::status_number(client.server_pid(), "VmRSS");
     assert!(after <= memory + 4096, "{after} kB after {memory} kB");
 }
 
@@ -114,6 +114,6 @@ fn three_hundred_megabytes_on_both_streams_leave_the_server_small() {
         &json!({"ref_id": id, "until_pattern": "not there", "max_chars": 100_000}),
     );
     assert!(text(&reply, "output").len() + text(&reply, "error").len() > 80_000);
-    let peak = processes::status_number(client.pid(), "VmHWM");
+    let peak = processes::status_number(client.server_pid(), "VmHWM");
     assert!(peak < 32 * 1024, "the server took {peak} kB");
 }

@@ -121,7 +121,7 @@ fn the_call_right_behind_a_cancellation_knows_of_it() {
     let first = client.post_waiting(EXECUTE, &call);
     let first_id = client.list()["processes"][0]["ref_id"].clone();
     let again = json!({"cmd": gate.wait()});
-    let second = processes::suspended(client.pid(), || {
+    let second = processes::suspended(client.server_pid(), || {
         client.cancel(first);
         client.post(EXECUTE, &again)
     });
@@ -178,6 +178,8 @@ fn a_list_shows_the_newest_ends_whether_or_not_older_ones_were_told() {
             true => Err(processes::describe([pid])),
             false => Ok(()),
         });
+        // The server has seen this end before the next one.
+        client.ping();
     }
     jobs.reverse();
     for _ in 0..2 {

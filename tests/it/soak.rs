@@ -239,32 +239,12 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
                 }
                 "thefts"
             }
-            (96, Some(_)) => {
-                for pid in processes::children(client.pid()) {
-                    if processes::is_watchdog_of(pid, client.pid()) {
-                        processes::signal_if_there(pid, Signal::KILL);
-                        // A signal takes its time on a busy machine: until then it looks alive to who wants to know below.
-                        processes::assert_gone(&[pid]);
-                    }
-                }
-                "killed watchdogs"
-            }
             (97, Some(_)) => {
-                processes::signal(client.pid(), Signal::STOP);
-                processes::signal(client.pid(), Signal::CONT);
+                processes::signal(client.server_pid(), Signal::STOP);
+                processes::signal(client.server_pid(), Signal::CONT);
                 "pauses"
             }
             (98, Some(_)) if n > 100 => {
-                // Its watchdog may have been killed in the same instant: that one exception is not what is tested here.
-                eventually("there is a watchdog", || {
-                    let children = processes::children(client.pid());
-                    match children.iter().any(|pid| {
-                        processes::is_alive(*pid) && processes::is_watchdog_of(*pid, client.pid())
-                    }) {
-                        true => Ok(()),
-                        false => Err(format!("{children:?}")),
-                    }
-                });
                 client.ping();
                 *done.entry("killed servers").or_default() += 1;
                 client.kill_server();
@@ -302,7 +282,7 @@ fn soak() {
     while Instant::now() < until {
         life(&mut dice, &root, until, &mut done);
     }
-    // What a killed server's watchdog could not remove is swept by the next first job.
+    // What a killed server's supervisor could not remove is swept by the next server.
     let last = Setup::new().output_dir(root.path()).start();
     last.run("true");
     last.hang_up();

@@ -291,7 +291,7 @@ fn a_hundred_waits_at_once_cost_no_cpu() {
         .collect();
     client.ping();
     let ticks = || {
-        let field = |number| processes::stat_field(client.pid(), number).unwrap();
+        let field = |number| processes::stat_field(client.server_pid(), number).unwrap();
         field(14) + field(15)
     };
     // Until the searches that were just asked for are over, nothing can be said.

@@ -50,7 +50,7 @@ impl Disk {
 
     /// The files as the server sees them.
     fn seen(&self, path: &Path) -> PathBuf {
-        let root = PathBuf::from(format!("/proc/{}/root", self.client.pid()));
+        let root = PathBuf::from(format!("/proc/{}/root", self.client.server_pid()));
         root.join(path.strip_prefix("/").unwrap())
     }
 
@@ -65,7 +65,7 @@ impl Disk {
     /// Runs a command where the disk is.
     #[track_caller]
     fn sh(&self, command: &str) {
-        let server = self.client.pid().to_string();
+        let server = self.client.server_pid().to_string();
         let output = Command::new("nsenter")
             .args(["--mount", "--target", &server, "sh", "-c", command])
             .output()
@@ -238,9 +238,9 @@ fn a_disk_that_cannot_be_written_costs_output_and_is_used_once_it_can() {
     assert!(reply["dropped_bytes"].is_null(), "{reply}");
 }
 
-/// The directory was not there when the watchdog was started.
+/// The directory was not there when the supervisor was started.
 #[test]
-fn a_directory_that_could_only_be_made_later_is_removed_by_the_watchdog() {
+fn a_directory_that_could_only_be_made_later_is_removed_by_the_supervisor() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("blocked");
     std::fs::write(&root, "not a directory").unwrap();

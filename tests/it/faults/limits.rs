@@ -16,8 +16,8 @@ const LONELY: &str = r#"trap "" TERM HUP INT QUIT; echo $$; exec sleep 1000"#;
 /// Changes a soft limit of the running server; the limit as it was. Done as its user, which needs no privilege.
 #[track_caller]
 fn limit(client: &Client, resource: &str, soft: &str) -> String {
-    let pid = client.pid().to_string();
-    let user = processes::status_number(client.pid(), "Uid");
+    let pid = client.server_pid().to_string();
+    let user = processes::status_number(client.server_pid(), "Uid");
     let prlimit = |arguments: &[&str]| {
         let output = Command::new("setpriv")
             .args([
@@ -51,7 +51,7 @@ fn can_limit(test: &str) -> bool {
 fn idle(client: &Client) {
     eventually(
         "idle threads have ended",
-        || match processes::pool_threads(client.pid()) {
+        || match processes::pool_threads(client.server_pid()) {
             0 => Ok(()),
             threads => Err(threads.to_string()),
         },
@@ -129,8 +129,6 @@ fn without_another_process_running_jobs_are_served_and_new_ones_refused() {
     assert_eq!(client.list()["count"], 0);
     limit(&client, "nproc", &before);
     assert_eq!(client.run("echo fine")["output"], "fine\n");
-    // What could not be started for the first job either is there by now.
-    super::watchdog_of(&client);
 
     assert_works_without_threads(&client, "nproc", |_| 1);
 
@@ -152,7 +150,7 @@ fn without_more_memory_running_jobs_are_served() {
     client.run("seq 20000");
     assert_works_without_threads(&client, "as", |client| {
         // Too little for the stack of a thread.
-        (processes::status_number(client.pid(), "VmSize") + 1024) * 1024
+        (processes::status_number(client.server_pid(), "VmSize") + 1024) * 1024
     });
 }
 

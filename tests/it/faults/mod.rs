@@ -9,7 +9,7 @@ mod neighbours;
 mod pids;
 mod sandbox;
 mod slow_disk;
-mod watchdog;
+mod supervisor;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::client::SERVER;
-use crate::support::processes::{self, pids_in};
+use crate::support::processes::pids_in;
 use crate::support::reply::GET;
 use crate::support::{Client, Setup, eventually};
 
@@ -133,17 +133,4 @@ fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
         .output_dir(&output)
         .flags(["--cwd", "/"]);
     Some((setup, directory))
-}
-
-/// The second process of a living server.
-#[track_caller]
-fn watchdog_of(client: &Client) -> u32 {
-    let server = client.pid();
-    eventually("the watchdog stands by", || {
-        let children = processes::children(server);
-        let found = children
-            .iter()
-            .find(|pid| processes::is_alive(**pid) && processes::is_watchdog_of(**pid, server));
-        found.copied().ok_or_else(|| processes::describe(children))
-    })
 }

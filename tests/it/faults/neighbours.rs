@@ -78,11 +78,10 @@ fn a_server_is_untouched_by_the_start_the_work_and_the_end_of_another() {
     killed.client.assert_nothing_left();
     one.assert_untouched("the death of another");
 
-    // With its watchdog: what it leaves is swept by whoever comes next.
+    // With its supervisor: what it leaves is swept by the next server.
     let killed = Neighbour::start(root.path());
-    let watchdog = super::watchdog_of(&killed.client);
     processes::signal(killed.client.pid(), rustix::process::Signal::STOP);
-    processes::kill(watchdog);
+    processes::kill(killed.client.server_pid());
     killed.client.kill_server();
     processes::kill(killed.pid);
     let next = Setup::new().output_dir(root.path()).start();

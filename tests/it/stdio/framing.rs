@@ -89,7 +89,7 @@ fn lines_beyond_sixteen_mebibytes_are_refused_by_id() {
     peer.ping(3);
     #[cfg(target_os = "linux")]
     {
-        let peak = crate::support::processes::status_number(peer.pid(), "VmHWM");
+        let peak = crate::support::processes::status_number(peer.server_pid(), "VmHWM");
         assert!(peak < 64 << 10, "the server took {peak} kB");
     }
     // One that fits is served: this one is refused for its content, by a tool.

@@ -68,7 +68,7 @@ fn a_low_limit_on_descriptors_is_raised_to_what_the_jobs_need() {
         client.begin("sleep 60");
     }
     assert_eq!(client.list()["count"], 100);
-    assert!(processes::open_descriptors(client.pid()) > 256);
+    assert!(processes::open_descriptors(client.server_pid()) > 256);
 }
 
 /// A server on a terminal, started by a piece of shell that leads the session and is in the foreground. In it `server`

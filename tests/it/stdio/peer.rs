@@ -126,6 +126,10 @@ impl Peer {
         self.server.id()
     }
 
+    pub(super) fn server_pid(&self) -> u32 {
+        processes::server_of(self.pid())
+    }
+
     pub(super) fn signal(&self, signal: Signal) {
         processes::signal(self.pid(), signal);
     }
@@ -278,7 +282,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A test that has failed leaves its server to this; the watchdog sees to its jobs.
+        // A test that has failed leaves its server to this; its supervisor sees to its jobs.
         drop(self.server.kill());
         drop(self.server.wait());
     }

@@ -354,8 +354,12 @@ impl Client {
     /// Ends the conversation by closing standard input.
     #[track_caller]
     pub(crate) fn hang_up(&self) -> End {
-        drop(self.stdin.lock().unwrap().take());
+        self.close_stdin();
         self.end()
+    }
+
+    pub(crate) fn close_stdin(&self) {
+        drop(self.stdin.lock().unwrap().take());
     }
 
     /// Waits for the end of the server.
@@ -384,12 +388,18 @@ impl Client {
         server.wait().unwrap();
     }
 
-    /// What the server has started and what still lives. A living server is left out, and with it its watchdog.
+    /// The server itself; `pid` is that of its supervisor, which is the process that a client knows.
+    #[track_caller]
+    pub(crate) fn server_pid(&self) -> u32 {
+        processes::server_of(self.pid())
+    }
+
+    /// What the server has started and what still lives. A living server and its supervisor are left out.
     pub(crate) fn living(&self) -> Vec<u32> {
         let mut living = processes::with_environment(&self.mark);
-        if let Some(server) = self.server.borrow().as_ref().map(Child::id) {
-            living.remove(&server);
-            living.retain(|pid| !processes::is_watchdog_of(*pid, server));
+        if let Some(supervisor) = self.server.borrow().as_ref().map(Child::id) {
+            living.remove(&supervisor);
+            living.retain(|pid| !processes::is_server_of(*pid, supervisor));
         }
         living.into_iter().collect()
     }

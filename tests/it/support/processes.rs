@@ -27,15 +27,16 @@ pub(crate) fn kill(pid: u32) {
     signal_if_there(pid, Signal::KILL);
 }
 
-/// Looks while every thread of a child of ours stands still.
+/// Looks while every thread of a process stands still.
 #[cfg(target_os = "linux")]
-pub(crate) fn suspended<T>(child: u32, look: impl FnOnce() -> T) -> T {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-
-    signal(child, Signal::STOP);
-    waitid(WaitId::Pid(as_pid(child)), WaitIdOptions::STOPPED).unwrap();
+pub(crate) fn suspended<T>(pid: u32, look: impl FnOnce() -> T) -> T {
+    signal(pid, Signal::STOP);
+    eventually("it is stopped", || match state(pid) {
+        Some('T') => Ok(()),
+        state => Err(format!("{state:?}")),
+    });
     let seen = look();
-    signal(child, Signal::CONT);
+    signal(pid, Signal::CONT);
     seen
 }
 
@@ -136,13 +137,23 @@ pub(crate) fn with_environment(entry: &str) -> BTreeSet<u32> {
     found
 }
 
-/// Whether this is the second process of a server that itself runs in no job.
-pub(crate) fn is_watchdog_of(pid: u32, server: u32) -> bool {
+/// Whether this is the server that a supervisor, which itself runs in no job, has started.
+pub(crate) fn is_server_of(pid: u32, supervisor: u32) -> bool {
     let read = |name| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let says = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|window| window == word);
-    stat_field(pid, 4) == Some(u64::from(server))
-        && says(&read("cmdline"), b"--watchdog")
+    stat_field(pid, 4) == Some(u64::from(supervisor))
+        && says(&read("cmdline"), b"--supervised")
         && !says(&read("environ"), b"BACKGROUND_COMMAND_MCP_JOB_")
+}
+
+/// The server that this supervisor has started.
+#[track_caller]
+pub(crate) fn server_of(supervisor: u32) -> u32 {
+    eventually("the supervisor has started its server", || {
+        let children = children(supervisor);
+        let found = children.iter().find(|pid| is_server_of(**pid, supervisor));
+        found.copied().ok_or_else(|| describe(children))
+    })
 }
 
 /// For failures: what these processes are.

@@ -1,0 +1,161 @@
+//! The parent of the server, which ends what a killed server leaves behind.
+//!
+//! The process that the client starts does nothing but start the server, pass signals on and wait. On Linux it is a child
+//! subreaper: when the server dies, however it dies, every process of its jobs becomes a child of this one, whatever it did
+//! to its session, environment or title. It ends them, removes the output directory, and exits as the server did.
+//!
+//! If this process is killed instead, the kernel sends the server a SIGTERM, and the server shuts down in order.
+
+use std::collections::HashSet;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::mpsc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use uuid::Uuid;
+
+use crate::config::{Config, Supervision};
+use crate::hygiene;
+use crate::output::directory::{directory_name, remove_directory};
+use crate::output::store::roots;
+use crate::process::own;
+use crate::process::system::{OwnChildren, with_descendants};
+
+/// How long after TERM the processes that a dead server left get KILL.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long KILL is repeated while some of them are alive: clients allow two seconds in all.
+const KILL_FOR: Duration = Duration::from_millis(1500);
+
+/// How long the removal of the output may take.
+const REMOVE_FOR: Duration = Duration::from_millis(500);
+
+/// How often to look whether they have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Runs the server as a child, and ends what it leaves. The exit code is the server's, or 128 and the signal that killed it.
+///
+/// # Errors
+///
+/// The server cannot be started.
+pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
+    hygiene::shed_inheritance();
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD])
+        .context("signal handlers could not be installed")?;
+    let children = OwnChildren::adopting().context("orphans cannot be adopted")?;
+    // `other & exec server` makes `other` a child of this process, but not a process of a job.
+    let inherited: HashSet<Pid> = children.list().unwrap_or_default().into_iter().collect();
+    let directory_id = Uuid::new_v4();
+    let supervision = Supervision {
+        supervisor: getpid(),
+        directory_id,
+    };
+    let arguments = std::env::args_os().collect::<Vec<_>>();
+    let server = Command::new(own::program()?)
+        .arg0(
+            arguments
+                .first()
+                .map_or("background-command-mcp".as_ref(), |name| name.as_os_str()),
+        )
+        .arg(supervision.argument())
+        .args(arguments.iter().skip(1))
+        .spawn()
+        .context("the server could not be started")?;
+    let server = Pid::from_child(&server);
+    // The client sees the end of the server's streams when the server ends, and not only when this process does.
+    release_standard_streams().context("the standard streams could not be released")?;
+    let status = wait_for(server, &mut signals);
+    end_orphans(&children, &inherited);
+    remove_output(
+        roots(config.output_dir.as_deref()),
+        &directory_name(directory_id),
+    );
+    Ok(exit_code(status))
+}
+
+fn release_standard_streams() -> std::io::Result<()> {
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// Passes signals on to the server and reaps what has ended, until the server has. None if its status is not to be had.
+fn wait_for(server: Pid, signals: &mut Signals) -> Option<WaitStatus> {
+    for signal in signals.forever() {
+        if signal != SIGCHLD {
+            // The server is not reaped yet, so that the pid is its own.
+            if let Some(signal) = Signal::from_named_raw(signal) {
+                let _ = kill_process(server, signal);
+            }
+            continue;
+        }
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == server => return Some(status),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return None,
+            }
+        }
+    }
+    None
+}
+
+/// TERM, a grace period, then KILL, to everything that became a child of this process and to its descendants.
+fn end_orphans(children: &OwnChildren, inherited: &HashSet<Pid>) {
+    let mut asked: HashSet<Pid> = HashSet::new();
+    let started = Instant::now();
+    loop {
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        let mut orphans = children.list().unwrap_or_default();
+        orphans.retain(|pid| !inherited.contains(pid));
+        if orphans.is_empty() || started.elapsed() > GRACE + KILL_FOR {
+            return;
+        }
+        for process in with_descendants(&orphans) {
+            if started.elapsed() > GRACE {
+                process.signal(Signal::KILL);
+            } else if asked.insert(process.pid) {
+                process.signal(Signal::TERM);
+                // A stopped process acts on TERM only once it continues.
+                process.signal(Signal::CONT);
+            }
+        }
+        sleep(LOOK_EVERY);
+    }
+}
+
+/// Removes the output directory, wherever it is. A disk that does not answer is not waited for: the next server sweeps it.
+fn remove_output(roots: Vec<PathBuf>, name: &str) {
+    let directories: Vec<PathBuf> = roots.iter().map(|root| root.join(name)).collect();
+    let (done, removed) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        for directory in directories.iter().filter(|directory| directory.is_dir()) {
+            remove_directory(directory);
+        }
+        drop(done);
+    });
+    let _ = removed.recv_timeout(REMOVE_FOR);
+}
+
+fn exit_code(status: Option<WaitStatus>) -> ExitCode {
+    let Some(status) = status else {
+        return ExitCode::FAILURE;
+    };
+    let code = status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from)
+}
