@@ -1,15 +1,18 @@
 //! Every limit and default, read once from flags and environment, validated before anything starts.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
-use rustix::fs::{Access, access};
+use clap::builder::{
+    BoolishValueParser, PathBufValueParser, RangedU64ValueParser, TypedValueParser,
+};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, value_parser};
 use rustix::process::Pid;
 use uuid::Uuid;
 
+use crate::process::folders;
 use crate::process::shell::Shell;
 
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
@@ -32,11 +35,11 @@ pub struct Config {
     pub login_env: bool,
 
     /// Jobs that may have a live process at the same time
-    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
+    #[arg(long, default_value_t = 100, value_parser = whole(u32::MAX as usize))]
     pub max_running: usize,
 
     /// Finished jobs whose results are kept
-    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
+    #[arg(long, default_value_t = 1000, value_parser = whole(u32::MAX as usize))]
     pub max_finished: usize,
 
     /// How long a result is kept after its job has finished
@@ -48,15 +51,15 @@ pub struct Config {
     pub output_dir: Option<PathBuf>,
 
     /// Output kept for each stream of a job: its start and its newest part
-    #[arg(long, default_value_t = 64 << 20, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
+    #[arg(long, default_value_t = 64 << 20, value_parser = value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
     pub max_output_bytes: u64,
 
     /// Output kept in all; the oldest finished jobs go when fifteen sixteenths of it are taken
-    #[arg(long, default_value_t = 2 << 30, value_parser = clap::value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
+    #[arg(long, default_value_t = 2 << 30, value_parser = value_parser!(u64).range(MIN_OUTPUT_BYTES..))]
     pub max_total_bytes: u64,
 
     /// Characters of output in a reply when the call names no number
-    #[arg(long, default_value_t = 8000, value_parser = characters)]
+    #[arg(long, default_value_t = 8000, value_parser = whole(MAX_CHARS_LIMIT))]
     pub max_chars: usize,
 
     /// Longest wait of one call [default: 45; 600 for clients known to allow it]
@@ -180,19 +183,8 @@ fn is_no_value(value: &OsStr) -> bool {
     value.is_empty() || (value.starts_with("${") && value.ends_with('}'))
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".to_owned()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("must be a whole number".to_owned()),
-    }
-}
-
-fn characters(text: &str) -> Result<usize, String> {
-    match at_least_one(text)? {
-        number if number <= MAX_CHARS_LIMIT => Ok(number),
-        _ => Err(format!("must be at most {MAX_CHARS_LIMIT}")),
-    }
+fn whole(most: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most as u64)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -214,17 +206,10 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn directory(text: &str) -> Result<PathBuf, String> {
-    let path =
-        std::path::absolute(expand_tilde(Path::new(text))).map_err(|error| error.to_string())?;
-    match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => match access(&path, Access::EXEC_OK) {
-            Ok(()) => Ok(path),
-            Err(error) => Err(std::io::Error::from(error).to_string()),
-        },
-        Ok(_) => Err("is not a directory".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+fn directory(text: &str) -> io::Result<PathBuf> {
+    let path = std::path::absolute(expand_tilde(Path::new(text)))?;
+    folders::enter(&path)?;
+    Ok(path)
 }
 
 /// The path, with the user's home in place of a leading `~`: no shell has seen a client's settings, nor a call's parameters.
