@@ -40,6 +40,17 @@ def talks_to_people():
         expect((run.returncode, part in run.stdout + run.stderr), (code, True))
 
 
+def gives_jobs_the_clients_environment():
+    """What npx, uvx and the like set for what they start reaches no job: another project's programs, npm's prefix."""
+    talk = Conversation(command)
+    reply = talk.execute("env", wait_seconds=30)
+    found = dict(line.split("=", 1) for line in reply["result"]["output"].splitlines() if "=" in line)
+    expect(found["PATH"], os.environ["PATH"])
+    expect([name for name in found if name.startswith("npm_") or name in ("INIT_CWD", "NODE", "COLOR", "VIRTUAL_ENV")], [])
+    talk.process.stdin.close()
+    talk.process.wait(timeout=10)
+
+
 def family(pid):
     """A process and all that descends from it, dead ones not."""
     parents = {}
@@ -83,6 +94,7 @@ def ends(name):
 
 
 works()
+gives_jobs_the_clients_environment()
 talks_to_people()
 if sys.platform == "linux":
     for name in ("EOF", "SIGTERM", "SIGKILL"):

@@ -1,6 +1,7 @@
 //! The operating system's side of a job: start a command, see its end, know its processes, end all of them.
 
 pub(crate) mod folders;
+pub mod launcher;
 pub(crate) mod leader;
 pub(crate) mod login;
 pub(crate) mod marker;

@@ -9,6 +9,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{ChildStdin, Command};
 use uuid::Uuid;
 
+use super::launcher::path_before_uvx;
 use super::leader::Leader;
 use super::reaper::Reaper;
 use super::shell::Shell;
@@ -71,6 +72,7 @@ pub(crate) fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
         .args(&order.shell.arguments)
         .arg(order.command)
         .current_dir(order.cwd)
+        .envs(path_before_uvx().map(|path| ("PATH", path)))
         .envs(order.environment.iter().map(|(name, value)| (name, value)))
         .env(marker::variable(order.job), "1")
         .process_group(0)
