@@ -144,7 +144,7 @@ impl Config {
             let variable = argument.get_long().map(variable).unwrap_or_default();
             match std::env::var_os(&variable) {
                 Some(value) if is_no_value(&value) => argument,
-                _ if argument.get_id() == "check" => argument,
+                _ if argument.is_hide_set() || argument.get_id() == "check" => argument,
                 // For the life of the process, as clap wants it.
                 _ => argument.env(&*variable.leak()),
             }
