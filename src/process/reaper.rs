@@ -113,13 +113,15 @@ impl Reaper {
         let mut adopted = std::mem::take(&mut *lock(&self.0.adopted));
         adopted.retain(|pid, _| living.contains(pid));
         for pid in living {
-            // One that cannot be read now is looked at the next time.
-            if !adopted.contains_key(&pid)
+            // One that cannot be read now, or has no environment yet since it is in the midst of an exec, is looked at the next
+            // time.
+            if adopted.get(&pid).is_none_or(Option::is_none)
                 && let Some(stat) = Stat::read(pid)
             {
                 let owner = self.member_of(&stat).or_else(|| owner_of(&stat, &leaders));
-                tracing::debug!(pid = pid.as_raw_nonzero(), ?owner, "adopted an orphan");
-                adopted.insert(pid, owner);
+                if adopted.insert(pid, owner) != Some(owner) {
+                    tracing::debug!(pid = pid.as_raw_nonzero(), ?owner, "adopted an orphan");
+                }
             }
         }
         let exits: HashMap<Pid, Exit> = claimed
