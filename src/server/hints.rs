@@ -1,5 +1,6 @@
 //! What to do next: one imperative sentence, only where there is one.
 
+pub mod bash_syntax;
 mod question;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::arguments::Arguments;
 use super::call::{Call, Told, result};
+use super::hints::bash_syntax::in_plain_sh;
 use super::notices::News;
 use super::report::{
     Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
@@ -225,7 +226,12 @@ impl Server {
             is_last: self.is_last(job),
             ..reading
         };
-        Ok(job_reply(job, self.registry.store(), reading, circumstances).await)
+        let mut reply = job_reply(job, self.registry.store(), reading, circumstances).await;
+        let shell = &self.registry.config().shell;
+        if let Some(hint) = in_plain_sh(shell, &[&reply.error, &reply.output]) {
+            reply.hint = hint;
+        }
+        Ok(reply)
     }
 
     /// Waits for the pattern, or without one for the end: what the search came to, if there was one.

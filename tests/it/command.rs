@@ -158,3 +158,24 @@ fn a_shell_that_lacks_its_c_is_refused_at_the_start() {
     assert_eq!(output.status.code(), Some(2), "{told}");
     assert!(told.contains("write `zsh -l -c`"), "{told}");
 }
+
+#[test]
+fn a_plain_sh_that_is_given_bash_is_told_as_such_whatever_the_exit_code() {
+    let client = Setup::new().flags(["--shell", "dash -c"]).start();
+    for cmd in [
+        "if [[ -d /tmp ]]; then echo yes; else echo no; fi",
+        "source venv/bin/activate; echo on",
+        "diff <(echo 1) <(echo 2)",
+        "names=(one two)",
+        "set -euo pipefail; true",
+        "[[ -d /tmp ]] 2>&1; true",
+    ] {
+        let reply = client.execute(&json!({"cmd": cmd, "wait_seconds": 30}));
+        assert!(
+            text(&reply, "hint").contains("run bash -c '…'"),
+            "{cmd}: {reply}"
+        );
+    }
+    let reply = client.execute(&json!({"cmd": "nothing-like-it", "wait_seconds": 30}));
+    assert!(!text(&reply, "hint").contains("bash"), "{reply}");
+}
