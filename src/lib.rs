@@ -22,6 +22,7 @@
 //!   `launcher` of the server left in the PATH
 //! - [`output`]: the bytes: a bounded `log` of `segments` in a `store` on a `disk` that may hang, and the `view` of them that an
 //!   agent reads
+//! - [`environment`]: what a job inherits, and what its programs are told about where they run
 //! - [`supervisor`]: the server's parent, which ends what a killed server leaves
 //! - [`threads`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
 //!
@@ -84,6 +85,7 @@
 compile_error!("this platform is not supported yet");
 
 pub mod config;
+mod environment;
 mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]

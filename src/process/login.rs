@@ -126,7 +126,7 @@ impl Inquiry {
             cwd: &dirs::home_dir()
                 .filter(|home| home.is_dir())
                 .unwrap_or_else(|| "/".into()),
-            environment: &[],
+            environment: &Vec::new(),
             with_stdin: false,
         };
         let process = spawn(&order, reaper)?;

@@ -17,6 +17,9 @@ use super::tree::Tree;
 use super::{Pid, folders, marker, number};
 use crate::job::JobError;
 
+/// Variables to set, and those without a value to remove.
+pub type Changes = Vec<(OsString, Option<OsString>)>;
+
 /// What to start.
 #[derive(Debug)]
 pub(crate) struct Order<'a> {
@@ -24,8 +27,7 @@ pub(crate) struct Order<'a> {
     pub(crate) shell: &'a Shell,
     pub(crate) command: &'a str,
     pub(crate) cwd: &'a Path,
-    /// Variables besides our own.
-    pub(crate) environment: &'a [(OsString, OsString)],
+    pub(crate) environment: &'a Changes,
     pub(crate) with_stdin: bool,
 }
 
@@ -68,12 +70,18 @@ impl Order<'_> {
 pub(crate) fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
     let (stdout, to_stdout) = stream()?;
     let (stderr, to_stderr) = stream()?;
-    let mut child = Command::new(&order.shell.program)
+    let mut command = Command::new(&order.shell.program);
+    command.envs(path_before_uvx().map(|path| ("PATH", path)));
+    for (name, value) in order.environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let mut child = command
         .args(&order.shell.arguments)
         .arg(order.command)
         .current_dir(order.cwd)
-        .envs(path_before_uvx().map(|path| ("PATH", path)))
-        .envs(order.environment.iter().map(|(name, value)| (name, value)))
         .env(marker::variable(order.job), "1")
         .process_group(0)
         .stdin(if order.with_stdin {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::ProcessRegistry;
 use super::login_environment::Means;
+use crate::environment;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::StreamKind;
@@ -93,7 +94,7 @@ impl ProcessRegistry {
             shell: &config.shell,
             command: &start.command,
             cwd: &cwd,
-            environment: &environment,
+            environment: &environment::of_jobs(&environment),
             with_stdin: start.stdin.is_some(),
         };
         let created = Moment::now();

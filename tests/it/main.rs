@@ -8,6 +8,7 @@ mod contract;
 mod dev_server;
 mod docs;
 mod ending;
+mod environment;
 #[cfg(target_os = "linux")]
 mod faults;
 mod hints;
