@@ -126,6 +126,7 @@ impl Peer {
         self.server.id()
     }
 
+    #[cfg(target_os = "linux")]
     pub(super) fn server_pid(&self) -> u32 {
         processes::server_of(self.pid())
     }
