@@ -35,11 +35,11 @@
 //!
 //! From start to end:
 //!
-//! - [`mod@run`]: the server; [`config`]: every limit, read once; [`hygiene`]: what must not be inherited; [`logging`]: log
+//! - [`mod@run`]: the server; [`config`]: every limit, read once; [`startup`]: what must not be inherited; [`logging`]: log
 //!   lines by a thread of their own; [`self_test`]: `--check`
 //!
 //! Imports point one way: `main → run → server → registry → watcher → process, output → job`. What differs between Linux
-//! and macOS is known only in `process`, `supervisor` and `hygiene`.
+//! and macOS is known only in `process`, `supervisor` and `startup`.
 //!
 //! # Invariants
 //!
@@ -90,7 +90,6 @@ mod format;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod hygiene;
 mod job;
 mod logging;
 mod output;
@@ -99,6 +98,7 @@ mod registry;
 mod run;
 mod self_test;
 mod server;
+mod startup;
 mod supervisor;
 mod threads;
 mod transport;

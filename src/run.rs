@@ -18,7 +18,7 @@ use crate::registry::sweeper::sweep;
 use crate::server::Server;
 use crate::threads::{off_thread, share_one_heap};
 use crate::transport::Stdio;
-use crate::{hygiene, logging};
+use crate::{logging, startup};
 
 /// How long calls under way have to be answered in all once the server closes.
 const LAST_ANSWERS: Duration = Duration::from_millis(700);
@@ -60,11 +60,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 
 /// What comes before any job: a process without inherited state, its logs and its runtime.
 pub fn prepare(config: &Config) -> anyhow::Result<(logging::Guard, Runtime)> {
-    hygiene::shed_inheritance();
+    startup::reset_inherited_state().context("signal handlers could not be installed")?;
     share_one_heap();
     let logs = logging::init(config)?;
     let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
-    if let Err(error) = hygiene::raise_descriptor_limit(descriptors) {
+    if let Err(error) = startup::raise_descriptor_limit(descriptors) {
         tracing::warn!(%error, "the limit on open descriptors could not be raised");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -21,11 +21,11 @@ use signal_hook::iterator::Signals;
 use uuid::Uuid;
 
 use crate::config::{Config, Supervision};
-use crate::hygiene;
 use crate::output::directory::{directory_name, remove_directory};
 use crate::output::store::roots;
 use crate::process::own;
 use crate::process::system::{OwnChildren, with_descendants};
+use crate::startup;
 
 /// How long after TERM the processes that a dead server left get KILL.
 const GRACE: Duration = Duration::from_millis(500);
@@ -45,7 +45,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 ///
 /// The server cannot be started.
 pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
-    hygiene::shed_inheritance();
+    startup::reset_inherited_state().context("signal handlers could not be installed")?;
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD])
         .context("signal handlers could not be installed")?;
     let children = OwnChildren::adopting().context("orphans cannot be adopted")?;
