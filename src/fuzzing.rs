@@ -4,8 +4,9 @@
 use std::io::{BufReader, Cursor as Bytes};
 
 use crate::output::cursor::Cursor;
-use crate::output::lines::Stream;
-use crate::output::{render, view};
+use crate::output::excerpt::page;
+use crate::output::stream::Stream;
+use crate::output::terminal;
 use crate::transport::decode::decode;
 use crate::transport::next_line;
 
@@ -30,9 +31,9 @@ pub fn input(data: &[u8]) {
 
 /// The bytes of a job: they become clean text of bounded length, which is shown as it is.
 pub fn terminal(data: &[u8]) {
-    let _ = render::is_within_sequence(data);
-    let text = render::line(data);
-    let is_clean = |char: char| !char.is_control() || char == '\t';
+    let _ = terminal::is_within_sequence(data);
+    let text = terminal::line(data);
+    let is_clean = |char: char| !char.is_control() || char == '\t' || char == '\n';
     assert!(text.chars().all(is_clean), "{text:?}");
     // Each sequence may leave as many blanks as the imagined terminal is wide.
     assert!(
@@ -41,7 +42,9 @@ pub fn terminal(data: &[u8]) {
         text.len(),
         data.len()
     );
-    assert_eq!(render::line(text.as_bytes()), text);
+    for line in text.lines() {
+        assert_eq!(terminal::line(line.as_bytes()), line);
+    }
 }
 
 /// The word that a model gives back: any text is read or refused, and what is read leads through the rest of any output
@@ -69,7 +72,7 @@ pub fn cursor(data: &[u8]) {
     let (mut out, mut err) = (stream(out), stream(err));
     // Each page shows a character at least, or is the last.
     for _ in 0..=8 * (output.len() + 8) {
-        let page = view::page(&mut out, &mut err, from, 16);
+        let page = page(&mut out, &mut err, from, 16);
         if page.output.is_empty() && page.error.is_empty() && !page.more {
             return;
         }

@@ -20,7 +20,7 @@
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
 //!   `orphans` that were left to us, the `tree`; the `shell` that runs commands, the `login` shell, and what the
 //!   `launcher` of the server left in the PATH
-//! - [`output`]: the bytes: a bounded `log` of `segments` in a `store` on a `disk` that may hang, and the `view` of them that an
+//! - [`output`]: the bytes: a bounded `log` of `segments` in a `store` on a `disk` that may hang, and the `excerpt` of them that an
 //!   agent reads
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
 //! - [`supervisor`]: the server's parent, which ends what a killed server leaves

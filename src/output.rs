@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use crate::job::{Captured, Snapshot};
 
-pub(crate) mod cursor;
+pub mod cursor;
 pub(crate) mod directory;
 pub(crate) mod disk;
-pub(crate) mod lines;
+pub mod excerpt;
 pub(crate) mod log;
-mod pieces;
-pub(crate) mod render;
 pub(crate) mod room;
-pub(crate) mod search;
+pub mod search;
 pub(crate) mod segments;
 pub(crate) mod store;
-pub(crate) mod view;
+pub mod stream;
+pub mod terminal;
 
 /// What is left of one stream of a job.
-pub(crate) type Stream = lines::Stream<segments::Reader>;
+pub(crate) type Stream = stream::Stream<segments::Reader>;
 
 /// Standard output and standard error of a job, as far as the snapshot knows them.
 pub(crate) fn streams(

@@ -22,12 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Nor after this time, whatever it has answered to others.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Within this time a disk answers that is well.
-const QUICK: Duration = Duration::from_millis(20);
-
-/// For how long a quick answer says that the next one will be quick.
-const TRUSTED_FOR: Duration = Duration::from_millis(100);
-
 /// Clones are cheap and know the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk(Arc<Pulses>);
@@ -79,13 +73,6 @@ impl Disk {
         self.0.reading.note_answer();
     }
 
-    /// Whether it has answered so quickly, so short a time ago, that a small file may be read without another thread.
-    pub(crate) fn is_quick(&self) -> bool {
-        let pulses = [&self.0.writing, &self.0.reading];
-        let owes_an_answer = |pulse: &&Pulse| pulse.silent().is_some_and(|silent| silent > QUICK);
-        pulses.iter().any(|pulse| pulse.is_quick()) && !pulses.iter().any(owes_an_answer)
-    }
-
     /// For how long it has taken nothing of what was to be written, if that is worth a word.
     pub(crate) fn holds_writers_up(&self) -> Option<Duration> {
         self.0.writing.silent().filter(|silent| *silent >= PATIENCE)
@@ -99,8 +86,6 @@ struct Pulse {
     under_way: AtomicUsize,
     /// When it last answered, or was first asked after that.
     heard: AtomicU64,
-    /// When it last answered quickly; zero before it has.
-    quick: AtomicU64,
 }
 
 impl Default for Pulse {
@@ -109,7 +94,6 @@ impl Default for Pulse {
             origin: Instant::now(),
             under_way: AtomicUsize::new(0),
             heard: AtomicU64::new(0),
-            quick: AtomicU64::new(0),
         }
     }
 }
@@ -121,11 +105,6 @@ impl Pulse {
 
     fn note_answer(&self) {
         self.heard.store(self.now(), Ordering::Relaxed);
-    }
-
-    fn is_quick(&self) -> bool {
-        let quick = self.quick.load(Ordering::Relaxed);
-        quick > 0 && self.now().saturating_sub(quick) < millis(TRUSTED_FOR)
     }
 
     /// For how long it has been asked and has answered nothing at all.
@@ -163,7 +142,6 @@ fn millis(duration: Duration) -> u64 {
 /// Something that the disk was asked for and has not answered yet.
 struct Question<'a> {
     pulse: &'a Pulse,
-    put: Instant,
 }
 
 impl<'a> Question<'a> {
@@ -171,20 +149,13 @@ impl<'a> Question<'a> {
         if pulse.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
             pulse.note_answer();
         }
-        Self {
-            pulse,
-            put: Instant::now(),
-        }
+        Self { pulse }
     }
 }
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
         self.pulse.note_answer();
-        if self.put.elapsed() < QUICK {
-            let now = self.pulse.now().max(1);
-            self.pulse.quick.store(now, Ordering::Relaxed);
-        }
         self.pulse.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,119 +1,217 @@
-//! What a waiting call looks for in one stream: a line that matches, or anything its reader does not know yet.
+//! What a waiting call looks for in one stream: a line that matches, or anything its reader has not seen yet.
 
 use std::io::{Read, Seek};
-use std::mem;
 
+use memchr::{memchr, memrchr};
 use regex::Regex;
 
-use super::cursor::Position;
-use super::lines::{Item, Stream};
-use super::pieces::{byte_of, pieces};
+use super::stream::Stream;
+use super::terminal;
 use crate::format::ellipsize_around;
 
 /// Most characters that are told of a line that was found: a line may have 64 KiB, and a reply has a budget.
 const FOUND_CHARS: usize = 500;
 
+/// Longer lines are searched in parts of this size.
+const LINE_LIMIT: usize = 64 << 10;
+
 /// What is looked for.
 #[derive(Clone, Debug)]
-pub(crate) enum Sought {
+pub enum Sought {
     /// A line that matches.
     Line(Regex),
-    /// Whatever the next page would show, or an unfinished line that has grown.
+    /// Whatever the next page would show.
     AnythingNew,
 }
 
-/// The line that was looked for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// What of it is told.
-    pub(crate) line: String,
-    /// Where it ends so far, if it is unfinished.
-    pub(crate) unfinished: Option<u64>,
+/// How far a search has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Position {
+    /// Up to where the reader has seen the stream. A match that ends before it is not new.
+    shown: u64,
+    /// The start of the first line that was not complete, once there was a search.
+    line: Option<u64>,
 }
 
-/// The first line from `position` on that is `sought`; what was skipped or told before is not. Moves `position` to the
-/// first line that was not finished.
-pub(crate) fn search<R: Read + Seek>(
+impl Position {
+    /// Behind what a reader has seen.
+    pub fn behind(shown: u64) -> Self {
+        Self { shown, line: None }
+    }
+}
+
+/// The first line that is `sought`, as it is told. Moves `position` to the first line that is not complete.
+pub fn search<R: Read + Seek>(
     stream: &mut Stream<R>,
     position: &mut Position,
-    told: u64,
     sought: &Sought,
     is_stopped: impl Fn() -> bool,
-) -> Option<Found> {
-    *position = stream.within(*position);
+) -> Option<String> {
+    position.shown = position.shown.min(stream.end);
     match sought {
-        Sought::Line(regex) => matching(stream, position, told, regex, is_stopped),
-        Sought::AnythingNew => new(stream, *position, told, is_stopped),
+        Sought::Line(regex) => matching(stream, position, regex, is_stopped),
+        Sought::AnythingNew => {
+            let (text, _) = stream.forward(position.shown, FOUND_CHARS);
+            let line = text.lines().next().unwrap_or_default();
+            (!text.is_empty()).then(|| line.to_owned())
+        }
     }
 }
 
 fn matching<R: Read + Seek>(
     stream: &mut Stream<R>,
     position: &mut Position,
-    told: u64,
     regex: &Regex,
     is_stopped: impl Fn() -> bool,
-) -> Option<Found> {
-    let mut skip = position.skip;
-    let mut lines = stream.lines(position.offset);
-    while let Some(item) = lines.next() {
-        if is_stopped() {
-            return None;
+) -> Option<String> {
+    let mut start = match position.line {
+        Some(line) => line,
+        None => line_start(stream, position.shown),
+    };
+    let mut buffer: Vec<u8> = Vec::new();
+    while !is_stopped() {
+        position.line = Some(start);
+        let frontier = start + buffer.len() as u64;
+        let chunk = stream.read(frontier, LINE_LIMIT as u64);
+        buffer.extend_from_slice(&chunk);
+        let mut taken = 0;
+        while let Some(newline) = memchr(b'\n', &buffer[taken..]) {
+            let line = &buffer[taken..taken + newline];
+            if let Some(found) = found(line, start + taken as u64, position.shown, regex) {
+                return Some(found);
+            }
+            taken += newline + 1;
         }
-        // Of a line, not of a hole in its place.
-        let skip = mem::take(&mut skip) as usize;
-        let Item::Line {
-            end,
-            text,
-            finished,
-            breaks,
-            ..
-        } = item
-        else {
-            continue;
-        };
-        let is_nothing = text.is_empty() && !breaks;
-        // A line that was told of unfinished is none to tell of when it ends there.
-        if !is_nothing
-            && end != told
-            && let Some(found) = regex.find_at(&text, byte_of(&text, skip))
-        {
-            return Some(Found {
-                line: ellipsize_around(&text, found.range(), FOUND_CHARS),
-                unfinished: (!finished).then_some(end),
-            });
-        }
-        if finished {
-            *position = Position::at(end);
+        if chunk.is_empty() || buffer.len() - taken >= LINE_LIMIT {
+            // The last line, one that a gap ends, or a part of a long one.
+            if let Some(found) = found(
+                &buffer[taken..],
+                start + taken as u64,
+                position.shown,
+                regex,
+            ) {
+                return Some(found);
+            }
+            let next = stream.next_kept(frontier);
+            if chunk.is_empty() && next >= stream.end {
+                return None;
+            }
+            start = next.max(start + buffer.len() as u64);
+            buffer.clear();
+        } else {
+            start += taken as u64;
+            buffer.drain(..taken);
         }
     }
     None
 }
 
-fn new<R: Read + Seek>(
-    stream: &mut Stream<R>,
-    position: Position,
-    told: u64,
-    is_stopped: impl Fn() -> bool,
-) -> Option<Found> {
-    for piece in pieces(stream, position) {
-        if is_stopped() {
-            return None;
-        }
-        if piece.finished && piece.chars > 0 {
-            let line = piece.text.trim_end_matches('\n');
-            return Some(Found {
-                line: ellipsize_around(line, 0..0, FOUND_CHARS),
-                unfinished: None,
-            });
-        }
-        if !piece.finished && piece.end > told {
-            let end = piece.text.len();
-            return Some(Found {
-                line: ellipsize_around(&piece.text, end..end, FOUND_CHARS),
-                unfinished: Some(piece.end),
-            });
+/// What is told of this line if it matches beyond the part of it that was shown.
+fn found(line: &[u8], start: u64, shown: u64, regex: &Regex) -> Option<String> {
+    let known = usize::try_from(shown.saturating_sub(start)).unwrap_or(usize::MAX);
+    if known > line.len() || (line.is_empty() && known > 0) {
+        return None;
+    }
+    let text = terminal::line(line);
+    let known = match known {
+        0 => 0,
+        known => terminal::line(&line[..known]).len(),
+    };
+    let is_new = |found: &regex::Match<'_>| known == 0 || found.end() > known;
+    let found = regex.find_iter(&text).find(is_new)?;
+    Some(ellipsize_around(&text, found.range(), FOUND_CHARS))
+}
+
+/// The start of the line in which this offset is.
+fn line_start<R: Read + Seek>(stream: &mut Stream<R>, at: u64) -> u64 {
+    let from = stream.next_kept(at.saturating_sub(LINE_LIMIT as u64));
+    let bytes = stream.read(from, at.saturating_sub(from));
+    if from + (bytes.len() as u64) < at {
+        return at;
+    }
+    memrchr(b'\n', &bytes).map_or(from.min(at), |newline| from + newline as u64 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn stream(text: &str, ended: bool) -> Stream<Cursor<Vec<u8>>> {
+        let bytes = text.as_bytes().to_vec();
+        let end = bytes.len() as u64;
+        Stream {
+            reader: Cursor::new(bytes),
+            regions: std::iter::once(0..end).collect(),
+            end,
+            ended,
         }
     }
-    None
+
+    #[track_caller]
+    fn check(text: &str, shown: u64, pattern: &str, expected: Option<&str>) {
+        let sought = match pattern {
+            "." => Sought::AnythingNew,
+            _ => Sought::Line(Regex::new(pattern).expect("a pattern")),
+        };
+        let mut position = Position::behind(shown);
+        let found = search(&mut stream(text, false), &mut position, &sought, || false);
+        assert_eq!(
+            found.as_deref(),
+            expected,
+            "{pattern} in {text:?} from {shown}"
+        );
+    }
+
+    #[test]
+    fn a_match_must_end_beyond_what_was_shown() {
+        check("one\ntwo\nthree", 0, "t", Some("two"));
+        check("one\ntwo\nthree", 8, "t", Some("three"));
+        check("one\ntwo\nthree", 10, "thr", Some("three"));
+        check("one\ntwo\nthree", 13, "three", None);
+        check("one\ntwo\nthree", 99, "three", None);
+        check("name: ", 6, "name: ", None);
+        check("name: Bob", 6, "^name: B", Some("name: Bob"));
+        check("one\n\ntwo\n", 0, "^$", Some(""));
+        check("one\n", 4, "one", None);
+    }
+
+    #[test]
+    fn anything_new_is_what_the_next_page_shows() {
+        check("one\ntwo", 4, ".", Some("two"));
+        check("one\n\n", 4, ".", Some(""));
+        check("one\n", 4, ".", None);
+        check("one\n\x1b[3", 4, ".", None);
+    }
+
+    #[test]
+    fn a_search_goes_on_where_the_last_one_ended() {
+        let sought = Sought::Line(Regex::new("half and").expect("a pattern"));
+        let mut position = Position::default();
+        assert_eq!(
+            search(
+                &mut stream("one\nhalf", false),
+                &mut position,
+                &sought,
+                || false
+            ),
+            None
+        );
+        assert_eq!(position.line, Some(4));
+        let found = search(
+            &mut stream("one\nhalf and half", false),
+            &mut position,
+            &sought,
+            || false,
+        );
+        assert_eq!(found.as_deref(), Some("half and half"));
+        let long = "x".repeat(200_000) + "needle";
+        check(
+            &long,
+            0,
+            "needle$",
+            Some(&format!("…{}needle", "x".repeat(493))),
+        );
+    }
 }

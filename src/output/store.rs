@@ -72,7 +72,7 @@ impl Store {
         drop(self.directory.set(directory.clone()));
         let made = directory.clone();
         // Takes as long as there is to remove, and the caller has output to write.
-        std::thread::spawn(move || sweep_dead(&made));
+        drop(std::thread::Builder::new().spawn(move || sweep_dead(&made)));
         Ok(directory)
     }
 

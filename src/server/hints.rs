@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use question::question;
 
-use super::search::Outcome;
+use super::pattern::Outcome;
 use super::texts;
 use crate::format::human_duration;
 use crate::job::{Cause, Exit, Finished, Snapshot, Unstored};
 use crate::output::cursor::Cursor;
-use crate::output::view::Cut;
+use crate::output::excerpt::Cut;
 
 /// How long a job must be silent before that is worth a word.
 const LONG_SILENCE: Duration = Duration::from_secs(60);

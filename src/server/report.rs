@@ -12,7 +12,7 @@ pub(crate) use shown::Reading;
 use shown::show;
 
 use super::hints::{self, Facts};
-use super::search::Outcome;
+use super::pattern::Outcome;
 use super::texts;
 use super::wire::GetReply;
 use crate::format::truncate;
@@ -46,19 +46,16 @@ pub(crate) async fn job_reply(
     circumstances: Circumstances,
 ) -> GetReply {
     let snapshot = job.snapshot();
-    let (mut shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
-    if let Some(Outcome::Found(found)) = &circumstances.search {
-        shown.next.told = shown.next.told.max(found.told);
-    }
+    let (shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
     let mut reply = described(&snapshot, &usage);
     let facts = Facts {
         snapshot: &snapshot,
         unfinished: &shown.unfinished,
-        cut: shown.cut.as_ref(),
+        cut: shown.excerpt.cut.as_ref(),
         max_chars_given: reading.max_chars.is_some(),
-        next: &shown.next,
+        next: &shown.excerpt.next,
         with_cursor: reading.cursor.is_some(),
-        more: shown.more,
+        more: shown.excerpt.more,
         search: circumstances.search.as_ref(),
         wait: circumstances.wait,
         idle_cpu: circumstances
@@ -69,7 +66,8 @@ pub(crate) async fn job_reply(
     };
     let record = &snapshot.record;
     let dropped = record.stdout.dropped() + record.stderr.dropped();
-    let partial = snapshot.is_running() || shown.cut.is_some() || shown.more || dropped > 0;
+    let partial =
+        snapshot.is_running() || shown.excerpt.cut.is_some() || shown.excerpt.more || dropped > 0;
     let directory = store.existing().filter(|_| partial && !reading.is_last);
     let path = |kind, captured: &Captured| {
         let path = first_path(directory.as_ref()?, job.id(), kind, captured)?;
@@ -85,11 +83,12 @@ pub(crate) async fn job_reply(
     if (partial || reading.cursor.is_some()) && !reading.is_last {
         // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
         let from_gap = shown
+            .excerpt
             .cut
             .as_ref()
             .filter(|_| !snapshot.is_running())
             .map(|cut| cut.cursor);
-        reply.cursor = from_gap.unwrap_or(shown.next).to_string();
+        reply.cursor = from_gap.unwrap_or(shown.excerpt.next).to_string();
     }
     if !reading.is_last {
         reply.hint = hints::for_job(&Facts {
@@ -99,10 +98,10 @@ pub(crate) async fn job_reply(
         .unwrap_or_default();
     }
     if let Some(Outcome::Found(found)) = circumstances.search {
-        reply.matched = Some(found.line);
+        reply.matched = Some(found);
     }
-    reply.output = shown.output;
-    reply.error = shown.error;
+    reply.output = shown.excerpt.output;
+    reply.error = shown.excerpt.error;
     reply
 }
 
@@ -126,7 +125,10 @@ pub(crate) async fn progress(job: &Job, store: &Store) -> String {
             .unwrap_or_default()
             .to_owned()
     };
-    let (output, error) = (last_line(&shown.output), last_line(&shown.error));
+    let (output, error) = (
+        last_line(&shown.excerpt.output),
+        last_line(&shown.excerpt.error),
+    );
     let last = if output.is_empty() { error } else { output };
     texts::progress(snapshot.elapsed(), bytes, &last)
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::format::{human_duration, thousands, truncate};
 use crate::job::{Cause, Job, Snapshot, Tree};
-use crate::output::view::Cut;
+use crate::output::excerpt::Cut;
 
 /// The line that stands where output was left out of a reply.
 pub(crate) fn gap(ref_id: Uuid, cut: &Cut) -> String {

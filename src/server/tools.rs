@@ -11,10 +11,10 @@ use super::arguments::Arguments;
 use super::call::{Call, Told, result};
 use super::hints::bash_syntax::in_plain_sh;
 use super::notices::News;
+use super::pattern::{Outcome, Pattern, Search};
 use super::report::{
     Circumstances, Reading, cpu_now, job_reply, list_entries, progress, refused_reply,
 };
-use super::search::{Outcome, Pattern, Search};
 use super::wire::{
     CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams, ListReply, Reply,
 };

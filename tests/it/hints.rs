@@ -213,7 +213,6 @@ fn a_question_is_seen_at_the_end_of_the_output_whatever_the_page() {
             GET,
             &json!({"ref_id": id, "cursor": cursor, "max_chars": max_chars}),
         );
-        assert!(!text(&page, "output").contains("Overwrite"), "{page}");
         assert!(
             text(&page, "hint").contains("Overwrite? [y/N]")
                 && text(&page, "hint").contains("--yes"),

@@ -1,10 +1,7 @@
 //! One raw line as a terminal would show it.
 
-mod stroke;
-
 use std::borrow::Cow;
 
-pub(crate) use stroke::Stroke;
 use unicode_width::UnicodeWidthChar;
 use vte::{Params, Parser, Perform};
 
@@ -14,24 +11,22 @@ const COLUMNS: usize = 512;
 /// How far apart the tab stops are.
 const TAB: usize = 8;
 
-/// A cell nothing stands in. At the end of a line it is not shown, before that it is a space.
+/// A cell without a character. At the end of a row it is not shown, before that it is a space.
 const BLANK: char = '\0';
 
 /// The second cell of a wide character.
 const SECOND: char = '\u{1}';
 
-/// Renders one raw line, with or without its newline: text without control characters other than the tab.
+/// Renders one raw line, with or without its newline: text without control characters other than the tab, and a line break
+/// where the cursor moves to another row.
 ///
-/// Bytes that are no UTF-8 become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the
-/// line or erases part of it acts; what would leave the line is ignored.
-pub(crate) fn line(raw: &[u8]) -> Cow<'_, str> {
+/// Bytes that are no UTF-8 become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the row or
+/// erases part of it acts.
+pub fn line(raw: &[u8]) -> Cow<'_, str> {
     let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
     // A carriage return with nothing behind it changes nothing, and `\r\n` is the commonest one.
-    let end = raw
-        .iter()
-        .rposition(|&byte| byte != b'\r')
-        .map_or(0, |last| last + 1);
-    let raw = &raw[..end];
+    let end = raw.iter().rposition(|&byte| byte != b'\r');
+    let raw = &raw[..end.map_or(0, |last| last + 1)];
     // Decoded before it is parsed: the parser by itself takes a stray byte from 0x80 to 0x9F for a control character
     // and drops it, where Windows-1252 has letters.
     let text = match str::from_utf8(raw) {
@@ -40,16 +35,16 @@ pub(crate) fn line(raw: &[u8]) -> Cow<'_, str> {
         Err(_) => String::from_utf8_lossy(raw),
     };
     let mut grid = Grid {
-        cells: Vec::with_capacity(text.len()),
-        column: 0,
         overwrites: raw.contains(&b'\r'),
+        ..Grid::default()
     };
     Parser::new().advance(&mut grid, text.as_bytes());
-    Cow::Owned(grid.text())
+    grid.end_row();
+    Cow::Owned(grid.rows)
 }
 
-/// Whether `raw` ends within an escape sequence.
-pub(crate) fn is_within_sequence(raw: &[u8]) -> bool {
+/// Whether `raw`, which begins with an escape character, ends within the escape sequence.
+pub fn is_within_sequence(raw: &[u8]) -> bool {
     /// Whether the last byte was shown.
     struct Shown(bool);
 
@@ -79,10 +74,14 @@ fn is_plain(raw: &[u8]) -> bool {
     })
 }
 
-/// The one row of the imagined terminal.
+/// The current row of the imagined terminal, and the text of those before it.
+#[derive(Default)]
 struct Grid {
+    rows: String,
     cells: Vec<Cell>,
     column: usize,
+    /// The number of the row, once a sequence has named one.
+    row: Option<usize>,
     /// The line is written over from its start, so that it matters how far a tab goes.
     overwrites: bool,
 }
@@ -90,7 +89,7 @@ struct Grid {
 #[derive(Clone, Copy)]
 struct Cell {
     base: char,
-    /// What has no width of its own and sits on `base`; a second one takes the next cell, which shows the same.
+    /// A character without a width of its own, which sits on `base`.
     mark: Option<char>,
 }
 
@@ -101,46 +100,50 @@ impl Cell {
 }
 
 impl Grid {
-    fn text(self) -> String {
-        let shown = (0..self.cells.len())
-            .rposition(|column| !self.is_blank(column))
+    /// Adds the text of the row to those before it.
+    fn end_row(&mut self) {
+        let is_shown = |cell: &Cell| cell.base != BLANK;
+        let shown = self
+            .cells
+            .iter()
+            .rposition(is_shown)
             .map_or(0, |last| last + 1);
-        let mut text = String::with_capacity(shown);
-        for (column, cell) in self.cells[..shown].iter().enumerate() {
+        if shown > 0 && !self.rows.is_empty() {
+            self.rows.push('\n');
+        }
+        for cell in self.cells.drain(..).take(shown) {
             match cell.base {
-                _ if self.is_blank(column) => text.push(' '),
+                BLANK => self.rows.push(' '),
                 SECOND => {}
-                base => text.push(base),
+                base => self.rows.push(base),
             }
-            if let Some(mark) = cell.mark {
-                text.push(mark);
-            }
-        }
-        text
-    }
-
-    /// Whether nothing stands there, which half of a wide character is as well.
-    fn is_blank(&self, column: usize) -> bool {
-        match self.cells[column].base {
-            BLANK => true,
-            SECOND => column == 0 || width(self.cells[column - 1].base) != 2,
-            base => width(base) == 2 && !self.is_second(column + 1),
+            self.rows.extend(cell.mark);
         }
     }
 
-    fn is_second(&self, column: usize) -> bool {
-        let cell = self.cells.get(column);
-        cell.is_some_and(|cell| cell.base == SECOND)
+    fn move_to_row(&mut self, row: Option<usize>) {
+        if row.is_none() || row != self.row {
+            self.end_row();
+        }
+        self.row = row;
     }
 
     fn put(&mut self, base: char) {
-        match self.cells.get_mut(self.column) {
-            // A space over old text is how programs erase without escape sequences.
-            Some(cell) => *cell = Cell::new(if base == ' ' { BLANK } else { base }),
-            None => {
-                self.cells.resize(self.column, Cell::new(BLANK));
-                self.cells.push(Cell::new(base));
+        if self.cells.len() <= self.column {
+            self.cells.resize(self.column + 1, Cell::new(BLANK));
+            self.cells[self.column] = Cell::new(base);
+        } else {
+            // Half of a wide character cannot stay.
+            if self.cells[self.column].base == SECOND {
+                self.cells[self.column - 1] = Cell::new(BLANK);
             }
+            if let Some(next) = self.cells.get_mut(self.column + 1)
+                && next.base == SECOND
+            {
+                *next = Cell::new(BLANK);
+            }
+            // A space over old text is how programs erase without escape sequences.
+            self.cells[self.column] = Cell::new(if base == ' ' { BLANK } else { base });
         }
         self.column += 1;
     }
@@ -155,45 +158,24 @@ impl Grid {
             cells.fill(Cell::new(BLANK));
         }
     }
-
-    fn delete(&mut self, count: usize) {
-        let to = (self.column + count).min(self.cells.len());
-        if self.shifts() && self.column < to {
-            self.cells.drain(self.column..to);
-        }
-    }
-
-    fn insert(&mut self, count: usize) {
-        if self.shifts() && self.column < self.cells.len() {
-            let count = count.min(COLUMNS - self.cells.len());
-            let blanks = std::iter::repeat_n(Cell::new(BLANK), count);
-            self.cells.splice(self.column..self.column, blanks);
-        }
-    }
-
-    /// Longer lines are not shifted: thousands of sequences in one of 64 KiB would take seconds.
-    fn shifts(&self) -> bool {
-        self.cells.len() <= COLUMNS
-    }
 }
 
 impl Perform for Grid {
     fn print(&mut self, char: char) {
-        match char {
-            '\x7F' => {}
-            mark if width(mark) == 0 => {
-                let before = self.column.checked_sub(1);
-                let base = before.map(|column| column - usize::from(self.is_second(column)));
-                match base.and_then(|column| self.cells.get_mut(column)) {
-                    Some(cell) if cell.mark.is_none() && cell.base != BLANK => {
-                        cell.mark = Some(mark);
-                    }
-                    _ => self.put(mark),
+        match (char, width(char)) {
+            ('\x7F', _) => {}
+            (mark, 0) => {
+                let before = self.column.min(self.cells.len());
+                let is_base = |cell: &&mut Cell| cell.base != SECOND;
+                let base = self.cells[..before].iter_mut().rev().find(is_base);
+                match base.filter(|cell| cell.mark.is_none()) {
+                    Some(cell) => cell.mark = Some(mark),
+                    None => self.put(mark),
                 }
             }
-            base => {
+            (base, width) => {
                 self.put(base);
-                if width(base) == 2 {
+                if width == 2 {
                     self.put(SECOND);
                 }
             }
@@ -204,10 +186,12 @@ impl Perform for Grid {
         match byte {
             b'\r' => self.column = 0,
             b'\x08' => self.column = self.column.saturating_sub(1),
-            b'\t' if self.overwrites => self.column = (self.column / TAB + 1) * TAB,
+            b'\t' if self.overwrites => self.go((self.column / TAB + 1) * TAB),
             b'\t' => self.put('\t'),
-            // What follows stands below and beside, on a page or a line of its own: apart in any case.
-            b'\x0B' | b'\x0C' if self.column > 0 => self.column += 1,
+            b'\x0B' | b'\x0C' => {
+                self.move_to_row(None);
+                self.column = 0;
+            }
             _ => {}
         }
     }
@@ -217,24 +201,29 @@ impl Perform for Grid {
         if ignore || !intermediates.is_empty() {
             return;
         }
-        let given = params
-            .iter()
-            .next()
-            .map_or(0, |param| usize::from(param[0]));
-        let count = given.max(1);
-        match (action, given) {
-            ('C', _) => self.go(self.column + count),
+        let mut given = params.iter().map(|param| usize::from(param[0]));
+        let (first, second) = (given.next().unwrap_or(0), given.next().unwrap_or(0));
+        let count = first.max(1);
+        match (action, first) {
+            ('C' | 'a', _) => self.go(self.column + count),
             ('D', _) => self.column = self.column.saturating_sub(count),
             ('G' | '`', _) => self.go(count - 1),
-            // Erasing the screen from the cursor on includes the rest of this line.
+            ('A', _) => self.move_to_row(self.row.map(|row| row.saturating_sub(count))),
+            ('B' | 'e', _) => self.move_to_row(self.row.map(|row| row + count)),
+            ('E' | 'F', _) => {
+                self.move_to_row(None);
+                self.column = 0;
+            }
+            ('d', _) => self.move_to_row(Some(count)),
+            ('H' | 'f', _) => {
+                self.move_to_row(Some(count));
+                self.go(second.max(1) - 1);
+            }
+            // Erasing the screen from the cursor on includes the rest of this row.
             ('K' | 'J', 0) => self.cells.truncate(self.column),
             ('K', 1) => self.erase(0, self.column + 1),
             ('K' | 'J', 2) => self.cells.clear(),
-            // The first column of another line; of this one where nothing is left of it.
-            ('H' | 'f', _) if self.cells.is_empty() => self.column = 0,
             ('X', _) => self.erase(self.column, self.column + count),
-            ('P', _) => self.delete(count),
-            ('@', _) => self.insert(count),
             _ => {}
         }
     }

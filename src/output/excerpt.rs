@@ -1,0 +1,193 @@
+//! What a reply shows of both streams: everything if it fits, else the start and the end, or the next page.
+
+use std::io::{Read, Seek};
+
+use super::cursor::Cursor;
+use super::stream::{Stream, WINDOW};
+
+/// Before the marker stands one part in so many.
+const HEAD_SHARE: usize = 5;
+
+/// How much may be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Both streams together.
+    pub max_chars: usize,
+    /// Leave out the start where not everything fits.
+    pub tail_only: bool,
+}
+
+/// The text of both streams.
+#[derive(Debug, Default)]
+pub struct Excerpt {
+    pub output: String,
+    pub error: String,
+    /// What is left out between the start and the end.
+    pub cut: Option<Cut>,
+    /// Behind what is shown.
+    pub next: Cursor,
+    /// Whether the next page would show something right now.
+    pub more: bool,
+}
+
+/// What an excerpt leaves out, of both streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub bytes: u64,
+    /// How many of these are not kept.
+    pub dropped: u64,
+    /// Pages from here on show it, and everything after it.
+    pub cursor: Cursor,
+}
+
+/// Everything if it fits, else of each stream the first fifth and the last four fifths of its share, with a line between
+/// them: `marker`, given what is missing there.
+pub fn excerpt<R: Read + Seek>(
+    stdout: &mut Stream<R>,
+    stderr: &mut Stream<R>,
+    budget: Budget,
+    marker: &dyn Fn(&Cut) -> String,
+) -> Excerpt {
+    let (out_room, err_room) = share(budget.max_chars, stdout.end, stderr.end);
+    let out = Ends::of(stdout, out_room, budget.tail_only, marker);
+    let err = Ends::of(stderr, err_room, budget.tail_only, marker);
+    let cursor = Cursor {
+        stdout: out.head_end,
+        stderr: err.head_end,
+    };
+    let cut = |ends: &Ends| Cut {
+        bytes: ends.left_out,
+        dropped: ends.dropped,
+        cursor,
+    };
+    let both = Cut {
+        bytes: out.left_out + err.left_out,
+        dropped: out.dropped + err.dropped,
+        cursor,
+    };
+    Excerpt {
+        output: out.text(&marker(&cut(&out))),
+        error: err.text(&marker(&cut(&err))),
+        cut: (both.bytes > 0).then_some(both),
+        next: Cursor {
+            stdout: out.end,
+            stderr: err.end,
+        },
+        more: false,
+    }
+}
+
+/// What comes after a cursor, oldest first; a cursor beyond the end stands for the end.
+///
+/// Pages from the start show everything that is kept, however long they are, and whether or not the stream grows meanwhile.
+pub fn page<R: Read + Seek>(
+    stdout: &mut Stream<R>,
+    stderr: &mut Stream<R>,
+    from: Cursor,
+    max_chars: usize,
+) -> Excerpt {
+    let (out_from, err_from) = (from.stdout.min(stdout.end), from.stderr.min(stderr.end));
+    let max = max_chars.max(1);
+    let (out_room, _) = share(max, stdout.end - out_from, stderr.end - err_from);
+    let show = |stream: &mut Stream<R>, from, room| match room {
+        0 => (String::new(), from),
+        _ => stream.forward(from, room),
+    };
+    let (output, out_end) = show(stdout, out_from, out_room);
+    let err_room = max.saturating_sub(output.chars().count());
+    let (error, err_end) = show(stderr, err_from, err_room);
+    Excerpt {
+        output,
+        error,
+        cut: None,
+        next: Cursor {
+            stdout: out_end,
+            stderr: err_end,
+        },
+        more: out_end < stdout.visible_end() || err_end < stderr.visible_end(),
+    }
+}
+
+/// Half of the room for each; what one does not need, the other gets. Text has hardly ever more characters than bytes.
+fn share(max: usize, out: u64, err: u64) -> (usize, usize) {
+    let needed = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(max);
+    let out = needed(out).min(max - needed(err).min(max / 2));
+    (out, max - out)
+}
+
+/// The start and the end of one stream.
+struct Ends {
+    head: String,
+    head_end: u64,
+    left_out: u64,
+    dropped: u64,
+    tail: String,
+    end: u64,
+}
+
+impl Ends {
+    fn of<R: Read + Seek>(
+        stream: &mut Stream<R>,
+        room: usize,
+        tail_only: bool,
+        marker: &dyn Fn(&Cut) -> String,
+    ) -> Self {
+        let end = stream.visible_end();
+        let whole = |stream: &mut Stream<R>| Self {
+            head: stream.text(0..end),
+            head_end: end,
+            left_out: 0,
+            dropped: 0,
+            tail: String::new(),
+            end,
+        };
+        if end <= room as u64 {
+            let whole = whole(stream);
+            if whole.head.chars().count() <= room {
+                return whole;
+            }
+        }
+        let (head, head_end) = match tail_only {
+            true => (String::new(), 0),
+            false => stream.forward(0, room / HEAD_SHARE),
+        };
+        // No marker is longer than one for all of the stream.
+        let longest = Cut {
+            bytes: stream.end,
+            dropped: stream.end.saturating_sub(1),
+            cursor: Cursor {
+                stdout: stream.end,
+                stderr: stream.end,
+            },
+        };
+        let marker_chars = marker(&longest).chars().count() + 2;
+        let tail_room = room.saturating_sub(head.chars().count() + marker_chars);
+        let (tail, tail_start) = stream.backward(tail_room);
+        if tail_start <= head_end && end <= 2 * WINDOW {
+            return whole(stream);
+        }
+        let range = head_end..tail_start;
+        Self {
+            left_out: range.end - range.start,
+            dropped: stream.missing(&range),
+            head,
+            head_end,
+            tail,
+            end,
+        }
+    }
+
+    fn text(&self, marker: &str) -> String {
+        if self.left_out == 0 {
+            return self.head.clone();
+        }
+        let line_end = match self.head.is_empty() || self.head.ends_with('\n') {
+            true => "",
+            false => "\n",
+        };
+        format!("{}{line_end}{marker}\n{}", self.head, self.tail)
+    }
+}
+
+#[cfg(test)]
+mod tests;

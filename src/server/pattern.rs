@@ -1,0 +1,177 @@
+//! `until_pattern`: compiled, and looked for in the output of a job that is there and in what comes.
+
+use std::time::{Duration, Instant};
+
+use regex::{Regex, RegexBuilder};
+use tokio_util::sync::CancellationToken;
+
+use super::wait::Patience;
+use crate::format::truncate;
+use crate::job::Job;
+use crate::output::cursor::Cursor;
+use crate::output::search::{Position, Sought, search};
+use crate::output::store::Store;
+use crate::output::streams;
+use crate::threads::Lane;
+
+/// Output that is there already is searched for at least this long, even by a call that does not wait.
+const FIRST_SEARCH: Duration = Duration::from_secs(2);
+
+/// Bound on a compiled pattern: searching takes time in proportion to it.
+const MAX_COMPILED_BYTES: usize = 1 << 20;
+
+/// Bound on a pattern as written: parsing comes before the bound above, and megabytes would hold up everyone's calls.
+const MAX_PATTERN_BYTES: usize = 16 << 10;
+
+/// Searches that may run at the same time, so that they never take all threads that open and read files.
+static SEARCHES: Lane = Lane::new(4);
+
+/// Most characters that an error shows of a pattern.
+const SHOWN_PATTERN: usize = 300;
+
+/// A regular expression for one rendered line.
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// The error is for the agent that wrote the pattern.
+    pub fn new(pattern: &str) -> Result<Self, String> {
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return Err(format!(
+                "until_pattern is too large: it may have {MAX_PATTERN_BYTES} bytes. Use a shorter one, like a fixed part of the line"
+            ));
+        }
+        let regex = RegexBuilder::new(&of_one_line(pattern))
+            .size_limit(MAX_COMPILED_BYTES)
+            .build();
+        regex.map(Self).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => format!(
+                "until_pattern is too large: compiled, it may take {MAX_COMPILED_BYTES} bytes. Use a shorter one, like a fixed part of the line"
+            ),
+            error => {
+                let lines = error.to_string();
+                let reason = lines.lines().next_back().unwrap_or_default();
+                format!(
+                    "until_pattern is not a valid regular expression: {}, in {:?}. Escape special characters with \\, and write no look-around or back-references",
+                    truncate(reason.trim_start_matches("error: "), SHOWN_PATTERN),
+                    truncate(pattern, SHOWN_PATTERN)
+                )
+            }
+        })
+    }
+
+    /// What is looked for: from a cursor on, `.` stands for anything new.
+    fn sought(self, with_cursor: bool) -> Sought {
+        if with_cursor && self.0.as_str() == "." {
+            Sought::AnythingNew
+        } else {
+            Sought::Line(self.0)
+        }
+    }
+}
+
+/// The pattern with `$` for a line break at its end: it is matched against one line at a time.
+fn of_one_line(pattern: &str) -> String {
+    let rest = pattern.strip_suffix('\n').or_else(|| {
+        let rest = pattern.strip_suffix("\\n")?;
+        let backslashes = rest.len() - rest.trim_end_matches('\\').len();
+        (backslashes % 2 == 0).then_some(rest)
+    });
+    rest.map_or_else(|| pattern.to_owned(), |rest| format!("{rest}$"))
+}
+
+/// What a search came to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// This line.
+    Found(String),
+    /// There is no such line, and there will be none.
+    Absent,
+    /// It may still come, or not all that is there was searched.
+    Undecided,
+}
+
+/// One search through a job's output, which goes on where the last one ended.
+#[derive(Debug)]
+pub struct Search<'a> {
+    job: &'a Job,
+    store: &'a Store,
+    sought: Sought,
+    /// In standard output and in standard error.
+    from: [Position; 2],
+}
+
+impl<'a> Search<'a> {
+    /// From a cursor on, or from the start.
+    pub fn new(job: &'a Job, store: &'a Store, pattern: Pattern, cursor: Option<Cursor>) -> Self {
+        let from = cursor.unwrap_or_default();
+        Self {
+            job,
+            store,
+            sought: pattern.sought(cursor.is_some()),
+            from: [from.stdout, from.stderr].map(Position::behind),
+        }
+    }
+
+    /// The first line that matches: one that is there, or one that comes in time.
+    pub async fn run<S: Future<Output = String>>(
+        mut self,
+        patience: &Patience,
+        status: impl Fn() -> S,
+    ) -> Outcome {
+        let at_least = Patience {
+            deadline: patience.deadline.max(Instant::now() + FIRST_SEARCH),
+            cancelled: patience.cancelled.clone(),
+            closing: patience.closing.clone(),
+            progress: None,
+        };
+        let mut record = self.job.record();
+        record.borrow_and_update();
+        match at_least.until(self.once(), &status).await {
+            None => return Outcome::Undecided,
+            Some(Outcome::Undecided) => {}
+            Some(decided) => return decided,
+        }
+        let event = async {
+            loop {
+                // The watcher may have ended since the last search, but not without a last word in the record.
+                let is_last = record.changed().await.is_err();
+                record.borrow_and_update();
+                match self.once().await {
+                    Outcome::Undecided if !is_last => {}
+                    decided => return decided,
+                }
+            }
+        };
+        patience
+            .until(event, &status)
+            .await
+            .unwrap_or(Outcome::Undecided)
+    }
+
+    /// Searches what is there now. Dropping the future stops the search.
+    async fn once(&mut self) -> Outcome {
+        let snapshot = self.job.snapshot();
+        let is_over = !snapshot.is_running() && snapshot.record.has_all_output();
+        let directory = self.store.existing();
+        let (sought, mut from) = (self.sought.clone(), self.from);
+        let stop = CancellationToken::new();
+        let _stop_when_dropped = stop.clone().drop_guard();
+        let searching = SEARCHES.run(move || {
+            let (mut stdout, mut stderr) = streams(&snapshot, directory.as_ref());
+            let is_stopped = || stop.is_cancelled();
+            let found = search(&mut stdout, &mut from[0], &sought, is_stopped)
+                .or_else(|| search(&mut stderr, &mut from[1], &sought, is_stopped));
+            (found, from)
+        });
+        let Ok((found, from)) = searching.await else {
+            return Outcome::Undecided;
+        };
+        self.from = from;
+        match found {
+            Some(line) => Outcome::Found(line),
+            None if is_over => Outcome::Absent,
+            None => Outcome::Undecided,
+        }
+    }
+}
