@@ -118,8 +118,10 @@ fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
         directory.path().join("output"),
     );
     open_to_all(directory.path(), 0o755);
-    // Where it was built, others may have no access.
-    fs::copy(SERVER, &server).unwrap();
+    // Where it was built, others may have no access. Another process copies it: a child that another test forks while this one
+    // has the file open for writing would make it busy.
+    let copied = Command::new("cp").arg(SERVER).arg(&server).status();
+    assert!(copied.unwrap().success());
     open_to_all(&server, 0o755);
     fs::create_dir(&output).unwrap();
     open_to_all(&output, 0o777);
