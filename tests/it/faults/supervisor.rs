@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{DEAF, can, pids_of};
+use super::{DEAF, as_an_ordinary_user, can, pids_of};
 use crate::support::client::files_below;
 use crate::support::reply::CLEANUP;
 use crate::support::{Client, Setup, eventually, processes};
@@ -123,6 +123,58 @@ fn invariant_10_nothing_outlives_the_end_of_input() {
     assert_nothing_outlives("end of input", Setup::new(), |client| {
         client.close_stdin();
     });
+}
+
+/// An ordinary user has fewer means, and may not signal what became another's.
+#[test]
+fn invariant_10_nothing_outlives_the_server_of_an_ordinary_user() {
+    for to_server in [false, true] {
+        let Some((setup, _directory)) = as_an_ordinary_user("nothing outlives a server") else {
+            return;
+        };
+        let what = format!("an ordinary user's, SIGKILL, to the server: {to_server}");
+        assert_nothing_outlives(&what, setup, |client| {
+            let pid = if to_server {
+                client.server_pid()
+            } else {
+                client.pid()
+            };
+            processes::signal(pid, Signal::KILL);
+        });
+    }
+}
+
+/// As in a container whose entry point is the server: nothing else reaps there.
+#[test]
+fn invariant_10_nothing_is_left_by_a_supervisor_that_is_the_first_process() {
+    let namespace = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    if !can(
+        "the first process",
+        "unshare",
+        &[&namespace[..], &["true"]].concat(),
+    ) {
+        return;
+    }
+    for signal in [None, Some(Signal::TERM), Some(Signal::KILL)] {
+        let launcher = format!("set -- unshare {} \"$@\"", namespace.join(" "));
+        let client = Setup::new().after(&launcher).start();
+        for (cmd, count) in survivors() {
+            pids_of(&client, &client.begin(&cmd), count);
+        }
+        let only_child = |pid| processes::children(pid)[0];
+        let server = only_child(only_child(client.pid()));
+        match signal {
+            None => client.close_stdin(),
+            Some(signal) => processes::signal(server, signal),
+        }
+        let end = client.end();
+        let code = signal
+            .filter(|signal| *signal == Signal::KILL)
+            .map_or(0, |_| 128 + 9);
+        assert_eq!(end.status.code(), Some(code), "{signal:?}: {end:?}");
+        assert!(end.took < GONE_WITHIN, "{signal:?}: {end:?}");
+        client.assert_nothing_left();
+    }
 }
 
 /// A job that is being cleaned up is alive all the same.

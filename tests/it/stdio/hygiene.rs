@@ -1,5 +1,7 @@
 //! Whatever a server is started with, its jobs see none of it and none of their exits is lost.
 
+use std::os::fd::OwnedFd;
+
 use rustix::process::Signal;
 
 use super::streams::terminal;
@@ -75,6 +77,12 @@ fn a_low_limit_on_descriptors_is_raised_to_what_the_jobs_need() {
 /// is the server.
 #[track_caller]
 fn assert_no_job_has_a_terminal(start: &str) {
+    end_well(&on_a_terminal(start).0, start);
+}
+
+/// A server on a terminal, and the other end of that.
+#[track_caller]
+fn on_a_terminal(start: &str) -> (Client, OwnedFd) {
     let (master, path) = terminal();
     let session = format!(
         ": </dev/tty || exit 9; server() {{ \"$@\" <&8 >&9 8<&- 9>&-; }}; exec_server() {{ exec \"$@\" <&8 >&9 8<&- 9>&-; }}; {start}"
@@ -86,8 +94,7 @@ fn assert_no_job_has_a_terminal(start: &str) {
         .start();
     let reply = client.run("echo answered </dev/tty || echo none");
     assert_eq!(reply["output"], "none\n", "{start}: {reply}");
-    end_well(&client, start);
-    drop(master);
+    (client, master)
 }
 
 #[track_caller]
@@ -115,4 +122,24 @@ fn invariant_08_no_job_has_the_terminal_of_a_shells_background_job() {
 #[test]
 fn invariant_08_no_job_has_the_terminal_of_its_clients_group() {
     assert_no_job_has_a_terminal("server \"$@\"; exit $?");
+}
+
+/// It is meant for the client, which ends its servers itself if it ends.
+#[test]
+fn an_interrupt_typed_at_the_clients_terminal_reaches_neither_server_nor_jobs() {
+    let scratch = tempfile::TempDir::new().unwrap();
+    let trace = scratch.path().join("trace");
+    let start = format!(
+        "trap \"echo interrupted > {}\" INT; server \"$@\"; exit $?",
+        trace.display()
+    );
+    let (client, master) = on_a_terminal(&start);
+    let id =
+        client.begin("trap 'echo interrupted; exit' INT; echo ready; while :; do sleep 0.05; done");
+    client.wait_for(&id, "ready");
+    rustix::io::write(&master, b"\x03").unwrap();
+    assert_eq!(client.run("sleep 0.3; echo alive")["output"], "alive\n");
+    assert_eq!(client.get(&id)["output"], "ready\n");
+    end_well(&client, &start);
+    assert!(trace.exists(), "the interrupt reached no process");
 }
