@@ -1,13 +1,12 @@
 //! The front door: what clients really send, and what they hand a server when they start it.
 
-mod framing;
 mod handshake;
 #[cfg(target_os = "linux")]
 mod hygiene;
 #[cfg(target_os = "linux")]
 mod idle;
+mod lines;
 mod logs;
-mod messages;
 mod peer;
 mod signals;
 mod streams;
