@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::peer::{Peer, WIRES, Wire, call, initialize, stateless};
+use crate::support::peer::{Peer, WIRES, Wire, call, initialize, stateless};
 use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
 
 /// The revisions that begin with a handshake.

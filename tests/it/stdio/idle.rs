@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::peer::{Peer, WIRES, Wire, assert_takes_less, call, initialize};
 use crate::support::client::{SERVER, files_below};
+use crate::support::peer::{Peer, WIRES, Wire, assert_takes_less, call, initialize};
 use crate::support::processes::{children, status_number};
 use crate::support::reply::LIST;
 use crate::support::{Client, eventually};

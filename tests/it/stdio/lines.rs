@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::peer::{Peer, WIRES, Wire, call, initialize};
 use crate::support::Gate;
+use crate::support::peer::{Peer, WIRES, Wire, call, initialize};
 use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
 
 /// A line, `=>`, and what answers it: nothing, or the id and then `result`, or the id, the code and the message, which ends

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::event::PollFlags;
 use serde_json::{Value, json};
 
-use super::peer::{Peer, WIRES, Wire, await_ready};
+use crate::support::peer::{Peer, WIRES, Wire, await_ready};
 use crate::support::reply::EXECUTE;
 use crate::support::{Client, Gate, Setup, eventually};
 

@@ -7,7 +7,6 @@ mod hygiene;
 mod idle;
 mod lines;
 mod logs;
-mod peer;
 mod signals;
 mod streams;
 mod wires;

@@ -9,8 +9,8 @@ use rustix::event::PollFlags;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::peer::{Peer, WIRES, Wire, assert_takes_less, await_ready};
 use crate::support::Gate;
+use crate::support::peer::{Peer, WIRES, Wire, assert_takes_less, await_ready};
 use crate::support::reply::{GET, LIST};
 
 const SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];

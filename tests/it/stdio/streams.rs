@@ -12,8 +12,8 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::peer::{Peer, Wire, call, server};
 use crate::support::client::SERVER;
+use crate::support::peer::{Peer, Wire, call, server};
 use crate::support::reply::{EXECUTE, LIST};
 
 /// A terminal: its master side, and the path of the other.

@@ -7,7 +7,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::peer::{Peer, WIRES, Wire, assert_takes_less, call, sockets};
+use crate::support::peer::{Peer, WIRES, Wire, assert_takes_less, call, sockets};
 use crate::support::reply::{EXECUTE, GET, LIST};
 use crate::support::{Gate, processes};
 

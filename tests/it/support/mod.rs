@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod eventually;
 pub(crate) mod gate;
+pub(crate) mod peer;
 pub(crate) mod processes;
 pub(crate) mod reply;
 pub(crate) mod schema;

@@ -13,22 +13,22 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::client::SERVER;
+use crate::support::client::{SERVER, files_below};
 use crate::support::reply::{CLEANUP, EXECUTE};
 use crate::support::{PATIENCE, eventually, processes};
 
 /// What clients connect a server's standard streams to: Python gives it FIFOs, Node socket pairs.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Fifo,
     Socket,
 }
 
-pub(super) const WIRES: [Wire; 2] = [Wire::Fifo, Wire::Socket];
+pub(crate) const WIRES: [Wire; 2] = [Wire::Fifo, Wire::Socket];
 
 impl Wire {
     /// A stream to the server: our end and the server's.
-    pub(super) fn input(self) -> (OwnedFd, OwnedFd) {
+    pub(crate) fn input(self) -> (OwnedFd, OwnedFd) {
         match self {
             Self::Fifo => {
                 let (reader, writer) = io::pipe().unwrap();
@@ -39,7 +39,7 @@ impl Wire {
     }
 
     /// A stream from the server: our end and the server's.
-    pub(super) fn output(self) -> (OwnedFd, OwnedFd) {
+    pub(crate) fn output(self) -> (OwnedFd, OwnedFd) {
         match self {
             Self::Fifo => {
                 let (reader, writer) = io::pipe().unwrap();
@@ -50,13 +50,13 @@ impl Wire {
     }
 }
 
-pub(super) fn sockets() -> (OwnedFd, OwnedFd) {
+pub(crate) fn sockets() -> (OwnedFd, OwnedFd) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     (ours.into(), theirs.into())
 }
 
 /// A server that keeps what its jobs write in a directory of the test's own. Nobody reads its log.
-pub(super) fn server(own: &TempDir) -> Command {
+pub(crate) fn server(own: &TempDir) -> Command {
     let mut command = Command::new(SERVER);
     command
         .arg("--output-dir")
@@ -67,7 +67,7 @@ pub(super) fn server(own: &TempDir) -> Command {
 
 /// Waits for readability or room. A failure says what was waited for.
 #[track_caller]
-pub(super) fn await_ready(fd: impl AsFd, events: PollFlags) {
+pub(crate) fn await_ready(fd: impl AsFd, events: PollFlags) {
     let timeout = Timespec {
         tv_sec: PATIENCE.as_secs().cast_signed(),
         tv_nsec: 0,
@@ -87,31 +87,35 @@ impl Read for Patient {
 }
 
 /// A server and both ends of a conversation with it.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     server: Child,
     input: Option<File>,
     output: Option<BufReader<Patient>>,
     own: TempDir,
+    /// What the server and everything it starts carries in its environment.
+    mark: String,
 }
 
 impl Peer {
-    pub(super) fn on(wire: Wire) -> Self {
+    pub(crate) fn on(wire: Wire) -> Self {
         Self::with(wire, |_| {})
     }
 
     /// After `change` has seen to how the server is started.
-    pub(super) fn with(wire: Wire, change: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn with(wire: Wire, change: impl FnOnce(&mut Command)) -> Self {
         Self::over(wire.input(), wire.output(), change)
     }
 
     /// Each stream as our end and the server's.
-    pub(super) fn over(
+    pub(crate) fn over(
         (input, server_input): (OwnedFd, OwnedFd),
         (output, server_output): (OwnedFd, OwnedFd),
         change: impl FnOnce(&mut Command),
     ) -> Self {
         let own = TempDir::new().unwrap();
         let mut command = server(&own);
+        let mark = uuid::Uuid::new_v4().to_string();
+        command.env("TEST_SERVER", &mark);
         change(&mut command);
         command.stdin(server_input).stdout(server_output);
         Self {
@@ -119,52 +123,53 @@ impl Peer {
             input: Some(input.into()),
             output: Some(BufReader::with_capacity(64 << 10, Patient(output.into()))),
             own,
+            mark: format!("TEST_SERVER={mark}"),
         }
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.server.id()
     }
 
     #[cfg(target_os = "linux")]
-    pub(super) fn server_pid(&self) -> u32 {
+    pub(crate) fn server_pid(&self) -> u32 {
         processes::server_of(self.pid())
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         processes::signal(self.pid(), signal);
     }
 
     /// Where the server keeps what its jobs write.
-    pub(super) fn output_dir(&self) -> PathBuf {
+    pub(crate) fn output_dir(&self) -> PathBuf {
         self.own.path().join("output")
     }
 
     /// The server's standard error, where it was asked for.
-    pub(super) fn take_log(&mut self) -> File {
+    pub(crate) fn take_log(&mut self) -> File {
         let log: OwnedFd = self.server.stderr.take().unwrap().into();
         log.into()
     }
 
     // What is sent.
 
-    pub(super) fn write(&self, bytes: &[u8]) {
+    pub(crate) fn write(&self, bytes: &[u8]) {
         self.input.as_ref().unwrap().write_all(bytes).unwrap();
     }
 
-    pub(super) fn send(&self, message: &Value) {
+    pub(crate) fn send(&self, message: &Value) {
         self.write(format!("{message}\n").as_bytes());
     }
 
-    pub(super) fn call(&self, id: impl Into<Value>, tool: &str, arguments: &Value) {
+    pub(crate) fn call(&self, id: impl Into<Value>, tool: &str, arguments: &Value) {
         self.send(&call(id, tool, arguments));
     }
 
-    pub(super) fn close_input(&mut self) {
+    pub(crate) fn close_input(&mut self) {
         self.input = None;
     }
 
-    pub(super) fn close_output(&mut self) {
+    pub(crate) fn close_output(&mut self) {
         self.output = None;
     }
 
@@ -172,7 +177,7 @@ impl Peer {
 
     /// The next line, or `None` at the end.
     #[track_caller]
-    pub(super) fn next_line(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next_line(&mut self) -> Option<Vec<u8>> {
         let mut line = Vec::new();
         let output = self.output.as_mut().unwrap();
         output.read_until(b'\n', &mut line).unwrap();
@@ -187,21 +192,21 @@ impl Peer {
     }
 
     #[track_caller]
-    pub(super) fn next(&mut self) -> Option<Value> {
+    pub(crate) fn next(&mut self) -> Option<Value> {
         let line = self.next_line()?;
         let message = serde_json::from_slice(&line);
         Some(message.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line))))
     }
 
     #[track_caller]
-    pub(super) fn expect(&mut self) -> Value {
+    pub(crate) fn expect(&mut self) -> Value {
         self.next()
             .unwrap_or_else(|| panic!("the server has closed its output"))
     }
 
     /// The next message, which must answer this request with a result.
     #[track_caller]
-    pub(super) fn result(&mut self, id: impl Into<Value>) -> Value {
+    pub(crate) fn result(&mut self, id: impl Into<Value>) -> Value {
         let mut answer = self.expect();
         assert_eq!(answer["id"], id.into(), "{answer}");
         assert!(answer["result"].is_object(), "{answer}");
@@ -210,20 +215,20 @@ impl Peer {
 
     /// The next message, which must be the reply of a tool to this request.
     #[track_caller]
-    pub(super) fn reply(&mut self, id: impl Into<Value>) -> Value {
+    pub(crate) fn reply(&mut self, id: impl Into<Value>) -> Value {
         self.result(id)["structuredContent"].take()
     }
 
     /// Waits until something can be read, and leaves it there.
     #[track_caller]
-    pub(super) fn await_output(&self) {
+    pub(crate) fn await_output(&self) {
         await_ready(&self.output.as_ref().unwrap().get_ref().0, PollFlags::IN);
     }
 
     // Both.
 
     #[track_caller]
-    pub(super) fn ping(&mut self, id: impl Into<Value>) {
+    pub(crate) fn ping(&mut self, id: impl Into<Value>) {
         let id = id.into();
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": "ping"}));
         let pong = json!({"jsonrpc": "2.0", "id": id, "result": {}});
@@ -232,7 +237,7 @@ impl Peer {
 
     /// Runs a command to its end and returns what it has written to standard output.
     #[track_caller]
-    pub(super) fn run(&mut self, cmd: &str) -> String {
+    pub(crate) fn run(&mut self, cmd: &str) -> String {
         self.call("run", EXECUTE, &json!({"cmd": cmd, "wait_seconds": 30}));
         let reply = self.reply("run");
         assert_eq!(reply["result"]["state"], "exited", "{reply}");
@@ -244,7 +249,7 @@ impl Peer {
 
     /// Starts a command and returns its ref_id.
     #[track_caller]
-    pub(super) fn begin(&mut self, cmd: &str) -> String {
+    pub(crate) fn begin(&mut self, cmd: &str) -> String {
         self.call("begin", EXECUTE, &json!({"cmd": cmd}));
         let reply = self.reply("begin");
         let ref_id = reply["ref_id"].as_str();
@@ -256,25 +261,33 @@ impl Peer {
     // The end.
 
     #[track_caller]
-    pub(super) fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         eventually("the server has ended", || {
             let status = self.server.try_wait().unwrap();
             status.ok_or_else(|| processes::describe([self.server.id()]))
         })
     }
 
-    /// Waits for an end in good order: exit 0, and nothing left on disk.
+    /// Waits for an end in good order: exit 0, and nothing left on disk or alive.
     #[track_caller]
-    pub(super) fn ends_well(&mut self) {
+    pub(crate) fn ends_well(&mut self) {
         let status = self.wait();
         assert!(status.success(), "{status}");
-        let left = crate::support::client::files_below(&self.output_dir());
+        let left = files_below(&self.output_dir());
         assert!(left.is_empty(), "left by an ended server: {left:?}");
+        #[cfg(target_os = "linux")]
+        eventually("no process is left of an ended server", || {
+            let left = processes::with_environment(&self.mark);
+            match left.is_empty() {
+                true => Ok(()),
+                false => Err(processes::describe(left)),
+            }
+        });
     }
 
     /// Closes standard input; after what is under way nothing more may come.
     #[track_caller]
-    pub(super) fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.close_input();
         assert_eq!(self.next(), None);
         self.ends_well();
@@ -289,17 +302,17 @@ impl Drop for Peer {
     }
 }
 
-pub(super) fn call(id: impl Into<Value>, tool: &str, arguments: &Value) -> Value {
+pub(crate) fn call(id: impl Into<Value>, tool: &str, arguments: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id.into(), "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
 }
 
-pub(super) fn initialize(id: impl Into<Value>, revision: impl Into<Value>) -> Value {
+pub(crate) fn initialize(id: impl Into<Value>, revision: impl Into<Value>) -> Value {
     json!({"jsonrpc": "2.0", "id": id.into(), "method": "initialize", "params": {
         "protocolVersion": revision.into(), "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}}})
 }
 
 /// A request as revision 2026-07-28 writes it, with what used to be said once in the handshake.
-pub(super) fn stateless(id: impl Into<Value>, method: &str, mut params: Value) -> Value {
+pub(crate) fn stateless(id: impl Into<Value>, method: &str, mut params: Value) -> Value {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
@@ -311,7 +324,7 @@ pub(super) fn stateless(id: impl Into<Value>, method: &str, mut params: Value) -
 /// How long something takes on a machine that is not busy just then: the shortest of some attempts, since a busy one
 /// can make any of them slow and nothing can make one too quick.
 #[track_caller]
-pub(super) fn assert_takes_less(limit: Duration, mut attempt: impl FnMut() -> Duration) {
+pub(crate) fn assert_takes_less(limit: Duration, mut attempt: impl FnMut() -> Duration) {
     const ATTEMPTS: usize = 5;
     let mut taken = Vec::new();
     while taken.len() < ATTEMPTS {
