@@ -7,8 +7,10 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 
-use crate::process::login::Variables;
 use crate::process::spawn::Changes;
+
+/// Variables by name.
+pub type Variables = Vec<(OsString, OsString)>;
 
 /// Editors that need a terminal, as alternatives of a shell's `case`.
 const SCREEN_EDITORS: &str = "vi|vim|vim.*|nvim|view|vimdiff|elvis|nvi|nano|pico|rnano|emacs|emacsclient|mg|jmacs|joe|jed|\

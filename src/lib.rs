@@ -12,13 +12,13 @@
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
 //!   `termination` of its tree, the `recorder` of what is known
 //! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_directory`), with what of the login
-//!   shell (`login_environment`), and what the first one brings about (`supervision`); in which order they come and go
+//!   shell (`login_env`), and what the first one brings about (`supervision`); in which order they come and go
 //!   (`timeline`, `tombstones`); which results have to go (`eviction`), and when (`sweeper`)
 //!
 //! What they stand on:
 //!
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
-//!   `orphans` that were left to us, the `tree`; the `shell` that runs commands, the `login` shell, and what the
+//!   `orphans` that were left to us, the `tree`; the `shell` that runs commands, and what the
 //!   `launcher` of the server left in the PATH
 //! - [`output`]: the bytes: a bounded `log` of `segments` in a `store` on a `disk` that may hang, and the `excerpt` of them that an
 //!   agent reads
@@ -104,7 +104,7 @@ mod threads;
 mod transport;
 mod watcher;
 
-pub use process::login::{is_printer, print_environment};
+pub use registry::login_env::{is_printer, print_environment};
 pub use run::run;
 pub use self_test::check;
 pub use supervisor::supervise;

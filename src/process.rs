@@ -3,7 +3,6 @@
 pub(crate) mod folders;
 pub mod launcher;
 pub(crate) mod leader;
-pub(crate) mod login;
 pub(crate) mod marker;
 pub(crate) mod own;
 pub(crate) mod reaper;

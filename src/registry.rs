@@ -1,7 +1,7 @@
 //! Which jobs exist: start, get, list, remove, evict, shut down.
 
 mod eviction;
-mod login_environment;
+pub mod login_env;
 mod start;
 pub(crate) mod sweeper;
 mod timeline;
@@ -13,7 +13,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use login_environment::LoginEnvironment;
+use login_env::LoginEnvironment;
 pub(crate) use start::Start;
 use timeline::Timeline;
 use tokio::sync::{Semaphore, watch};

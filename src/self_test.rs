@@ -14,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, DEFAULT_LOG};
 use crate::format::{human_duration, thousands};
 use crate::job::{Cause, JobState, Record, Unstored};
-use crate::process::login;
-use crate::registry::{ProcessRegistry, Start};
+use crate::registry::{ProcessRegistry, Start, login_env};
 use crate::run::{close_on_signals, end, prepare};
 use crate::server::texts::job_error;
 
@@ -81,7 +80,7 @@ fn describe(registry: &ProcessRegistry) {
         true => say!(
             "login shell",
             "{} is asked for its environment",
-            login::shell()
+            login_env::user_shell()
         ),
         false => say!("login shell", "not asked (--login-env)"),
     }

@@ -9,12 +9,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::ProcessRegistry;
-use super::login_environment::Means;
-use crate::environment;
+use crate::environment::{self, Variables};
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::StreamKind;
-use crate::process::login::Variables;
 use crate::process::spawn::{Order, spawn};
 use crate::watcher::{Assignment, watch};
 
@@ -140,13 +138,10 @@ impl ProcessRegistry {
         if !self.config().login_env {
             return Arc::default();
         }
-        let means = Means {
-            reaper: self.shared.reaper.clone(),
-            closing: self.shared.closing.clone(),
-        };
-        self.shared
-            .login
-            .variables(&means, &self.shared.watchers)
+        let shared = &self.shared;
+        let login = &shared.login;
+        login
+            .variables(&shared.reaper, &shared.closing, &shared.watchers)
             .await
     }
 }
