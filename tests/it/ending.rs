@@ -130,28 +130,6 @@ fn cleanups_at_the_same_time_agree_on_what_is_left() {
     assert!(text(&gone, "error").contains("cleaned up"), "{gone}");
 }
 
-/// A search still reads the output when the one call has removed the job and the other looks.
-#[test]
-fn a_cleanup_that_comes_second_does_not_promise_what_the_first_removed() {
-    let client = Client::start();
-    for _ in 0..8 {
-        let id = client.begin("trap '' TERM; echo ready; while :; do sleep 0.05; done");
-        client.wait_for(&id, "ready");
-        let search = json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never"});
-        let search = client.post_waiting(GET, &search);
-        let cleanups = [false, true].map(|keep| {
-            let arguments = json!({"ref_id": id, "grace_seconds": 0.1, "keep_result": keep});
-            client.post_waiting(CLEANUP, &arguments)
-        });
-        for cleanup in cleanups {
-            let reply = client.reply(cleanup);
-            assert!(text(&reply, "message").contains("deleted"), "{reply}");
-        }
-        client.reply(search);
-        client.refused(GET, &json!({"ref_id": id}));
-    }
-}
-
 #[test]
 fn a_wait_that_a_cleanup_ends_points_at_nothing_that_is_deleted() {
     let client = Client::start();
@@ -201,84 +179,67 @@ fn ending_one_job_delays_no_other_call() {
     client.reply(slow);
 }
 
-/// Starts a command that prints the pids of its processes and then `ready`; ends it; all must be gone.
-#[track_caller]
-fn assert_ended_whole(cmd: &str, processes: usize) {
-    let client = Client::start();
-    let id = client.begin(cmd);
-    let reply = eventually("all processes have said their pids", || {
-        let reply = client.get(&id);
-        if pids_in(&reply["output"]).len() == processes {
-            Ok(reply)
-        } else {
-            Err(reply.to_string())
-        }
-    });
-    let pids = pids_in(&reply["output"]);
-    assert!(
-        pids.iter().all(|pid| is_alive(*pid)),
-        "{}",
-        processes::describe(pids)
-    );
-    let cleaned = client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.2}));
-    let alive: Vec<_> = pids.iter().copied().filter(|pid| is_alive(*pid)).collect();
-    assert!(
-        alive.is_empty(),
-        "alive when cleanup answered: {}; {cleaned}",
-        processes::describe(alive)
-    );
-}
-
-#[test]
-fn cleanup_ends_children_and_grandchildren() {
-    assert_ended_whole(
+/// Shapes of a job's processes, and how many pids each prints.
+const SHAPES: [(&str, usize); 9] = [
+    (
         "sh -c 'sleep 300 & echo $!; echo $$; wait' & echo $$; wait",
         3,
-    );
-}
-
-#[test]
-fn cleanup_ends_a_pipeline() {
-    assert_ended_whole("echo $$; sh -c 'echo $$ >&2; exec sleep 300' 2>&1 | cat", 2);
-}
-
-#[test]
-fn cleanup_ends_a_process_in_a_session_of_its_own() {
-    assert_ended_whole("setsid sh -c 'echo $$; sleep 300' & echo $$; wait", 2);
-}
-
-#[test]
-fn cleanup_ends_a_daemon_that_forked_twice() {
-    assert_ended_whole(
-        "( setsid sh -c 'sh -c \"echo \\$\\$; exec sleep 300\" & exit' & ) ; exec sh -c 'echo $$; exec sleep 300'",
+    ),
+    ("echo $$; sh -c 'echo $$ >&2; exec sleep 300' 2>&1 | cat", 2),
+    ("setsid sh -c 'echo $$; sleep 300' & echo $$; wait", 2),
+    (
+        "(setsid sh -c 'sh -c \"echo \\$\\$; exec sleep 300\" & exit' &); echo $$; exec sleep 300",
         2,
-    );
-}
-
-#[test]
-fn cleanup_ends_a_daemon_without_the_marker() {
-    assert_ended_whole(
+    ),
+    (
         "env -i setsid sh -c 'echo $$; exec sleep 300' & echo $$; wait",
         2,
-    );
+    ),
     // Its parent ends, so that only adoption can find it.
-    assert_ended_whole(
-        "( env -i setsid sh -c 'echo $$; exec sleep 300' & ) ; exec sh -c 'echo $$; exec sleep 300'",
+    (
+        "(env -i setsid sh -c 'echo $$; exec sleep 300' &); echo $$; exec sleep 300",
         2,
-    );
-}
+    ),
+    // So does the command.
+    ("(env -i setsid sh -c 'echo $$; exec sleep 300' &)", 1),
+    (
+        "setsid sh -c 'trap \"\" TERM; echo $$; sleep 300' & trap '' TERM; echo $$; wait",
+        2,
+    ),
+    (
+        "nohup sh -c 'echo $$; sleep 300' & disown; echo $$; exec sleep 300",
+        2,
+    ),
+];
 
 #[test]
-fn cleanup_ends_a_daemon_after_its_command_has_ended() {
-    assert_ended_whole("( env -i setsid sh -c 'echo $$; exec sleep 300' & )", 1);
-}
-
-#[test]
-fn cleanup_ends_those_who_ignore_term() {
-    assert_ended_whole(
-        "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & trap '' TERM; echo $$; wait",
-        2,
-    );
+fn cleanup_answers_when_no_process_of_the_job_is_left_whatever_its_shape() {
+    let client = Client::start();
+    for (cmd, count) in SHAPES {
+        let id = client.begin(cmd);
+        let pids = eventually("all processes have printed their pids", || {
+            let reply = client.get(&id);
+            let pids = pids_in(&reply["output"]);
+            if pids.len() == count {
+                Ok(pids)
+            } else {
+                Err(reply.to_string())
+            }
+        });
+        assert!(
+            pids.iter().all(|pid| is_alive(*pid)),
+            "{cmd}: {}",
+            processes::describe(pids)
+        );
+        let reply = client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.2}));
+        let alive: Vec<_> = pids.into_iter().filter(|pid| is_alive(*pid)).collect();
+        assert!(
+            alive.is_empty(),
+            "{cmd}: {}; {reply}",
+            processes::describe(alive)
+        );
+        assert_eq!(client.living(), Vec::<u32>::new(), "{cmd}");
+    }
 }
 
 #[test]

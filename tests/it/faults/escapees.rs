@@ -171,16 +171,6 @@ fn a_time_limit_ends_every_escapee() {
 }
 
 #[test]
-fn invariant_10_the_end_of_the_server_ends_every_escapee() {
-    let client = Client::start();
-    let escapees = with_escapees(&client, &json!({}));
-    let end = client.hang_up();
-    assert!(end.status.success(), "{end:?}");
-    assert_all_gone(&escapees);
-    client.assert_nothing_left();
-}
-
-#[test]
 fn invariant_10_sigkill_of_the_server_ends_every_escapee() {
     let client = Client::start();
     let escapees = with_escapees(&client, &json!({}));

@@ -177,6 +177,15 @@ fn invariant_10_nothing_is_left_by_a_supervisor_that_is_the_first_process() {
     }
 }
 
+#[test]
+fn invariant_10_signals_during_the_end_of_input_stop_nothing_of_it() {
+    assert_nothing_outlives("TERM, INT and end of input", Setup::new(), |client| {
+        processes::signal(client.pid(), Signal::TERM);
+        processes::signal(client.pid(), Signal::INT);
+        client.close_stdin();
+    });
+}
+
 /// A job that is being cleaned up is alive all the same.
 #[test]
 fn invariant_10_a_job_that_is_being_ended_does_not_outlive_a_killed_server() {
