@@ -12,7 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, value_parser};
 use rustix::process::Pid;
 use uuid::Uuid;
 
-use crate::process::folders;
+use crate::process::check_directory;
 use crate::process::shell::Shell;
 
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
@@ -208,7 +208,7 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
 
 fn directory(text: &str) -> io::Result<PathBuf> {
     let path = std::path::absolute(expand_tilde(Path::new(text)))?;
-    folders::enter(&path)?;
+    check_directory(&path)?;
     Ok(path)
 }
 

@@ -11,7 +11,7 @@
 //! - [`job`]: what a job is: its `record`, what was `captured`, a `snapshot`; no I/O, imports nothing of the crate
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
 //!   `termination` of its tree, the `recorder` of what is known
-//! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_directory`), with what of the login
+//! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_dir`), with what of the login
 //!   shell (`login_env`), and what the first one brings about (`supervision`); in which order they come and go
 //!   (`timeline`, `tombstones`); which results have to go (`eviction`), and when (`sweeper`)
 //!

@@ -6,7 +6,7 @@ mod start;
 pub(crate) mod sweeper;
 mod timeline;
 mod tombstones;
-pub(crate) mod working_directory;
+pub(crate) mod working_dir;
 
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tombstones::Fate;
 use uuid::Uuid;
-use working_directory::WorkingDirectory;
+use working_dir::WorkingDirectory;
 
 use crate::config::Config;
 use crate::job::{Job, JobError};

@@ -14,7 +14,7 @@ use super::leader::Leader;
 use super::reaper::Reaper;
 use super::shell::Shell;
 use super::tree::Tree;
-use super::{Pid, folders, marker, number};
+use super::{Pid, check_directory, marker, number};
 use crate::job::JobError;
 
 /// Variables to set, and those without a value to remove.
@@ -50,7 +50,7 @@ impl Order<'_> {
                 bytes: self.command.len(),
             },
             // The same error for the directory, which may have gone since it was looked at, and for the program.
-            NotFound | NotADirectory | PermissionDenied if folders::enter(self.cwd).is_err() => {
+            NotFound | NotADirectory | PermissionDenied if check_directory(self.cwd).is_err() => {
                 JobError::NoDirectory {
                     path: self.cwd.to_owned(),
                     error,
