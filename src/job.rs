@@ -181,10 +181,6 @@ impl Job {
         self.0.files.write().await
     }
 
-    pub(crate) fn is_read(&self) -> bool {
-        self.0.files.try_write().is_err()
-    }
-
     /// Whether a reply has told of this job's end.
     pub(crate) fn is_end_told(&self) -> bool {
         self.0.end_told.load(Ordering::Relaxed)

@@ -20,11 +20,11 @@
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
 //!   `orphans` that were left to us, the `tree`; the `shell` that runs commands, and what the
 //!   `launcher` of the server left in the PATH
-//! - [`output`]: the bytes: a bounded `log` of `segments` in a `store` on a `disk` that may hang, and the `excerpt` of them that an
+//! - [`output`]: the bytes: a bounded `log` of `segments` in a `store`, and the `excerpt` of them that an
 //!   agent reads
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
 //! - [`supervisor`]: the server's parent, which ends what a killed server leaves
-//! - [`threads`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
+//! - [`blocking`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
 //!
 //! The front door, with all that knows the protocol:
 //!
@@ -84,6 +84,7 @@
 #[cfg(not(unix))]
 compile_error!("this platform is not supported yet");
 
+mod blocking;
 pub mod config;
 mod environment;
 mod format;
@@ -100,7 +101,6 @@ mod self_test;
 mod server;
 mod startup;
 mod supervisor;
-mod threads;
 mod transport;
 mod watcher;
 

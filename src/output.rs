@@ -6,10 +6,8 @@ use crate::job::{Captured, Snapshot};
 
 pub mod cursor;
 pub(crate) mod directory;
-pub(crate) mod disk;
 pub mod excerpt;
 pub(crate) mod log;
-pub(crate) mod room;
 pub mod search;
 pub(crate) mod segments;
 pub(crate) mod store;

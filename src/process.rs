@@ -9,6 +9,7 @@ pub mod launcher;
 pub(crate) mod leader;
 pub(crate) mod marker;
 pub(crate) mod own;
+pub mod pipe;
 pub(crate) mod reaper;
 pub mod shell;
 pub(crate) mod signals;

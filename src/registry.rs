@@ -28,6 +28,7 @@ use crate::job::{Job, JobError};
 use crate::output::store::Store;
 use crate::process::reaper::Reaper;
 use crate::process::tree::end_strays;
+use crate::watcher::CaptureThread;
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ struct Shared {
     store: Arc<Store>,
     slots: Arc<Semaphore>,
     reaper: Reaper,
+    capture: Mutex<Option<Arc<CaptureThread>>>,
     login: LoginEnvironment,
     ends: Arc<watch::Sender<u64>>,
     watchers: TaskTracker,
@@ -72,6 +74,7 @@ impl ProcessRegistry {
                 config.max_running.min(Semaphore::MAX_PERMITS),
             )),
             reaper: Reaper::start()?,
+            capture: Mutex::default(),
             login: LoginEnvironment::default(),
             ends: Arc::new(watch::Sender::new(0)),
             watchers: TaskTracker::new(),

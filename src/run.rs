@@ -10,13 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::run_blocking;
 use crate::config::Config;
 use crate::output::directory::remove_directory;
 use crate::process::system;
 use crate::registry::ProcessRegistry;
 use crate::registry::sweeper::sweep;
 use crate::server::Server;
-use crate::threads::{off_thread, share_one_heap};
 use crate::transport::Stdio;
 use crate::{logging, startup};
 
@@ -61,7 +61,6 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 /// What comes before any job: a process without inherited state, its logs and its runtime.
 pub fn prepare(config: &Config) -> anyhow::Result<(logging::Guard, Runtime)> {
     startup::reset_inherited_state().context("signal handlers could not be installed")?;
-    share_one_heap();
     let logs = logging::init(config)?;
     let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
     if let Err(error) = startup::raise_descriptor_limit(descriptors) {
@@ -106,7 +105,7 @@ pub async fn end(registry: &ProcessRegistry) {
         tracing::warn!(?living, "some processes did not end in time");
     }
     if let Some(directory) = registry.store().existing() {
-        let removed = off_thread(move || remove_directory(directory.path()));
+        let removed = run_blocking(move || remove_directory(directory.path()));
         if timeout(LAST_FILES, removed).await.is_err() {
             tracing::warn!("the output directory could not be removed in time");
         }

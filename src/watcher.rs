@@ -11,7 +11,8 @@ mod termination;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use capture::Capture;
+pub use capture::CaptureThread;
+use capture::{Both, Capture};
 use recorder::Recorder;
 use rustix::process::Signal;
 use termination::{Step, Termination};
@@ -19,7 +20,6 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep_until;
 
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
-use crate::output::disk::Disk;
 use crate::output::log::OutputLog;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
@@ -29,9 +29,8 @@ use crate::process::tree::{Tree, TreeEvent};
 pub(crate) struct Assignment {
     pub(crate) process: Process,
     pub(crate) side: WatcherSide,
-    pub(crate) stdout: OutputLog,
-    pub(crate) stderr: OutputLog,
-    pub(crate) disk: Disk,
+    pub(crate) capture: Arc<CaptureThread>,
+    pub(crate) logs: Both<OutputLog>,
     pub(crate) stdin_text: Option<String>,
     pub(crate) kill_at: Option<Instant>,
     pub(crate) stop_grace: Duration,
@@ -47,9 +46,8 @@ pub(crate) async fn watch(assignment: Assignment) {
     let Assignment {
         process,
         side,
-        stdout,
-        stderr,
-        disk,
+        capture,
+        logs,
         stdin_text,
         kill_at,
         stop_grace,
@@ -63,9 +61,7 @@ pub(crate) async fn watch(assignment: Assignment) {
         .map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
     let mut watcher = Watcher {
         tree: Some(process.tree),
-        stdout: Capture::new(process.stdout, stdout, disk.clone()),
-        stderr: Capture::new(process.stderr, stderr, disk.clone()),
-        disk,
+        capture: capture.attach([process.stdout, process.stderr], logs),
         record: Recorder::new(side.record, ends),
         cause: Cause::Itself,
         termination: Termination::NotAsked,
@@ -91,9 +87,7 @@ async fn feed(mut stdin: tokio::process::ChildStdin, text: String) {
 struct Watcher {
     /// None once the leader is reaped, which is the last thing that happens.
     tree: Option<Tree>,
-    stdout: Capture,
-    stderr: Capture,
-    disk: Disk,
+    capture: Capture,
     record: Recorder,
     cause: Cause,
     termination: Termination,
@@ -132,14 +126,13 @@ impl Watcher {
                     self.terminate(Cause::TimeLimit, Instant::now() + grace);
                 }
                 () = at(self.termination.next_step()) => self.kill(),
-                () = self.stdout.step() => self.record.output(&self.stdout, &self.stderr),
-                () = self.stderr.step() => self.record.output(&self.stdout, &self.stderr),
+                () = self.capture.changed() => self.record.output(self.capture.captured()),
             }
         }
     }
 
     fn streams_ended(&self) -> bool {
-        self.stdout.has_ended() && self.stderr.has_ended()
+        self.capture.captured().iter().all(|stream| stream.ended)
     }
 
     /// The command's own process has ended: what it wrote is read to the last byte before anyone hears of it, unless the
@@ -158,13 +151,12 @@ impl Watcher {
         };
         tracing::info!(parent: &self.span, state = finished.name(), exit = ?finished.exit, leftovers = leftovers.len(), "job finished");
         self.record
-            .finished(finished, leftovers, &self.stdout, &self.stderr);
+            .finished(finished, leftovers, self.capture.captured());
     }
 
     /// Stores what is in the pipes, if the disk takes it in time.
     async fn drain(&mut self) {
-        let drained = async { tokio::join!(self.stdout.drain(), self.stderr.drain()) };
-        if self.disk.wait_for(drained).await.is_err() {
+        if !self.capture.drain().await {
             tracing::warn!(parent: &self.span, "the disk does not take the job's output");
         }
     }
@@ -173,7 +165,7 @@ impl Watcher {
     async fn note_leftovers(&mut self) {
         let leftovers = self.leftovers();
         self.drain().await;
-        self.record.output(&self.stdout, &self.stderr);
+        self.record.output(self.capture.captured());
         self.record.leftovers(leftovers);
     }
 
@@ -215,19 +207,20 @@ impl Watcher {
     /// Nothing of the job is alive: gives the pid back and says so, with the last bytes if the disk takes them.
     async fn release(&mut self) {
         // Only a process that is not the job's can still hold these pipes.
-        let closed = async { tokio::join!(self.stdout.finish(), self.stderr.finish()) };
-        drop(self.disk.wait_for(closed).await);
+        if !self.streams_ended() {
+            self.capture.close().await;
+        }
         if let Some(tree) = self.tree.take() {
             tree.reap();
         }
-        self.record.released(&self.stdout, &self.stderr);
+        self.record.released(self.capture.captured());
     }
 
     /// Stores the last bytes however long it takes, and closes the record.
     async fn close(&mut self) {
         if !self.streams_ended() {
-            tokio::join!(self.stdout.finish(), self.stderr.finish());
-            self.record.output(&self.stdout, &self.stderr);
+            self.capture.ended().await;
+            self.record.output(self.capture.captured());
         }
     }
 }

@@ -12,8 +12,6 @@ use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::disk::Disk;
-
 const DIRECTORY_PREFIX: &str = "server-";
 const LOCK_FILE: &str = "lock";
 
@@ -21,16 +19,15 @@ const LOCK_FILE: &str = "lock";
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    disk: Disk,
     /// Held, never read: the lock on it says that this server lives.
     lock: Mutex<File>,
 }
 
 impl Directory {
-    pub(super) fn create_in_first(roots: &[PathBuf], id: Uuid, disk: &Disk) -> io::Result<Self> {
+    pub(super) fn create_in_first(roots: &[PathBuf], id: Uuid) -> io::Result<Self> {
         let mut first_error = None;
         for root in roots {
-            match Self::create_in(root, id, disk) {
+            match Self::create_in(root, id) {
                 Ok(directory) => return Ok(directory),
                 Err(error) => {
                     tracing::warn!(root = %root.display(), %error, "cannot store output here");
@@ -41,23 +38,17 @@ impl Directory {
         Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
     }
 
-    fn create_in(root: &Path, id: Uuid, disk: &Disk) -> io::Result<Self> {
+    fn create_in(root: &Path, id: Uuid) -> io::Result<Self> {
         let path = std::path::absolute(root)?.join(directory_name(id));
         let lock = make_and_lock(&path)?;
         Ok(Self {
             path,
-            disk: disk.clone(),
             lock: Mutex::new(lock),
         })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// The one that it is on.
-    pub(crate) fn disk(&self) -> &Disk {
-        &self.disk
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {

@@ -23,12 +23,12 @@ const MAX_SEGMENTS: u64 = 8;
 /// How long to leave a failing disk alone.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// The writer's side of a stream: owned by the job's watcher, and by a thread while it writes.
+/// The writing side of a stream, owned by the capture thread. Its operations take as long as the disk does.
 #[derive(Debug)]
 pub(crate) struct OutputLog {
     store: Arc<Store>,
     name: String,
-    max_bytes: u64,
+    segment_bytes: u64,
     current: Option<Current>,
     captured: Captured,
     retry_at: Option<Instant>,
@@ -44,11 +44,11 @@ struct Current {
 impl OutputLog {
     pub(crate) fn new(store: Arc<Store>, id: Uuid, stream: StreamKind, max_bytes: u64) -> Self {
         // In segments that are as large as the store, the first one would leave no room for the newest.
-        let max_bytes = max_bytes.min(store.room().max());
+        let max_bytes = max_bytes.min(store.max_bytes());
         Self {
             store,
             name: base_name(id, stream),
-            max_bytes,
+            segment_bytes: (max_bytes / MAX_SEGMENTS).max(1),
             current: None,
             captured: Captured::default(),
             retry_at: None,
@@ -59,102 +59,84 @@ impl OutputLog {
         &self.captured
     }
 
-    pub(crate) fn store(&self) -> &Arc<Store> {
-        &self.store
-    }
-
-    /// Whether a file is open, which closes when this is dropped.
-    pub(crate) fn is_open(&self) -> bool {
-        self.current.is_some()
-    }
-
-    /// Stores the bytes, or counts them as dropped. Blocks for as long as the disk does.
+    /// Stores the bytes, or counts them as dropped.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some(room) = self.reserve(rest.len()) else {
-                if let Err(error) = self.open_segment() {
-                    self.fail(&error);
-                }
-                if self.current.is_none() {
-                    return self.drop_bytes(rest.len());
-                }
-                continue;
-            };
-            let (now, later) = rest.split_at(room);
-            let written = self.write(now);
-            let stored = *written.as_ref().unwrap_or(&0);
-            self.store.room().subtract((room - stored) as u64);
-            match written {
-                Ok(_) => rest = &rest[stored..],
+            match self.append_some(rest) {
+                Ok(0) => break,
+                Ok(written) => rest = &rest[written..],
                 Err(error) => {
                     self.fail(&error);
-                    self.drop_bytes(now.len());
-                    rest = later;
+                    break;
                 }
             }
         }
+        self.captured.end += rest.len() as u64;
     }
 
-    /// Bytes, up to these, that the open segment takes, for which the store now has room; none when there is no segment to
-    /// write to.
-    fn reserve(&mut self, wanted: usize) -> Option<usize> {
-        let start = self.current.as_ref()?.start;
-        let room = self.segment_bytes() - (self.captured.end - start);
-        let wanted = wanted.min(usize::try_from(room).unwrap_or(usize::MAX));
-        let reserved = self.store.room().reserve(wanted, self.store_limit());
-        if reserved == 0 {
+    /// The output has ended: nothing is appended any more.
+    pub(crate) fn close(&mut self) {
+        self.close_segment();
+        self.captured.ended = true;
+    }
+
+    /// Stores the first of these bytes and says how many; none while a failing disk is left alone.
+    fn append_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let is_full = |current: &Current| self.captured.end - current.start >= self.segment_bytes;
+        if self.current.as_ref().is_some_and(is_full) {
             self.close_segment();
         }
-        (reserved > 0).then_some(reserved)
-    }
-
-    /// Up to where this stream may fill the store.
-    fn store_limit(&self) -> u64 {
-        match self.captured.segments.len() {
-            0 | 1 => self.store.room().max(),
-            _ => self.store.room().limit_for_large(),
+        if self.current.is_none() && !self.open_segment()? {
+            return Ok(0);
         }
-    }
-
-    fn store_is_full(&self) -> bool {
-        self.store.room().retained() >= self.store_limit()
-    }
-
-    fn segment_bytes(&self) -> u64 {
-        (self.max_bytes / MAX_SEGMENTS).max(1)
-    }
-
-    /// Stores bytes that have been reserved, or the first of them.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let is_large = self.is_large();
         let current = self.current.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        if current.file.metadata()?.nlink() == 0 {
-            return Err(io::Error::other("its file was deleted"));
+        let room = self.segment_bytes - (self.captured.end - current.start);
+        let wanted = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        let reserved = self.store.reserve(wanted, is_large);
+        if reserved == 0 {
+            // The next segment has room if this stream has older ones to give up.
+            self.close_segment();
+            return if self.open_segment()? {
+                self.append_some(bytes)
+            } else {
+                Ok(0)
+            };
         }
-        let written = current.file.write(bytes)?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+        let written = if current.file.metadata()?.nlink() == 0 {
+            Err(io::Error::other("its file was deleted"))
+        } else {
+            self.store.timed(|| current.file.write(&bytes[..reserved]))
+        };
+        let stored = *written.as_ref().unwrap_or(&0);
+        self.store.release((reserved - stored) as u64);
+        let (start, before) = (current.start, self.captured.end);
+        match written? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            stored => {
+                self.captured.end += stored as u64;
+                match self.captured.segments.last_mut() {
+                    Some(segment) if segment.start == start => segment.end = self.captured.end,
+                    _ => self.captured.segments.push(before..self.captured.end),
+                }
+                Ok(stored)
+            }
         }
-        let before = self.captured.end;
-        let after = before + written as u64;
-        match self.captured.segments.last_mut() {
-            Some(segment) if segment.start == current.start => segment.end = after,
-            _ => self.captured.segments.push(before..after),
-        }
-        self.captured.end = after;
-        Ok(written)
     }
 
     /// Notes why, and leaves the open segment.
     fn fail(&mut self, error: &io::Error) {
         tracing::warn!(stream = self.name, %error, "output is not stored");
-        let is_full = self.store_is_full();
-        self.captured
-            .unstored
-            .get_or_insert_with(|| match error.kind() {
-                io::ErrorKind::QuotaExceeded if is_full => Unstored::StoreIsFull,
-                _ => Unstored::Failed(io_error_text(error).into()),
-            });
+        let why = || match error.kind() {
+            io::ErrorKind::QuotaExceeded if self.store.is_full(self.is_large()) => {
+                Unstored::StoreIsFull
+            }
+            _ => Unstored::Failed(io_error_text(error).into()),
+        };
+        if self.captured.unstored.is_none() {
+            self.captured.unstored = Some(why());
+        }
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
         self.close_segment();
     }
@@ -164,35 +146,30 @@ impl OutputLog {
         let Some(Current { file, start }) = self.current.take() else {
             return;
         };
-        let holds_bytes = self
-            .captured
-            .segments
-            .last()
-            .is_some_and(|segment| segment.start == start);
         let deleted = file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
-        if holds_bytes && deleted {
-            let lost = self
-                .captured
-                .segments
-                .pop()
-                .map_or(0, |segment| segment.end - segment.start);
-            self.store.room().subtract(lost);
-        } else if !holds_bytes {
-            self.unlink(start);
+        match self.captured.segments.last() {
+            Some(segment) if segment.start == start => {
+                if deleted {
+                    self.store.release(segment.end - segment.start);
+                    self.captured.segments.pop();
+                }
+            }
+            _ => self.unlink(start),
         }
     }
 
-    fn drop_bytes(&mut self, count: usize) {
-        self.captured.end += count as u64;
+    fn is_large(&self) -> bool {
+        self.captured.segments.len() > 1
     }
 
-    /// Opens the segment for the next byte, unless the disk just failed or the store is full.
-    fn open_segment(&mut self) -> io::Result<()> {
-        self.make_room();
+    /// Opens the segment for the next byte, unless the disk has just failed.
+    fn open_segment(&mut self) -> io::Result<bool> {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
-            return Ok(());
+            return Ok(false);
         }
-        if self.store_is_full() {
+        self.store.wait_for_room(self.is_large());
+        self.make_room();
+        if self.store.is_full(self.is_large()) {
             let full = "the output of all jobs has reached --max-total-bytes";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, full));
         }
@@ -200,18 +177,18 @@ impl OutputLog {
         let start = self.captured.end;
         let file = directory.create_file(&segment_name(&self.name, start))?;
         self.current = Some(Current { file, start });
-        Ok(())
+        Ok(true)
     }
 
-    /// Unlinks segments after the first, oldest first, until one more fits both bounds. Their room is given to nobody
-    /// before they are gone.
+    /// Unlinks segments after the first, oldest first, until one more fits both bounds.
     fn make_room(&mut self) {
         while self.captured.segments.len() > 1
-            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS || self.store_is_full())
+            && (self.captured.segments.len() as u64 >= MAX_SEGMENTS
+                || self.store.is_full(self.is_large()))
         {
             let segment = self.captured.segments.remove(1);
             self.unlink(segment.start);
-            self.store.room().subtract(segment.end - segment.start);
+            self.store.release(segment.end - segment.start);
         }
     }
 

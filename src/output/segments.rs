@@ -92,9 +92,6 @@ impl Read for Reader {
         let start = range.start;
         let read = rustix::io::pread(&*file, &mut buffer[..room], position - start)?;
         self.position += read as u64;
-        if let Some(directory) = &self.directory {
-            directory.disk().note_answer();
-        }
         Ok(read)
     }
 }
@@ -137,6 +134,6 @@ pub(crate) fn remove(
         drop(std::fs::remove_file(
             directory.file(&segment_name(&base, segment.start)),
         ));
-        store.room().subtract(segment.end - segment.start);
+        store.release(segment.end - segment.start);
     }
 }

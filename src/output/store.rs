@@ -1,83 +1,206 @@
-//! Where this server's output goes.
+//! Where this server's output goes, and what bounds it in all.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::directory::{Directory, sweep_dead};
-use super::disk::Disk;
-use super::room::Room;
+use crate::blocking::run_blocking;
+
+/// How long a read of output may take before its call is answered without it.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+
+/// Reads at the same time: those that hang must not take all threads for work that may block.
+static READS: Semaphore = Semaphore::const_new(8);
+
+/// How long the capture thread waits for room when the store is full, and how long it does not after it did in vain.
+const WAIT_FOR_ROOM: Duration = Duration::from_millis(200);
+const WAIT_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// A write that takes this long is told of.
+const SLOW_WRITE: Duration = Duration::from_secs(1);
 
 /// Where output goes and what bounds it in all.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub struct Store {
     roots: Vec<PathBuf>,
     /// The name of this server's directory below one of the roots.
     id: Uuid,
     directory: OnceLock<Arc<Directory>>,
-    /// Held while the directory is made, as `OnceLock` would if it could fail: by threads alone that wait for the disk in
-    /// any case.
-    making: Mutex<()>,
-    disk: Disk,
-    room: Arc<Room>,
+    max_bytes: u64,
+    /// Bytes that are stored, or about to be.
+    stored: AtomicU64,
+    /// Told when there is so much that finished results have to go.
+    pressure: Notify,
+    /// Told when bytes were released. The last wait for that which was in vain.
+    released: Condvar,
+    waited_in_vain: Mutex<Option<Instant>>,
+    /// The write that is under way.
+    writing: Mutex<Option<Instant>>,
 }
 
+/// The output could not be read in time.
+#[derive(Debug)]
+pub struct Unreadable;
+
 impl Store {
-    /// Creates nothing: the directory comes with the first job.
-    pub(crate) fn new(output_dir: Option<&Path>, id: Option<Uuid>, max_total: u64) -> Self {
+    /// Creates nothing: the directory comes with the first byte of output.
+    pub fn new(output_dir: Option<&Path>, id: Option<Uuid>, max_bytes: u64) -> Self {
         Self {
             roots: roots(output_dir),
             id: id.unwrap_or_else(Uuid::new_v4),
             directory: OnceLock::new(),
-            making: Mutex::default(),
-            disk: Disk::default(),
-            room: Arc::new(Room::new(max_total)),
+            max_bytes,
+            stored: AtomicU64::new(0),
+            pressure: Notify::new(),
+            released: Condvar::new(),
+            waited_in_vain: Mutex::default(),
+            writing: Mutex::default(),
         }
     }
 
     /// Under which directory output will go, if that can be.
-    pub(crate) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.roots[0]
     }
 
-    /// How much of it there may be in all.
-    pub(crate) fn room(&self) -> &Arc<Room> {
-        &self.room
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
-    /// What is asked of the disk goes through here.
-    pub(crate) fn disk(&self) -> &Disk {
-        &self.disk
+    /// Where eviction of finished results starts: below the bound, since what is evicted takes a moment to go.
+    fn soft_limit(&self) -> u64 {
+        self.max_bytes - self.max_bytes / 16
     }
 
-    /// This server's own directory, made when it is first asked for. Blocks.
-    pub(crate) fn directory(&self) -> io::Result<Arc<Directory>> {
+    /// How many bytes of finished results have to go.
+    pub fn excess(&self) -> u64 {
+        self.stored
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.soft_limit())
+    }
+
+    fn limit(&self, is_large: bool) -> u64 {
+        match is_large {
+            true => self.soft_limit().midpoint(self.max_bytes),
+            false => self.max_bytes,
+        }
+    }
+
+    pub fn is_full(&self, is_large: bool) -> bool {
+        self.stored.load(Ordering::Relaxed) >= self.limit(is_large)
+    }
+
+    /// How many of so many bytes may be stored. They count from now on.
+    ///
+    /// `is_large` is for a stream that can give up segments of its own. The last part of the room is not for these: it is for
+    /// streams that have just begun, whose few words a flood of others must not drown.
+    pub fn reserve(&self, wanted: usize, is_large: bool) -> usize {
+        let limit = self.limit(is_large);
+        let mut granted = 0;
+        let reserve = |stored: u64| {
+            let room = usize::try_from(limit.saturating_sub(stored)).unwrap_or(usize::MAX);
+            granted = wanted.min(room);
+            Some(stored + granted as u64)
+        };
+        let before = self
+            .stored
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve);
+        if before.unwrap_or_default() + granted as u64 > self.soft_limit() {
+            self.pressure.notify_one();
+        }
+        granted
+    }
+
+    /// Bytes that were reserved are gone, or were not stored.
+    pub fn release(&self, bytes: u64) {
+        self.stored.fetch_sub(bytes, Ordering::Relaxed);
+        self.released.notify_one();
+    }
+
+    /// Waits, on the capture thread, until the sweeper has evicted finished results: output of running jobs is not dropped
+    /// while there are any. Where there are none, that is not tried again for a while, since all jobs' output waits meanwhile.
+    pub fn wait_for_room(&self, is_large: bool) {
+        let waited = self
+            .waited_in_vain
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !self.is_full(is_large) || waited.is_some_and(|at| at.elapsed() < WAIT_AGAIN_AFTER) {
+            return;
+        }
+        self.pressure.notify_one();
+        let waited = self
+            .released
+            .wait_timeout_while(waited, WAIT_FOR_ROOM, |_| self.is_full(is_large));
+        let (mut waited, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *waited = self.is_full(is_large).then(Instant::now);
+    }
+
+    /// Resolves when there is so much that finished results have to go.
+    pub async fn under_pressure(&self) {
+        self.pressure.notified().await;
+    }
+
+    /// Notes a write while it is under way.
+    pub fn timed<T>(&self, write: impl FnOnce() -> T) -> T {
+        let set = |now| *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        set(Some(Instant::now()));
+        let written = write();
+        set(None);
+        written
+    }
+
+    /// For how long the disk has not taken what is being written, if that is worth a word.
+    pub fn stalled(&self) -> Option<Duration> {
+        let since = *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        since
+            .map(|since| since.elapsed())
+            .filter(|elapsed| *elapsed >= SLOW_WRITE)
+    }
+
+    /// Reads output on another thread. If the disk does not answer in time, the thread goes on alone.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Unreadable> {
+        let read = async {
+            let turn = READS.acquire().await.ok()?;
+            run_blocking(move || {
+                let _turn = turn;
+                read()
+            })
+            .await
+        };
+        timeout(READ_WITHIN, read)
+            .await
+            .ok()
+            .flatten()
+            .ok_or(Unreadable)
+    }
+
+    /// This server's own directory, made when it is first asked for: by the capture thread alone.
+    pub fn directory(&self) -> io::Result<Arc<Directory>> {
         if let Some(directory) = self.directory.get() {
             return Ok(directory.clone());
         }
-        let _turn = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(directory) = self.directory.get() {
-            return Ok(directory.clone());
-        }
-        let directory = Arc::new(Directory::create_in_first(
-            &self.roots,
-            self.id,
-            &self.disk,
-        )?);
-        // Whose turn it is, is the only one who sets it.
-        drop(self.directory.set(directory.clone()));
-        let made = directory.clone();
+        let made = Arc::new(Directory::create_in_first(&self.roots, self.id)?);
+        let directory = self.directory.get_or_init(|| made).clone();
+        let swept = directory.clone();
         // Takes as long as there is to remove, and the caller has output to write.
-        drop(std::thread::Builder::new().spawn(move || sweep_dead(&made)));
+        drop(std::thread::Builder::new().spawn(move || sweep_dead(&swept)));
         Ok(directory)
     }
 
     /// This server's directory, if anything was ever stored.
-    pub(crate) fn existing(&self) -> Option<Arc<Directory>> {
+    pub fn existing(&self) -> Option<Arc<Directory>> {
         self.directory.get().cloned()
     }
 }

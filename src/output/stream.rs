@@ -177,7 +177,7 @@ impl<R: Read + Seek> Stream<R> {
             return to;
         }
         let next = self.next_kept(to);
-        if next > to && next < self.end {
+        if next > to {
             // A note on a gap tells of all of it.
             return next;
         }

@@ -1,11 +1,11 @@
 //! Starts a shell command in its own process group.
 
 use std::ffi::OsString;
-use std::io::{self, PipeWriter};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
 
-use tokio::net::unix::pipe;
 use tokio::process::{ChildStdin, Command};
 use uuid::Uuid;
 
@@ -37,8 +37,8 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) tree: Tree,
     pub(crate) stdin: Option<ChildStdin>,
-    pub(crate) stdout: pipe::Receiver,
-    pub(crate) stderr: pipe::Receiver,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
 }
 
 impl Order<'_> {
@@ -68,8 +68,8 @@ impl Order<'_> {
 /// Starts the command. Nothing is awaited between the spawn and the claim, see `Reaper::claim`, and there is no
 /// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
 pub(crate) fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
-    let (stdout, to_stdout) = stream()?;
-    let (stderr, to_stderr) = stream()?;
+    let (stdout, to_stdout) = io::pipe()?;
+    let (stderr, to_stderr) = io::pipe()?;
     let mut command = Command::new(&order.shell.program);
     command.envs(path_before_uvx().map(|path| ("PATH", path)));
     for (name, value) in order.environment {
@@ -103,13 +103,7 @@ pub(crate) fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
         pid: number(pid),
         tree: Tree::new(Leader::new(child, pid), claim),
         stdin,
-        stdout,
-        stderr,
+        stdout: stdout.into(),
+        stderr: stderr.into(),
     })
-}
-
-/// A pipe: our end, of which the runtime knows, and the command's.
-fn stream() -> io::Result<(pipe::Receiver, PipeWriter)> {
-    let (ours, theirs) = io::pipe()?;
-    Ok((pipe::Receiver::from_owned_fd(ours.into())?, theirs))
 }

@@ -2,11 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use super::ProcessRegistry;
 use super::tombstones::Fate;
+use crate::blocking::run_blocking;
 use crate::job::{Captured, Job};
 use crate::output::segments::{self, StreamKind};
 use crate::output::store::Store;
+
+/// How long the removal of files is waited for.
+const DISCARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// What may be kept.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +21,6 @@ struct Bounds {
     max_finished: usize,
     /// Bytes that are stored beyond what may be.
     excess_bytes: u64,
-    /// Output of running jobs waits for them to go.
-    is_awaited: bool,
 }
 
 impl ProcessRegistry {
@@ -37,45 +41,35 @@ impl ProcessRegistry {
 
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.
     pub(crate) async fn evict(&self, now: Instant) {
-        let (config, room) = (self.config(), self.store().room());
-        room.sweep_begins();
+        let config = self.config();
         let bounds = Bounds {
             retention: config.retention_seconds,
             max_finished: config.max_finished,
-            excess_bytes: room.excess(),
-            is_awaited: room.is_awaited(),
+            excess_bytes: self.store().excess(),
         };
         let evicted = to_evict(self.timeline.now().finished(), now, bounds);
         let evicted = self.take_out(evicted, Fate::Expired);
-        let any = !evicted.is_empty();
         for job in evicted {
             tracing::info!(ref_id = %job.id(), pid = job.pid(), "job evicted");
             self.discard(job).await;
         }
-        room.sweep_ends(any);
     }
 
-    /// Removes the output files of a job that was taken out and has ended. If the disk hangs or somebody still reads them,
-    /// that is done once it can be, and nobody waits for it.
+    /// Removes the output files of a job that was taken out and has ended. A disk that hangs is not waited for.
     pub(crate) async fn discard(&self, job: Job) {
         if job.released_at().is_some() && job.retained_bytes() == 0 {
             return;
         }
         let store = self.store().clone();
-        // Whoever reads it may take as long as a client likes.
-        let is_read = job.is_read();
         let discarded = self.shared.watchers.spawn(async move {
             // What is still written must not come after the removal.
             job.all_stored().await;
             let _alone = job.unread().await;
-            let disk = store.disk().clone();
-            // Only a panic in there could fail it, and the directory goes with the server in any case.
+            // The directory goes with the server in any case.
             let removed = job.clone();
-            drop(disk.write(move || remove_files(&store, &removed)).await);
+            let _ = run_blocking(move || remove_files(&store, &removed)).await;
         });
-        if !is_read {
-            drop(self.store().disk().wait_for(discarded).await);
-        }
+        drop(timeout(DISCARD_WITHIN, discarded).await);
     }
 }
 
@@ -95,8 +89,8 @@ fn to_evict<'a>(
         newer -= 1;
         let is_surplus = newer >= bounds.max_finished;
         let bytes = job.retained_bytes();
-        // The newest stays: nobody may have had the time to read it. Unless somebody has, and the room is needed.
-        let may_go = newer > 0 || (bounds.is_awaited && job.is_end_told());
+        // The newest stays until its end was told: it may not have been read yet.
+        let may_go = newer > 0 || job.is_end_told();
         let is_in_the_way = excess_bytes > 0 && bytes > 0 && may_go;
         match job.released_at() {
             // Something of it is alive, or it is not stored yet.
@@ -161,7 +155,6 @@ mod tests {
             retention: HOUR,
             max_finished,
             excess_bytes,
-            is_awaited: false,
         }
     }
 
@@ -223,19 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_result_goes_when_it_was_told_and_its_room_is_needed() {
+    fn the_newest_result_goes_when_its_end_was_told_and_its_room_is_needed() {
         let now = Instant::now();
         let (job, _watcher) = finished(now, 100, Tree::Gone(now));
-        let goes = |is_awaited| {
-            let bounds = Bounds {
-                is_awaited,
-                ..bounds(9, 1)
-            };
-            !to_evict([&job], now, bounds).is_empty()
-        };
-        assert!(!goes(true), "nobody has heard of its end");
+        let goes = || !to_evict([&job], now, bounds(9, 1)).is_empty();
+        assert!(!goes());
         job.set_end_told();
-        assert!(goes(true) && !goes(false));
+        assert!(goes());
     }
 
     #[test]

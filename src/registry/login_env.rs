@@ -143,10 +143,12 @@ async fn ask(
     };
     let Process {
         mut tree,
-        mut stdout,
-        mut stderr,
+        stdout,
+        stderr,
         ..
     } = spawn(&order, reaper)?;
+    let mut stdout = pipe::Receiver::from_owned_fd(stdout)?;
+    let mut stderr = pipe::Receiver::from_owned_fd(stderr)?;
     let answer = tokio::select! {
         answer = read_answer(&mut stdout, &mark) => answer,
         () = discard(&mut stderr) => None,

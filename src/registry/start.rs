@@ -1,7 +1,8 @@
 //! How a job is started: all that has to be there first, and then, without a pause, its process and its watcher.
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,7 +15,7 @@ use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::StreamKind;
 use crate::process::spawn::{Order, spawn};
-use crate::watcher::{Assignment, watch};
+use crate::watcher::{Assignment, CaptureThread, watch};
 
 /// How many jobs a refusal for want of a slot names.
 const OLDEST_NAMED: usize = 5;
@@ -95,6 +96,7 @@ impl ProcessRegistry {
             environment: &environment::of_jobs(&environment),
             with_stdin: start.stdin.is_some(),
         };
+        let capture = self.capture_thread().map_err(JobError::Resources)?;
         let created = Moment::now();
         let process = spawn(&order, &self.shared.reaper).map_err(|error| order.refused(error))?;
         let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
@@ -106,9 +108,8 @@ impl ProcessRegistry {
         self.shared.watchers.spawn(watch(Assignment {
             process,
             side,
-            stdout: open_log(StreamKind::Stdout),
-            stderr: open_log(StreamKind::Stderr),
-            disk: self.store().disk().clone(),
+            capture,
+            logs: [StreamKind::Stdout, StreamKind::Stderr].map(open_log),
             stdin_text: start.stdin,
             kill_at: start.kill_after.map(|after| created.monotonic + after),
             stop_grace: config.stop_grace_seconds,
@@ -118,6 +119,19 @@ impl ProcessRegistry {
         }));
         self.insert(&job);
         Ok(job)
+    }
+
+    /// Started with the first job.
+    fn capture_thread(&self) -> io::Result<Arc<CaptureThread>> {
+        let mut thread = self
+            .shared
+            .capture
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if thread.is_none() {
+            *thread = Some(Arc::new(CaptureThread::start()?));
+        }
+        thread.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn busy(&self) -> JobError {

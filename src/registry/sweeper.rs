@@ -24,7 +24,7 @@ pub(crate) async fn sweep(registry: ProcessRegistry) {
         tokio::select! {
             // With nothing to evict, nobody wakes up.
             _ = ticks.tick(), if registry.has_finished() => {}
-            () = registry.store().room().under_pressure() => {}
+            () = registry.store().under_pressure() => {}
             // A command has ended: from now on there is something to evict, if not now.
             Ok(()) = ends.changed() => {
                 if !registry.has_too_many_finished() {

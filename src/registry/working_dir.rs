@@ -5,10 +5,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::blocking::run_blocking;
 use crate::config::expand_tilde;
 use crate::job::JobError;
 use crate::process::check_directory;
-use crate::threads::off_thread;
 
 /// Where programs live. A server that finds itself there was started by one of them, not from a project. `/usr/src`,
 /// `/usr/local` and `/opt` are not among them: containers and administrators do have projects there.
@@ -70,15 +70,16 @@ impl WorkingDirectory {
         };
         let path = self.path.join(expand_tilde(Path::new(asked)));
         // A file system that hangs holds up this call alone.
-        let looked = off_thread(move || {
+        let looked = run_blocking(move || {
             let found = path
                 .canonicalize()
                 .and_then(|found| check_directory(&found).map(|()| found));
             found.map_err(|error| JobError::NoDirectory { path, error })
         });
+        let failed = || std::io::Error::other("the directory could not be looked at");
         looked
             .await
-            .unwrap_or_else(|error| Err(JobError::Resources(std::io::Error::other(error))))
+            .unwrap_or_else(|| Err(JobError::Resources(failed())))
     }
 }
 

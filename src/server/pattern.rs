@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use regex::{Regex, RegexBuilder};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::wait::Patience;
+use crate::blocking::run_blocking;
 use crate::format::truncate;
 use crate::job::Job;
 use crate::output::cursor::Cursor;
 use crate::output::search::{Position, Sought, search};
 use crate::output::store::Store;
 use crate::output::streams;
-use crate::threads::Lane;
 
 /// Output that is there already is searched for at least this long, even by a call that does not wait.
 const FIRST_SEARCH: Duration = Duration::from_secs(2);
@@ -24,7 +25,7 @@ const MAX_COMPILED_BYTES: usize = 1 << 20;
 const MAX_PATTERN_BYTES: usize = 16 << 10;
 
 /// Searches that may run at the same time, so that they never take all threads that open and read files.
-static SEARCHES: Lane = Lane::new(4);
+static SEARCHES: Semaphore = Semaphore::const_new(4);
 
 /// Most characters that an error shows of a pattern.
 const SHOWN_PATTERN: usize = 300;
@@ -157,14 +158,18 @@ impl<'a> Search<'a> {
         let (sought, mut from) = (self.sought.clone(), self.from);
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
-        let searching = SEARCHES.run(move || {
+        let Ok(turn) = SEARCHES.acquire().await else {
+            return Outcome::Undecided;
+        };
+        let searching = run_blocking(move || {
+            let _turn = turn;
             let (mut stdout, mut stderr) = streams(&snapshot, directory.as_ref());
             let is_stopped = || stop.is_cancelled();
             let found = search(&mut stdout, &mut from[0], &sought, is_stopped)
                 .or_else(|| search(&mut stderr, &mut from[1], &sought, is_stopped));
             (found, from)
         });
-        let Ok((found, from)) = searching.await else {
+        let Some((found, from)) = searching.await else {
             return Outcome::Undecided;
         };
         self.from = from;

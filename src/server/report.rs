@@ -20,7 +20,6 @@ use crate::job::{Captured, Job, Snapshot};
 use crate::output::segments::{StreamKind, first_path};
 use crate::output::store::Store;
 use crate::process::tree::{Usage, usage};
-use crate::threads::off_thread;
 
 /// Most characters of the command in a reply.
 const COMMAND_CHARS: usize = 1000;
@@ -46,7 +45,8 @@ pub(crate) async fn job_reply(
     circumstances: Circumstances,
 ) -> GetReply {
     let snapshot = job.snapshot();
-    let (shown, usage) = tokio::join!(show(&snapshot, store, reading), live_usage(&snapshot));
+    let shown = show(&snapshot, store, reading).await;
+    let usage = live_usage(&snapshot);
     let mut reply = described(&snapshot, &usage);
     let facts = Facts {
         snapshot: &snapshot,
@@ -62,7 +62,7 @@ pub(crate) async fn job_reply(
             .cpu_before
             .is_some_and(|before| before == usage.cpu),
         output_path: None,
-        disk_silent: store.disk().holds_writers_up(),
+        disk_silent: store.stalled(),
     };
     let record = &snapshot.record;
     let dropped = record.stdout.dropped() + record.stderr.dropped();
@@ -137,23 +137,13 @@ pub(crate) async fn progress(job: &Job, store: &Store) -> String {
 pub(crate) async fn cpu_now(job: &Job) -> Option<Duration> {
     let snapshot = job.snapshot();
     if snapshot.is_running() {
-        Some(live_usage(&snapshot).await.cpu)
+        Some(live_usage(&snapshot).cpu)
     } else {
         None
     }
 }
 
-async fn live_usage(snapshot: &Snapshot) -> Usage {
-    if !snapshot.job.is_alive() {
-        return Usage::default();
-    }
-    let snapshot = snapshot.clone();
-    off_thread(move || measure(&snapshot))
-        .await
-        .unwrap_or_default()
-}
-
-fn measure(snapshot: &Snapshot) -> Usage {
+fn live_usage(snapshot: &Snapshot) -> Usage {
     match snapshot.job.is_alive() {
         true => usage(snapshot.job.pid(), &snapshot.record.leftovers),
         false => Usage::default(),

@@ -1,257 +1,287 @@
-//! One stream of a job on its way from its pipe to disk.
+//! From the jobs' pipes to files, on a thread of its own.
 //!
-//! What comes is written on another thread, since any write may hang for as long as the disk does. While one is under way
-//! nothing more is read, so that a job which writes faster than its disk waits for it, as it would if it wrote to the disk
-//! itself: nothing is lost, and no memory is needed. The thread goes on by itself while there is more, and so a flood does
-//! not pay for the hand-over.
+//! It alone waits for the pipes and it alone writes the files, with plain blocking calls. A disk that hangs stops this
+//! thread and with it the jobs that write; requests are answered all the same, and a drain is not waited for longer than a
+//! second. Nothing is lost meanwhile: what is not read stays in the pipes.
 
-use std::io::{self, ErrorKind};
-use std::pin::Pin;
+use std::io::{self, PipeWriter, Write};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::Duration;
 
-use tokio::net::unix::pipe;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
-use crate::job::{Captured, Unstored};
-use crate::output::disk::Disk;
+use crate::job::Captured;
 use crate::output::log::OutputLog;
-use crate::output::room::Promise;
-use crate::threads::Failed;
+use crate::process::pipe::{Size, Sizes, available, is_readable, wait_readable};
 
-/// Most bytes read from a pipe in one go: what a pipe holds unless somebody has made it larger.
-const CHUNK: usize = 64 << 10;
+/// How long a drain is waited for.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 
-/// Most bytes that are read before another thread takes over.
-const FIRST_BYTES: usize = 4 << 10;
+/// Standard output and standard error of a job.
+pub type Both<T> = [T; 2];
 
-/// How long a thread goes on by itself, if there is room, before it says what it has stored.
-const VISIT: Duration = Duration::from_millis(5);
-
-/// One stream on its way from its pipe to disk.
+/// The thread that captures the output of all jobs. It ends with the last handle.
 #[derive(Debug)]
-pub(crate) struct Capture {
-    /// None when the stream has ended.
-    pipe: Option<Arc<pipe::Receiver>>,
-    log: Place,
-    /// What the log held when it was last here.
-    captured: Captured,
-    disk: Disk,
+pub struct CaptureThread {
+    requests: Sender<Request>,
+    /// A byte in here makes the thread look for requests.
+    wake: PipeWriter,
+    next_id: AtomicU64,
 }
 
-/// Where the log is.
-enum Place {
-    Here(OutputLog),
-    /// With a thread that writes.
-    Away(Visit),
-    /// Nothing more will be written.
-    Closed,
+#[derive(Debug)]
+enum Request {
+    Attach(Box<Attached>),
+    Drain(u64, oneshot::Sender<()>),
+    /// The same, and nothing is read any more.
+    Close(u64, oneshot::Sender<()>),
 }
 
-type Visit = Pin<Box<dyn Future<Output = Result<Visited, Failed>> + Send>>;
+/// The output of one job on its way to disk: the watcher's side.
+#[derive(Debug)]
+pub struct Capture {
+    thread: Arc<CaptureThread>,
+    id: u64,
+    captured: watch::Receiver<Both<Captured>>,
+}
 
-/// What a thread brings back.
-struct Visited {
-    log: OutputLog,
-    pipe_ended: bool,
+impl CaptureThread {
+    pub fn start() -> io::Result<Self> {
+        let (wake_reader, wake) = io::pipe()?;
+        let (requests, received) = channel();
+        let worker = Worker {
+            wake: wake_reader.into(),
+            requests: received,
+            jobs: Vec::new(),
+            buffer: Vec::new(),
+            sizes: Sizes::default(),
+        };
+        std::thread::Builder::new()
+            .name("capture".to_owned())
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            requests,
+            wake,
+            next_id: AtomicU64::new(0),
+        })
+    }
+
+    /// Captures what comes from these pipes into these logs.
+    pub fn attach(self: &Arc<Self>, pipes: Both<OwnedFd>, logs: Both<OutputLog>) -> Capture {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, captured) = watch::channel(Both::default());
+        let [stdout, stderr] = pipes;
+        let [stdout_log, stderr_log] = logs;
+        let stream = |pipe, log| Stream {
+            pipe: Some(pipe),
+            log,
+            size: Size::default(),
+        };
+        self.send(Request::Attach(Box::new(Attached {
+            id,
+            streams: [stream(stdout, stdout_log), stream(stderr, stderr_log)],
+            captured: sender,
+        })));
+        Capture {
+            thread: self.clone(),
+            id,
+            captured,
+        }
+    }
+
+    fn send(&self, request: Request) {
+        // Errors mean that the thread has failed, which shows as a capture that is over.
+        let _ = self.requests.send(request);
+        let _ = (&self.wake).write(&[0]);
+    }
 }
 
 impl Capture {
-    pub(crate) fn new(pipe: pipe::Receiver, log: OutputLog, disk: Disk) -> Self {
-        Self {
-            pipe: Some(Arc::new(pipe)),
-            log: Place::Here(log),
-            captured: Captured::default(),
-            disk,
+    /// Resolves when more was captured or a stream has ended; never once the capture is over.
+    pub async fn changed(&mut self) {
+        if self.captured.changed().await.is_err() {
+            std::future::pending().await
         }
     }
 
-    pub(crate) fn captured(&self) -> &Captured {
-        &self.captured
-    }
-
-    /// Whether the stream has ended and is stored.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.captured.ended
-    }
-
-    /// Waits for what comes next, bytes in the pipe or a thread that has written, and sees to it. Cancellation loses
-    /// nothing.
-    pub(crate) async fn step(&mut self) {
-        match (&mut self.log, &self.pipe) {
-            (Place::Away(visit), _) => {
-                let back = visit.await;
-                self.take_back(back);
+    pub fn captured(&self) -> Both<Captured> {
+        let mut captured = self.captured.borrow().clone();
+        if self.captured.has_changed().is_err() {
+            // The thread has let go of the job.
+            for stream in &mut captured {
+                stream.ended = true;
             }
-            (Place::Here(log), Some(pipe)) => {
-                // An error shows again, with its reason, in the read that follows.
-                drop(pipe.readable().await);
-                let promise = room(log, pipe).await;
-                self.take(promise, |pipe, chunk| pipe.try_read(chunk));
-            }
-            _ => std::future::pending().await,
         }
+        captured
     }
 
-    /// Stores what is in the pipe at this moment, no more: a leftover process may go on writing for ever. Asks the
-    /// kernel, since the runtime may not have heard yet that the pipe is readable. Cancellation loses nothing.
-    pub(crate) async fn drain(&mut self) {
-        self.settle().await;
-        let end = self.captured.end + self.pipe.as_ref().map_or(0, |pipe| available(pipe));
-        while let (Place::Here(log), Some(pipe)) = (&self.log, &self.pipe) {
-            // With nothing left there, one more read sees the end of the stream, if that is what comes next.
-            let is_last = self.captured.end >= end;
-            let promise = room(log, pipe).await;
-            self.take(promise, |pipe, chunk| Ok(rustix::io::read(pipe, chunk)?));
-            self.settle().await;
-            if is_last {
+    /// Stores what is in the pipes at this moment. False if the disk does not take it in time.
+    pub async fn drain(&self) -> bool {
+        self.request(Request::Drain).await
+    }
+
+    /// The same, and reads no more.
+    pub async fn close(&self) -> bool {
+        self.request(Request::Close).await
+    }
+
+    /// Resolves when nothing more will be stored.
+    pub async fn ended(&mut self) {
+        while self.captured.changed().await.is_ok() {}
+    }
+
+    async fn request(&self, request: impl FnOnce(u64, oneshot::Sender<()>) -> Request) -> bool {
+        let (done, answer) = oneshot::channel();
+        self.thread.send(request(self.id, done));
+        timeout(DRAIN_WITHIN, answer).await.is_ok()
+    }
+}
+
+/// The thread's side.
+struct Worker {
+    wake: OwnedFd,
+    requests: Receiver<Request>,
+    jobs: Vec<Attached>,
+    buffer: Vec<u8>,
+    sizes: Sizes,
+}
+
+#[derive(Debug)]
+struct Attached {
+    id: u64,
+    streams: Both<Stream>,
+    captured: watch::Sender<Both<Captured>>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    /// None when the stream has ended.
+    pipe: Option<OwnedFd>,
+    log: OutputLog,
+    size: Size,
+}
+
+impl Worker {
+    fn run(mut self) {
+        loop {
+            let mut ready = self.wait().into_iter();
+            let is_woken = ready.next().unwrap_or(false);
+            for job in &mut self.jobs {
+                let mut changed = false;
+                for stream in job
+                    .streams
+                    .iter_mut()
+                    .filter(|stream| stream.pipe.is_some())
+                {
+                    if ready.next().unwrap_or(false) {
+                        stream.read(&mut self.buffer, &mut self.sizes);
+                        changed = true;
+                    }
+                }
+                if changed {
+                    job.publish();
+                }
+            }
+            if is_woken && !self.handle_requests() {
                 return;
             }
+            self.jobs
+                .retain(|job| job.streams.iter().any(|stream| stream.pipe.is_some()));
         }
     }
 
-    /// Stores what is in the pipe at this moment and reads no more. Cancellation loses nothing.
-    pub(crate) async fn finish(&mut self) {
-        self.drain().await;
-        self.end();
+    /// Waits; whether there are requests, and then for each open pipe whether it can be read.
+    fn wait(&self) -> Vec<bool> {
+        let pipes = self.jobs.iter().flat_map(|job| &job.streams);
+        let pipes = pipes.filter_map(|stream| stream.pipe.as_ref());
+        let descriptors: Vec<&OwnedFd> = std::iter::once(&self.wake).chain(pipes).collect();
+        wait_readable(&descriptors)
     }
 
-    /// Waits for the thread that writes, if one does.
-    async fn settle(&mut self) {
-        if let Place::Away(visit) = &mut self.log {
-            let back = visit.await;
-            self.take_back(back);
+    /// False when no handle is left that could send one.
+    fn handle_requests(&mut self) -> bool {
+        let mut bytes = [0; 64];
+        let _ = rustix::io::read(&self.wake, &mut bytes);
+        loop {
+            let (id, done, closes) = match self.requests.try_recv() {
+                Ok(Request::Attach(job)) => {
+                    self.jobs.push(*job);
+                    continue;
+                }
+                Ok(Request::Drain(id, done)) => (id, done, false),
+                Ok(Request::Close(id, done)) => (id, done, true),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            };
+            if let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) {
+                for stream in &mut job.streams {
+                    stream.drain(&mut self.buffer, &mut self.sizes);
+                    if closes {
+                        stream.close(&mut self.sizes);
+                    }
+                }
+                job.publish();
+            }
+            // An error means that the watcher has stopped waiting.
+            let _ = done.send(());
         }
     }
+}
 
-    /// Reads once, and not more than there is room for. Whatever comes is handed over to be stored.
-    fn take(
-        &mut self,
-        promise: Promise,
-        read: impl FnOnce(&pipe::Receiver, &mut [u8]) -> io::Result<usize>,
-    ) {
+impl Attached {
+    fn publish(&self) {
+        let [stdout, stderr] = &self.streams;
+        let now = [stdout.log.captured().clone(), stderr.log.captured().clone()];
+        self.captured.send_replace(now);
+    }
+}
+
+impl Stream {
+    /// Reads once, from a pipe that can be read, and stores what comes.
+    fn read(&mut self, buffer: &mut Vec<u8>, sizes: &mut Sizes) {
         let Some(pipe) = &self.pipe else { return };
-        let mut chunk = [0; FIRST_BYTES];
-        // The end of a stream shows only to whoever asks for something.
-        let wanted = promise.bytes().clamp(1, FIRST_BYTES);
-        match read_once(|| read(pipe, &mut chunk[..wanted])) {
-            Read::Nothing => {}
-            Read::End => self.end(),
-            Read::Bytes(length) => {
-                if let Place::Here(mut log) = std::mem::replace(&mut self.log, Place::Closed) {
-                    let (pipe, first) = (pipe.clone(), chunk[..length].to_vec());
-                    let work = move || {
-                        let pipe_ended = store(&mut log, &pipe, &first, promise);
-                        Visited { log, pipe_ended }
-                    };
-                    let disk = self.disk.clone();
-                    self.log = Place::Away(Box::pin(async move { disk.write(work).await }));
+        let chunk = self.size.chunk();
+        if buffer.len() < chunk {
+            buffer.resize(chunk, 0);
+        }
+        match rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut buffer[..chunk])) {
+            Ok(0) => self.close(sizes),
+            Ok(length) => {
+                self.log.append(&buffer[..length]);
+                if length == chunk && self.size == Size::Usual {
+                    self.size = sizes.enlarge(pipe);
                 }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "reading a job's output failed");
+                self.close(sizes);
             }
         }
     }
 
-    fn take_back(&mut self, back: Result<Visited, Failed>) {
-        match back {
-            Ok(Visited { log, pipe_ended }) => {
-                self.captured.clone_from(log.captured());
-                self.log = Place::Here(log);
-                if pipe_ended {
-                    self.end();
-                }
-            }
-            Err(failed) => {
-                let why = Unstored::Failed(failed.to_string().into());
-                self.captured.unstored.get_or_insert(why);
-                self.log = Place::Closed;
-                self.end();
-            }
-        }
-    }
-
-    /// Nothing more will come.
-    fn end(&mut self) {
-        self.pipe = None;
-        self.captured.ended = true;
-        if let Place::Here(log) = std::mem::replace(&mut self.log, Place::Closed)
-            && log.is_open()
+    /// Stores what is in the pipe at this moment, no more: a leftover process may go on writing for ever.
+    fn drain(&mut self, buffer: &mut Vec<u8>, sizes: &mut Sizes) {
+        let end = self.log.captured().end + self.pipe.as_ref().map_or(0, available);
+        while let Some(pipe) = &self.pipe
+            && is_readable(pipe)
         {
-            // To close a file may take as long as to write it.
-            let disk = self.disk.clone();
-            tokio::spawn(async move { disk.write(move || drop(log)).await });
-        }
-    }
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Here(_) => "Here",
-            Self::Away(_) => "Away",
-            Self::Closed => "Closed",
-        })
-    }
-}
-
-/// How much is in the pipe at this moment.
-fn available(pipe: &pipe::Receiver) -> u64 {
-    rustix::io::ioctl_fionread(pipe).unwrap_or(0)
-}
-
-/// Waits for room for what is in the pipe, as far as it is read in one go.
-async fn room(log: &OutputLog, pipe: &pipe::Receiver) -> Promise {
-    let bytes = usize::try_from(available(pipe)).unwrap_or(CHUNK);
-    log.store().room().promise(bytes.min(CHUNK)).await
-}
-
-/// Stores these bytes and, if they may not have been all, what else is there as far as there is room; whether the stream
-/// has ended. Blocks.
-fn store(log: &mut OutputLog, pipe: &pipe::Receiver, first: &[u8], promise: Promise) -> bool {
-    if first.len() < FIRST_BYTES {
-        log.append(first);
-        return false;
-    }
-    let began = Instant::now();
-    let mut chunk = [0; CHUNK];
-    chunk[..first.len()].copy_from_slice(first);
-    let mut filled = first.len();
-    let mut capacity = promise.bytes().max(filled);
-    loop {
-        // Few large writes cost less than many small ones.
-        if filled == capacity {
-            log.append(&chunk[..filled]);
-            (filled, capacity) = (0, CHUNK);
-            if log.store().room().excess_with(CHUNK) > 0 {
-                return false;
+            // With nothing left, one more read sees the end of the stream.
+            let is_last = self.log.captured().end >= end;
+            if is_last && available(pipe) > 0 {
+                return;
             }
-        }
-        let read = read_once(|| pipe.try_read(&mut chunk[filled..capacity]));
-        if let Read::Bytes(length) = read {
-            filled += length;
-        }
-        if !matches!(read, Read::Bytes(_)) || began.elapsed() >= VISIT {
-            log.append(&chunk[..filled]);
-            return matches!(read, Read::End);
+            self.read(buffer, sizes);
         }
     }
-}
 
-/// What one read brought.
-enum Read {
-    Nothing,
-    Bytes(usize),
-    End,
-}
-
-fn read_once(read: impl FnOnce() -> io::Result<usize>) -> Read {
-    match read() {
-        Ok(0) => Read::End,
-        Ok(length) => Read::Bytes(length),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-            Read::Nothing
-        }
-        Err(error) => {
-            tracing::warn!(%error, "reading a job's output failed");
-            Read::End
+    fn close(&mut self, sizes: &mut Sizes) {
+        if self.pipe.take().is_some() {
+            sizes.closed(self.size);
+            self.log.close();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::capture::Capture;
+use super::capture::Both;
 use crate::job::{Captured, Cause, Exit, Finished, JobState, Moment, Record, Tree};
 
 /// The writing side of a job's record.
@@ -26,9 +26,9 @@ impl Recorder {
     }
 
     /// What has been captured so far.
-    pub(super) fn output(&self, stdout: &Capture, stderr: &Capture) {
+    pub(super) fn output(&self, captured: Both<Captured>) {
         self.record.send_modify(|record| {
-            if copy_captured(record, stdout, stderr) {
+            if set_captured(record, captured) {
                 record.last_output = Some(Instant::now());
             }
         });
@@ -47,11 +47,10 @@ impl Recorder {
         &self,
         finished: Finished,
         leftovers: Vec<u32>,
-        stdout: &Capture,
-        stderr: &Capture,
+        captured: Both<Captured>,
     ) {
         self.record.send_modify(|record| {
-            copy_captured(record, stdout, stderr);
+            set_captured(record, captured);
             record.leftovers = leftovers;
             record.state = JobState::Finished(finished);
         });
@@ -72,9 +71,9 @@ impl Recorder {
     }
 
     /// Nothing of the job is alive, and nothing more will be captured.
-    pub(super) fn released(&self, stdout: &Capture, stderr: &Capture) {
+    pub(super) fn released(&self, captured: Both<Captured>) {
         self.record.send_modify(|record| {
-            copy_captured(record, stdout, stderr);
+            set_captured(record, captured);
             record.leftovers.clear();
             record.survivors.clear();
             record.tree = Tree::Gone(Instant::now());
@@ -106,11 +105,10 @@ impl Recorder {
 }
 
 /// Brings the record up to what the logs hold; whether there was anything new.
-fn copy_captured(record: &mut Record, stdout: &Capture, stderr: &Capture) -> bool {
-    let grew = |known: &Captured, now: &Captured| known.end != now.end;
-    let (stdout, stderr) = (stdout.captured(), stderr.captured());
-    let any = grew(&record.stdout, stdout) || grew(&record.stderr, stderr);
-    record.stdout.clone_from(stdout);
-    record.stderr.clone_from(stderr);
-    any
+fn set_captured(record: &mut Record, captured: Both<Captured>) -> bool {
+    let [stdout, stderr] = captured;
+    let is_more = record.stdout.end != stdout.end || record.stderr.end != stderr.end;
+    record.stdout = stdout;
+    record.stderr = stderr;
+    is_more
 }

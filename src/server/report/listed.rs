@@ -1,11 +1,10 @@
 //! How jobs become the entries of a list.
 
-use super::{Course, measure, seconds};
+use super::{Course, live_usage, seconds};
 use crate::format::truncate;
 use crate::job::{Job, Snapshot};
 use crate::process::tree::Usage;
 use crate::server::wire::ListEntry;
-use crate::threads::off_thread;
 
 /// Most characters of the command.
 const COMMAND_CHARS: usize = 200;
@@ -19,13 +18,10 @@ pub(crate) async fn list_entries(jobs: impl Iterator<Item = Job>) -> Vec<ListEnt
             .map(|snapshot| list_entry(snapshot, &Usage::default()))
             .collect();
     }
-    let measured = move || {
-        snapshots
-            .iter()
-            .map(|snapshot| list_entry(snapshot, &measure(snapshot)))
-            .collect()
-    };
-    off_thread(measured).await.unwrap_or_default()
+    snapshots
+        .iter()
+        .map(|snapshot| list_entry(snapshot, &live_usage(snapshot)))
+        .collect()
 }
 
 fn list_entry(snapshot: &Snapshot, usage: &Usage) -> ListEntry {

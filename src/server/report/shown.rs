@@ -2,9 +2,8 @@
 
 use crate::job::Snapshot;
 use crate::output::cursor::Cursor;
-use crate::output::disk::Silent;
 use crate::output::excerpt::{Budget, Cut, Excerpt, excerpt, page};
-use crate::output::store::Store;
+use crate::output::store::{Store, Unreadable};
 use crate::output::streams;
 use crate::server::texts;
 
@@ -69,17 +68,12 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
             unfinished: unfinished.into_iter().flatten().collect(),
         }
     };
-    let why_not = match store.disk().read(read).await {
-        Ok(Ok(shown)) => return shown,
-        Ok(Err(failed)) => texts::internal_error(&failed.to_string()),
-        Err(Silent) => texts::unreadable(),
-    };
-    Shown {
+    store.read(read).await.unwrap_or_else(|Unreadable| Shown {
         excerpt: Excerpt {
-            error: why_not,
+            error: texts::unreadable(),
             next: reading.cursor.unwrap_or_default(),
             ..Excerpt::default()
         },
         unfinished: Vec::new(),
-    }
+    })
 }
