@@ -111,6 +111,7 @@ impl Reaper {
         let claimed: HashSet<Pid> = leaders.iter().map(|(pid, _)| *pid).collect();
         let living = self.reap_unclaimed(&claimed);
         let mut adopted = std::mem::take(&mut *lock(&self.0.adopted));
+        let any_unattributed = adopted.values().any(Option::is_none);
         adopted.retain(|pid, _| living.contains(pid));
         for pid in living {
             // One that cannot be read now, or has no environment yet since it is in the midst of an exec, is looked at the next
@@ -118,7 +119,12 @@ impl Reaper {
             if adopted.get(&pid).is_none_or(Option::is_none)
                 && let Some(stat) = Stat::read(pid)
             {
-                let owner = self.member_of(&stat).or_else(|| owner_of(&stat, &leaders));
+                // Later, or below an orphan of unknown origin, the only job that is left need not be the one it came from.
+                let may_be_of_the_only_job = !any_unattributed && !adopted.contains_key(&pid);
+                let owner = self
+                    .member_of(&stat)
+                    .or_else(|| owner_of(&stat, &leaders))
+                    .or_else(|| may_be_of_the_only_job.then(|| only_possible(&stat, &leaders))?);
                 if adopted.insert(pid, owner) != Some(owner) {
                     tracing::debug!(pid = pid.as_raw_nonzero(), ?owner, "adopted an orphan");
                 }
@@ -211,7 +217,7 @@ impl Drop for Claim {
     }
 }
 
-/// The job of an orphan: that of its process group, else that of its environment, else the only one it can have come from.
+/// The job of an orphan: that of its process group, else that of its environment.
 fn owner_of(orphan: &Stat, leaders: &[(Pid, Uuid)]) -> Option<Uuid> {
     let group = getpgid(Some(orphan.pid)).ok();
     let by_group = leaders.iter().find(|(leader, _)| Some(*leader) == group);
@@ -219,14 +225,16 @@ fn owner_of(orphan: &Stat, leaders: &[(Pid, Uuid)]) -> Option<Uuid> {
         let marks = marker::jobs_in(&system::environment(orphan.pid));
         leaders.iter().find(|(_, job)| marks.contains(job))
     };
-    let only = || {
-        let is_older =
-            |leader: Pid| Stat::read(leader).is_some_and(|leader| leader.started <= orphan.started);
-        let mut possible = leaders.iter().filter(|(leader, _)| is_older(*leader));
-        possible.next().filter(|_| possible.next().is_none())
-    };
-    let (_, job) = by_group.or_else(by_variable).or_else(only)?;
-    Some(*job)
+    by_group.or_else(by_variable).map(|(_, job)| *job)
+}
+
+/// The only job that an orphan can have come from, if there is only one.
+fn only_possible(orphan: &Stat, leaders: &[(Pid, Uuid)]) -> Option<Uuid> {
+    let is_older =
+        |leader: Pid| Stat::read(leader).is_some_and(|leader| leader.started <= orphan.started);
+    let mut possible = leaders.iter().filter(|(leader, _)| is_older(*leader));
+    let (_, job) = possible.next()?;
+    possible.next().is_none().then_some(*job)
 }
 
 /// Reaps a child if it has ended; false if it is alive.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{as_an_ordinary_user, compiled, open_to_all};
+use super::{as_an_ordinary_user, can, compiled, open_to_all};
 use crate::support::client::{SERVER, text};
 use crate::support::reply::{CLEANUP, EXECUTE};
 use crate::support::{Client, Gate, Setup, eventually, processes};
@@ -179,6 +179,38 @@ fn invariant_10_sigkill_of_the_server_ends_every_escapee() {
         processes::assert_gone(pids);
     }
     client.assert_nothing_left();
+}
+
+/// It may be of any of the jobs that ran when it got away, whichever of them is left in the end.
+#[test]
+fn an_escapee_of_one_of_several_jobs_is_never_that_of_the_last_one_and_ends_with_the_server() {
+    if !can("an escapee without traces", "perl", &["-e", "1"]) {
+        return;
+    }
+    let client = Client::start();
+    let last = client.begin("while :; do sleep 0.05; done");
+    let file = client.scratch().join("pid");
+    let daemon = "use POSIX; exit if fork; setsid; exit if fork; $0 = \"x\" x 20000; $SIG{TERM} = \"IGNORE\"; \
+         open F, \">\", $ARGV[0]; print F \"$$\\n\"; close F; sleep 1000";
+    let id = client.begin(&format!(
+        "env -i PATH=\"$PATH\" perl -e '{daemon}' {} < /dev/null > /dev/null 2>&1; sleep 1000",
+        file.display()
+    ));
+    let escapee = eventually("it has got away", || {
+        let written = fs::read_to_string(&file).unwrap_or_default();
+        written.trim().parse().map_err(|_| written)
+    });
+    client.clean_up(&id);
+    client.run("true");
+    client.clean_up(&last);
+    assert!(
+        processes::is_alive(escapee),
+        "it was ended with another job"
+    );
+    let reply = client.run("true");
+    assert!(reply["leftover_processes"].is_null(), "{reply}");
+    client.assert_ends_well();
+    assert!(!processes::is_alive(escapee));
 }
 
 /// A program that any user may start and that belongs to root from then on: no signal of ours reaches it.
