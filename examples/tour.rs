@@ -81,10 +81,7 @@ async fn dev_server(agent: &mut Agent) -> Result<()> {
     let port: Option<u16> = port.map(str::parse).transpose()?;
     if let Some(port) = port {
         let status = agent::http_get(port).await?;
-        check(
-            status.contains("200"),
-            &format!("GET / on port {port}: {status}"),
-        )?;
+        check(status.contains("200"), &format!("GET / on port {port}: {status}"))?;
     }
     let stop = json!({ "ref_id": started["ref_id"] });
     let stopped = agent.call(CLEANUP, stop).await?;
@@ -102,10 +99,7 @@ async fn long_log(agent: &mut Agent) -> Result<()> {
     let start = json!({ "cmd": cmd, "wait_seconds": 10 });
     let started = agent.call(EXECUTE, start).await?;
     show(&started["result"]);
-    let (output, error) = (
-        text(&started["result"], "output"),
-        text(&started["result"], "error"),
-    );
+    let (output, error) = (text(&started["result"], "output"), text(&started["result"], "error"));
     check(error.contains("20001 failed"), "the failure is in view")?;
     let gap = output.lines().find(|line| line.contains("cursor="));
     say(gap.context("the gap is not marked")?);
@@ -127,11 +121,7 @@ async fn long_log(agent: &mut Agent) -> Result<()> {
 
 async fn whichever_ends_first(agent: &mut Agent) -> Result<()> {
     heading("Three jobs at once, each awaited in one call, whichever ends first");
-    for cmd in [
-        "sleep 0.9; echo c",
-        "sleep 0.3; echo a",
-        "sleep 0.6; echo b",
-    ] {
+    for cmd in ["sleep 0.9; echo c", "sleep 0.3; echo a", "sleep 0.6; echo b"] {
         agent.call(EXECUTE, json!({ "cmd": cmd })).await?;
     }
     for name in ["a", "b", "c"] {
@@ -157,9 +147,7 @@ async fn left_in_the_background(agent: &mut Agent) -> Result<()> {
         let code = job["returncode"].to_string();
         let processes = job["processes"].as_u64().unwrap_or_default();
         let (state, cmd) = (text(job, "state"), text(job, "cmd"));
-        say(&format!(
-            "  {state}  code {code}  processes {processes}  {cmd:.60}"
-        ));
+        say(&format!("  {state}  code {code}  processes {processes}  {cmd:.60}"));
     }
     let clean = json!({ "ref_id": started["ref_id"] });
     agent.call(CLEANUP, clean).await?;
@@ -203,10 +191,7 @@ async fn nothing_left((pids, files): ([i64; 2], PathBuf)) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let gone = pids.iter().all(|pid| is_gone(*pid));
-    check(
-        gone,
-        &format!("the processes of its job are gone: {pids:?}"),
-    )?;
+    check(gone, &format!("the processes of its job are gone: {pids:?}"))?;
     check(!files.exists(), "the files with its output are gone")
 }
 

@@ -1,117 +1,92 @@
-//! A flood on one stream: its rate, and what else the server does meanwhile.
+//! A flood on one stream: its rate, the processor time it costs, and what else the server does meanwhile.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde_json::json;
 
-use crate::client::{GET, Link, Peer, Server, directory, ping, size};
-use crate::memory::{reset_peak, status};
-use crate::samples::Samples;
-use crate::table::Table;
+use crate::client::{EXECUTE, Server, directory, request};
+use crate::table::{Samples, Table};
 
-const ROUNDS: usize = 3;
-const BLOCK: u64 = 64 << 10;
-const BETWEEN_PINGS: Duration = Duration::from_millis(5);
-/// No call has this id.
-const PING_ID: u64 = 1 << 40;
+const ROUNDS: usize = 5;
+const PRODUCER: &str = "head -c 512M /dev/zero | tr '\\0' x";
+
+/// Seconds from the start of the producer until all is taken, and of processor time of the one that takes it.
+#[derive(Default)]
+struct Taken {
+    time: Samples,
+    cpu: Samples,
+}
 
 pub(crate) fn measure(table: &mut Table) -> anyhow::Result<()> {
-    let bytes = size("BENCH_CAPTURE_BYTES", 4 << 30)?;
-    let producer = format!(
-        "dd if=/dev/zero bs={BLOCK} count={} status=none",
-        bytes / BLOCK
-    );
     let directory = directory()?;
-    let mut server = Server::start(Link::Pipes, &[])?;
-    let pid = server.peer.pid();
-    let mut echo = Peer::spawn(&mut Command::new("cat"), Link::Pipes)?;
-    server.run("echo done")?;
-    let idle = status(pid, "VmRSS")?;
-    reset_peak(pid)?;
-    let (mut ours, mut file, mut pipe) = <(Samples, Samples, Samples)>::default();
-    let (mut pings, mut echoes) = (Samples::default(), Samples::default());
+    let mut server = Server::start(&["--max-output-bytes", "1073741824"])?;
+    let [_, pid] = server.pids()?;
+    let (mut ours, mut file, mut null) = <(Taken, Taken, Taken)>::default();
+    let mut pings = Samples::default();
     for _ in 0..ROUNDS {
-        let timed = |rates: &mut Samples, run: &mut dyn FnMut() -> anyhow::Result<()>| {
-            let begin = Instant::now();
-            run()?;
-            rates.push(bytes as f64 / begin.elapsed().as_secs_f64() / 1e6);
-            anyhow::Ok(())
-        };
         let path = directory.path().join("floor");
-        timed(&mut file, &mut || {
-            to_cat(&producer, &path, &mut echo, &mut echoes)
-        })?;
+        to_cat(&path, &mut file)?;
         std::fs::remove_file(&path)?;
-        timed(&mut pipe, &mut || {
-            to_cat(&producer, Path::new("/dev/null"), &mut echo, &mut echoes)
-        })?;
-        timed(&mut ours, &mut || {
-            to_server(&producer, &mut server, &mut pings)
-        })?;
-    }
-    let what = format!("capture of {:.1} GB", bytes as f64 / 1e9);
-    for (floor, name, target) in [(file, "file", "≥ 0.9 ×"), (pipe, "/dev/null", "")] {
-        let what = format!("{what}; floor: the same into `cat > {name}`");
-        table.ratio(&what, ours.median(), floor.median(), "MB/s", target);
-    }
-    let what = "`ping` during the capture; floor: a line echoed by another `cat` during the floors";
-    table.ratio(what, pings.median(), echoes.median(), "µs", "");
-    table.ratio(
-        &format!("{what}, p99"),
-        pings.p99(),
-        echoes.p99(),
-        "µs",
-        "< 5000 µs",
-    );
-    let peak = (status(pid, "VmHWM")? - idle) / 1e6;
-    table.value(
-        "memory, peak during the capture over idle",
-        peak,
-        "MB",
-        "≤ 4",
-    );
-    Ok(())
-}
-
-fn to_cat(producer: &str, file: &Path, echo: &mut Peer, times: &mut Samples) -> anyhow::Result<()> {
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", &format!("{producer} | cat > \"$1\""), "sh"])
-        .arg(file)
-        .spawn()?;
-    while child.try_wait()?.is_none() {
-        std::thread::sleep(BETWEEN_PINGS);
-        times.push_time(echo.round_trip(&ping(PING_ID))?);
-    }
-    Ok(())
-}
-
-fn to_server(producer: &str, server: &mut Server, times: &mut Samples) -> anyhow::Result<()> {
-    let job = server.begin(producer)?;
-    let end = server.send(GET, &json!({"ref_id": job, "wait_seconds": 600}))?;
-    loop {
-        std::thread::sleep(BETWEEN_PINGS);
+        to_cat(Path::new("/dev/null"), &mut null)?;
+        let before = cpu_seconds(pid)?;
         let begin = Instant::now();
-        server.peer.send(&ping(PING_ID))?;
-        let mut ended = false;
-        loop {
-            let reply = server.receive()?;
-            if reply.id == PING_ID {
-                break;
-            }
-            ended = reply.id == end;
-            if ended {
-                ensure!(
-                    reply.text("state")? == "exited",
-                    "the capture took longer than a wait"
-                );
-            }
-        }
-        times.push_time(begin.elapsed());
-        if ended {
+        to_server(&mut server, &mut pings)?;
+        ours.time.push(begin.elapsed().as_secs_f64());
+        ours.cpu.push(cpu_seconds(pid)? - before);
+    }
+    let what = "capture of 512 MiB; floor: the same into `cat > ";
+    for (name, floor, target) in [("file", &file, "≥ 0.95 ×"), ("/dev/null", &null, "≥ 0.6 ×")]
+    {
+        let [ours, floor] = [&ours, floor].map(|taken| 512.0 / taken.time.median());
+        table.ratio(&format!("{what}{name}`"), ours, floor, "MiB/s", target);
+    }
+    let what = "processor time of that; floor: that of `cat > file`";
+    table.ratio(what, ours.cpu.median() * 1e3, file.cpu.median() * 1e3, "ms", "≤ 1.25 ×");
+    table.value("`ping` meanwhile, p99", pings.quantile(0.99), "µs", "< 5000 µs");
+    Ok(())
+}
+
+fn to_cat(file: &Path, taken: &mut Taken) -> anyhow::Result<()> {
+    let output = std::fs::File::create(file)?;
+    let begin = Instant::now();
+    let mut producer = Command::new("sh").args(["-c", PRODUCER]).stdout(Stdio::piped()).spawn()?;
+    let input = producer.stdout.take().context("its output is piped")?;
+    let mut cat = Command::new("cat").stdin(input).stdout(output).spawn()?;
+    // Its times can be read until it is reaped.
+    let pid = Pid::from_child(&cat);
+    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+    taken.time.push(begin.elapsed().as_secs_f64());
+    taken.cpu.push(cpu_seconds(cat.id())?);
+    cat.wait()?;
+    producer.wait()?;
+    Ok(())
+}
+
+fn to_server(server: &mut Server, pings: &mut Samples) -> anyhow::Result<()> {
+    let job = server.send(EXECUTE, &json!({"cmd": PRODUCER, "wait_seconds": 600}))?;
+    loop {
+        std::thread::sleep(Duration::from_millis(5));
+        let begin = Instant::now();
+        server.peer.send(&request(0, "ping", &json!({})))?;
+        let (id, reply) = server.receive()?;
+        if id == job {
+            ensure!(reply["result"]["output_bytes"] == 512 << 20, "{reply}");
+            server.receive()?;
             return Ok(());
         }
+        pings.push_time(begin.elapsed());
     }
+}
+
+/// What a process has used, threads that have ended included.
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("a name in parentheses")?;
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
 }

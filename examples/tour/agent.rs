@@ -34,13 +34,7 @@ impl Agent {
         let input = server.stdin.take().context("no input")?;
         let output = server.stdout.take().context("no output")?;
         let output = BufReader::new(output).lines();
-        let mut agent = Self {
-            server,
-            input,
-            output,
-            last_id: 0,
-            began,
-        };
+        let mut agent = Self { server, input, output, last_id: 0, began };
         let hello = json!({
             "protocolVersion": "2025-06-18",
             "capabilities": {},
@@ -54,12 +48,7 @@ impl Agent {
 
     /// Calls a tool; prints the call and the essence of the reply.
     pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> Result<Value> {
-        let words: Vec<String> = arguments
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(pair)
-            .collect();
+        let words: Vec<String> = arguments.as_object().into_iter().flatten().map(pair).collect();
         println!("{} {tool} {}", self.clock(), words.join(" "));
         let call = json!({ "name": tool, "arguments": arguments });
         let mut result = self.request("tools/call", call).await?;
@@ -86,10 +75,7 @@ impl Agent {
     }
 
     async fn send(&mut self, message: Value) -> Result<()> {
-        Ok(self
-            .input
-            .write_all(format!("{message}\n").as_bytes())
-            .await?)
+        Ok(self.input.write_all(format!("{message}\n").as_bytes()).await?)
     }
 
     /// Closes the server's input and waits for its end, as every client does.
@@ -205,10 +191,7 @@ pub(crate) fn server_binary() -> Result<PathBuf> {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--profile", profile])
         .args(["--bins", "--example", "tour"]) // with the example, its dependencies are those already built
-        .args([
-            "--manifest-path",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
-        ])
+        .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
         .arg("--target-dir")
         .arg(folder.join(".."))
         .status();
