@@ -12,8 +12,7 @@
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
 //!   `termination` of its tree, the `recorder` of what is known
 //! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_dir`), with what of the login
-//!   shell (`login_env`), and what the first one brings about (`supervision`); in which order they come and go
-//!   (`timeline`, `tombstones`); which results have to go (`eviction`), and when (`sweeper`)
+//!   shell (`login_env`); which results are evicted (`evict`), and when (`sweeper`)
 //!
 //! What they stand on:
 //!

@@ -1,25 +1,21 @@
 //! Which jobs exist: start, get, list, remove, evict, shut down.
 
-mod eviction;
+mod evict;
 pub mod login_env;
 mod start;
 pub(crate) mod sweeper;
-mod timeline;
-mod tombstones;
 pub(crate) mod working_dir;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use login_env::LoginEnvironment;
 pub(crate) use start::Start;
-use timeline::Timeline;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tombstones::Fate;
 use uuid::Uuid;
 use working_dir::WorkingDirectory;
 
@@ -33,13 +29,24 @@ use crate::watcher::CaptureThread;
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
+/// How many removed ids are remembered.
+const REMEMBERED: usize = 1000;
+
+/// Why a job is not there any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RemovalReason {
+    Expired,
+    CleanedUp,
+}
+
 /// All jobs of this server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ProcessRegistry {
     /// A std mutex: each lock holds for a look-up or an insertion and is never held across an await, a spawn, a signal,
     /// a file operation or a log line.
     jobs: Arc<Mutex<HashMap<Uuid, Job>>>,
-    timeline: Timeline,
+    /// The ids of jobs that are gone, the newest ones, to tell an expired job from one that never was. A leaf lock too.
+    removed: Arc<Mutex<VecDeque<(Uuid, RemovalReason)>>>,
     shared: Arc<Shared>,
 }
 
@@ -84,7 +91,7 @@ impl ProcessRegistry {
         };
         Ok(Self {
             jobs: Arc::default(),
-            timeline: Timeline::default(),
+            removed: Arc::default(),
             shared: Arc::new(shared),
         })
     }
@@ -113,7 +120,7 @@ impl ProcessRegistry {
 
     /// The job with this id, if there is one.
     pub(crate) fn find(&self, id: Uuid) -> Option<Job> {
-        self.lock().get(&id).cloned()
+        lock(&self.jobs).get(&id).cloned()
     }
 
     /// The job with this id, or why there is none.
@@ -121,10 +128,11 @@ impl ProcessRegistry {
         if let Some(job) = self.find(id) {
             return Ok(job);
         }
-        let fate = self.timeline.now().fate(id);
-        Err(match fate {
-            Some(Fate::Expired) => JobError::Expired { id },
-            Some(Fate::CleanedUp) => JobError::CleanedUp { id },
+        let removed = lock(&self.removed);
+        let reason = removed.iter().find(|(removed, _)| *removed == id);
+        Err(match reason {
+            Some((_, RemovalReason::Expired)) => JobError::Expired { id },
+            Some((_, RemovalReason::CleanedUp)) => JobError::CleanedUp { id },
             None => JobError::Unknown {
                 id,
                 age: self.age(),
@@ -135,56 +143,73 @@ impl ProcessRegistry {
 
     /// Brings the records of jobs that are alive up to date on orphans: nothing else tells when a process becomes one.
     pub(crate) fn look_for_orphans(&self) {
-        if self.any_is_alive() {
+        if lock(&self.jobs).values().any(Job::is_alive) {
             self.shared.reaper.look();
         }
     }
 
-    fn any_is_alive(&self) -> bool {
-        !self.timeline.now().alive().is_empty()
-    }
-
     /// Every running job, oldest first, the newest finished ones, newest first, and how many more there are.
     pub(crate) fn list(&self, max_finished: usize) -> (Vec<Job>, Vec<Job>, usize) {
-        let lists = self.timeline.now();
-        let newest_first = lists.finished().iter().rev();
-        let shown: Vec<_> = newest_first.take(max_finished).cloned().collect();
-        let omitted = lists.finished().len() - shown.len();
-        (lists.running().to_vec(), shown, omitted)
+        let mut finished = self.finished();
+        let omitted = finished.len().saturating_sub(max_finished);
+        finished.drain(..omitted);
+        finished.reverse();
+        (self.by_age(Job::is_running), finished, omitted)
     }
 
     /// Up to `max` finished jobs whose end no reply has told of, oldest first.
     pub(crate) fn unreported(&self, max: usize) -> Vec<Job> {
-        self.timeline.now().unreported(max)
+        let mut untold = self.select(|job| !job.is_end_told() && !job.is_running());
+        untold.sort_by_key(Job::finished_at);
+        untold.truncate(max);
+        untold
+    }
+
+    /// Finished jobs in the order of their ends.
+    fn finished(&self) -> Vec<Job> {
+        let mut finished = self.select(|job| !job.is_running());
+        finished.sort_by_key(Job::finished_at);
+        finished
+    }
+
+    /// Jobs of this kind in the order of their starts.
+    fn by_age(&self, kind: impl Fn(&Job) -> bool) -> Vec<Job> {
+        let mut jobs = self.select(kind);
+        jobs.sort_by_key(|job| job.created().monotonic);
+        jobs
+    }
+
+    fn select(&self, kind: impl Fn(&Job) -> bool) -> Vec<Job> {
+        let jobs = lock(&self.jobs);
+        jobs.values().filter(|job| kind(job)).cloned().collect()
     }
 
     fn insert(&self, job: &Job) {
-        self.lock().insert(job.id(), job.clone());
-        self.timeline.now().push(job);
+        lock(&self.jobs).insert(job.id(), job.clone());
     }
 
-    /// Takes a job out that was cleaned up. Whether nobody has done so before: then its files are the caller's to discard.
+    /// Takes a job out that was cleaned up. False if another call has done so before; else its files are the caller's to
+    /// discard.
     pub(crate) fn remove(&self, job: &Job) -> bool {
-        !self.take_out(vec![job.clone()], Fate::CleanedUp).is_empty()
+        self.take_out(job, RemovalReason::CleanedUp)
     }
 
-    /// Takes jobs out that have ended, all before anybody else has a turn: nobody finds them any more. Returns those that
-    /// nobody has taken out before: their files are the caller's to discard, and nobody else's.
-    fn take_out(&self, mut jobs: Vec<Job>, fate: Fate) -> Vec<Job> {
-        {
-            let mut map = self.lock();
-            jobs.retain(|job| map.remove(&job.id()).is_some());
+    fn take_out(&self, job: &Job, reason: RemovalReason) -> bool {
+        let was_there = lock(&self.jobs).remove(&job.id()).is_some();
+        if was_there {
+            let mut removed = lock(&self.removed);
+            removed.push_back((job.id(), reason));
+            let surplus = removed.len().saturating_sub(REMEMBERED);
+            removed.drain(..surplus);
         }
-        self.timeline.now().forget(&jobs, fate);
-        jobs
+        was_there
     }
 
     /// Ends every process of every job. Returns when the last watcher has seen the last of them go.
     pub(crate) async fn shut_down(&self) {
         self.shared.closing.cancel();
         self.shared.watchers.close();
-        let alive = self.timeline.now().alive().to_vec();
-        for job in alive {
+        for job in self.select(Job::is_alive) {
             job.request_stop(SHUTDOWN_GRACE);
         }
         let strays = end_strays(&self.shared.reaper, SHUTDOWN_GRACE);
@@ -194,17 +219,12 @@ impl ProcessRegistry {
     /// What is still alive of all jobs, by pid: for the log of a server that ends without having ended them.
     pub(crate) fn living(&self) -> Vec<u32> {
         let mut living: Vec<u32> = Vec::new();
-        for job in self.timeline.now().alive() {
+        for job in self.select(Job::is_alive) {
             let snapshot = job.snapshot();
             living.extend(snapshot.is_running().then(|| job.pid()));
             living.extend(snapshot.record.leftovers);
         }
         living
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Job>> {
-        // The map is valid after a panic anywhere: nothing panics while it is being changed.
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known_ids(&self) -> Vec<Uuid> {
@@ -216,4 +236,9 @@ impl ProcessRegistry {
             .map(Job::id)
             .collect()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Valid after a panic anywhere: nothing panics while one of these is being changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

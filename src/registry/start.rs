@@ -138,12 +138,9 @@ impl ProcessRegistry {
         JobError::Busy {
             limit: self.config().max_running,
             oldest: self
-                .timeline
-                .now()
-                .alive()
-                .iter()
+                .by_age(Job::is_alive)
+                .into_iter()
                 .take(OLDEST_NAMED)
-                .cloned()
                 .collect(),
         }
     }

@@ -1,11 +1,10 @@
-//! Which results have to go, and their going. A job of which something is alive stays.
+//! Which results are evicted, and the removal of their files. A job with a live process stays.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::ProcessRegistry;
-use super::tombstones::Fate;
+use super::{ProcessRegistry, RemovalReason};
 use crate::blocking::run_blocking;
 use crate::job::{Captured, Job};
 use crate::output::segments::{self, StreamKind};
@@ -25,18 +24,12 @@ struct Bounds {
 
 impl ProcessRegistry {
     pub(crate) fn has_finished(&self) -> bool {
-        !self.timeline.now().finished().is_empty()
+        !self.finished().is_empty()
     }
 
-    /// Whether there is a result to evict because `--max-finished` newer ones exist.
+    /// Whether there may be a result to evict because `--max-finished` newer ones exist.
     pub(crate) fn has_too_many_finished(&self) -> bool {
-        let lists = self.timeline.now();
-        let surplus = lists
-            .finished()
-            .len()
-            .saturating_sub(self.config().max_finished);
-        let mut oldest = lists.finished().iter().take(surplus);
-        oldest.any(|job| job.released_at().is_some())
+        self.finished().len() > self.config().max_finished
     }
 
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.
@@ -47,8 +40,8 @@ impl ProcessRegistry {
             max_finished: config.max_finished,
             excess_bytes: self.store().excess(),
         };
-        let evicted = to_evict(self.timeline.now().finished(), now, bounds);
-        let evicted = self.take_out(evicted, Fate::Expired);
+        let mut evicted = to_evict(&self.finished(), now, bounds);
+        evicted.retain(|job| self.take_out(job, RemovalReason::Expired));
         for job in evicted {
             tracing::info!(ref_id = %job.id(), pid = job.pid(), "job evicted");
             self.discard(job).await;
