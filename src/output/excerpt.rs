@@ -48,9 +48,15 @@ pub fn excerpt<R: Read + Seek>(
     budget: Budget,
     marker: &dyn Fn(&Cut) -> String,
 ) -> Excerpt {
-    let (out_room, err_room) = share(budget.max_chars, stdout.end, stderr.end);
-    let out = Ends::of(stdout, out_room, budget.tail_only, marker);
-    let err = Ends::of(stderr, err_room, budget.tail_only, marker);
+    let max = budget.max_chars;
+    let whole = (stdout.whole(max), stderr.whole(max));
+    let needed = |whole: &Option<String>| match whole {
+        Some(text) => text.chars().count() as u64,
+        None => u64::MAX,
+    };
+    let (out_room, err_room) = share(max, needed(&whole.0), needed(&whole.1));
+    let out = Ends::of(stdout, whole.0, out_room, budget.tail_only, marker);
+    let err = Ends::of(stderr, whole.1, err_room, budget.tail_only, marker);
     let cursor = Cursor {
         stdout: out.head_end,
         stderr: err.head_end,
@@ -128,24 +134,22 @@ struct Ends {
 impl Ends {
     fn of<R: Read + Seek>(
         stream: &mut Stream<R>,
+        whole: Option<String>,
         room: usize,
         tail_only: bool,
         marker: &dyn Fn(&Cut) -> String,
     ) -> Self {
         let end = stream.visible_end();
-        let whole = |stream: &mut Stream<R>| Self {
-            head: stream.text(0..end),
+        let all = |text| Self {
+            head: text,
             head_end: end,
             left_out: 0,
             dropped: 0,
             tail: String::new(),
             end,
         };
-        if end <= room as u64 {
-            let whole = whole(stream);
-            if whole.head.chars().count() <= room {
-                return whole;
-            }
+        if let Some(text) = whole.filter(|text| text.chars().count() <= room) {
+            return all(text);
         }
         let (head, head_end) = match tail_only {
             true => (String::new(), 0),
@@ -164,7 +168,7 @@ impl Ends {
         let tail_room = room.saturating_sub(head.chars().count() + marker_chars);
         let (tail, tail_start) = stream.backward(tail_room);
         if tail_start <= head_end && end <= 2 * WINDOW {
-            return whole(stream);
+            return all(stream.text(0..end));
         }
         let range = head_end..tail_start;
         Self {

@@ -117,9 +117,14 @@ fn found(line: &[u8], start: u64, shown: u64, regex: &Regex) -> Option<String> {
         0 => 0,
         known => terminal::line(&line[..known]).len(),
     };
-    let is_new = |found: &regex::Match<'_>| known == 0 || found.end() > known;
-    let found = regex.find_iter(&text).find(is_new)?;
-    Some(ellipsize_around(&text, found.range(), FOUND_CHARS))
+    let mut row_start = 0;
+    // Each row of a screen is a line.
+    text.trim_end_matches('\n').split('\n').find_map(|row| {
+        let is_new = |found: &regex::Match<'_>| known == 0 || row_start + found.end() > known;
+        let found = regex.find_iter(row).find(is_new);
+        row_start += row.len() + 1;
+        Some(ellipsize_around(row, found?.range(), FOUND_CHARS))
+    })
 }
 
 /// The start of the line in which this offset is.
@@ -175,6 +180,9 @@ mod tests {
         check("name: Bob", 6, "^name: B", Some("name: Bob"));
         check("one\n\ntwo\n", 0, "^$", Some(""));
         check("one\n", 4, "one", None);
+        let screen = "\x1b[1;1HREADY 3\x1b[2;1H7 pods\n";
+        check(screen, 0, "3\\s*7", None);
+        check(screen, 0, "^7 pods$", Some("7 pods"));
     }
 
     #[test]

@@ -89,8 +89,9 @@ impl<R: Read + Seek> Stream<R> {
             let bytes = self.read(at, range.end - at);
             at += bytes.len() as u64;
             for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                text.push_str(&terminal::line(line));
-                if line.ends_with(b"\n") {
+                let shown = terminal::line(line);
+                text.push_str(&shown);
+                if line.ends_with(b"\n") && !shown.ends_with('\n') {
                     text.push('\n');
                 }
             }
@@ -107,6 +108,26 @@ impl<R: Read + Seek> Stream<R> {
             }
         }
         text
+    }
+
+    /// All of it, if that has no more than so many characters.
+    pub fn whole(&mut self, room: usize) -> Option<String> {
+        let end = self.visible_end();
+        let mut size = room as u64;
+        loop {
+            let to = match size < end {
+                true => self.boundary(0, size),
+                false => end,
+            };
+            let text = self.text(0..to);
+            if text.chars().count() > room || (to < end && size >= WINDOW) {
+                return None;
+            }
+            if to >= end {
+                return Some(text);
+            }
+            size = WINDOW.min(size * 2);
+        }
     }
 
     /// As much text from an offset on as has this many characters, and the offset behind it. It ends at a line end where

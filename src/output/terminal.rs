@@ -18,7 +18,7 @@ const BLANK: char = '\0';
 const SECOND: char = '\u{1}';
 
 /// Renders one raw line, with or without its newline: text without control characters other than the tab, and a line break
-/// where the cursor moves to another row.
+/// where the cursor moves to another row, also where nothing was written to that one yet.
 ///
 /// Bytes that are no UTF-8 become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the row or
 /// erases part of it acts.
@@ -39,8 +39,8 @@ pub fn line(raw: &[u8]) -> Cow<'_, str> {
         ..Grid::default()
     };
     Parser::new().advance(&mut grid, text.as_bytes());
-    grid.end_row();
-    Cow::Owned(grid.rows)
+    let text = grid.text();
+    Cow::Owned(text)
 }
 
 /// Whether `raw`, which begins with an escape character, ends within the escape sequence.
@@ -74,16 +74,30 @@ fn is_plain(raw: &[u8]) -> bool {
     })
 }
 
-/// The current row of the imagined terminal, and the text of those before it.
+/// The current row of the imagined terminal, and the text of those that the cursor has left.
 #[derive(Default)]
 struct Grid {
     rows: String,
     cells: Vec<Cell>,
+    row: Row,
     column: usize,
-    /// The number of the row, once a sequence has named one.
-    row: Option<usize>,
+    /// What a program saved to come back to.
+    saved: (Row, usize),
     /// The line is written over from its start, so that it matters how far a tab goes.
     overwrites: bool,
+}
+
+/// The number of a row: of the screen once a sequence has named one, before that from the row in which the line began.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Row {
+    FromStart(i32),
+    OfScreen(i32),
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self::FromStart(0)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -100,18 +114,29 @@ impl Cell {
 }
 
 impl Grid {
-    /// Adds the text of the row to those before it.
+    /// Ends the row, whose text is then a line of its own.
+    fn move_to(&mut self, row: Row) {
+        if row != self.row {
+            self.end_row();
+            self.row = row;
+            if !self.rows.is_empty() && !self.rows.ends_with('\n') {
+                self.rows.push('\n');
+            }
+        }
+    }
+
+    fn move_by(&mut self, rows: i32) {
+        self.move_to(match self.row {
+            Row::FromStart(row) => Row::FromStart(row + rows),
+            // It does not go beyond the first one.
+            Row::OfScreen(row) => Row::OfScreen((row + rows).max(1)),
+        });
+    }
+
     fn end_row(&mut self) {
         let is_shown = |cell: &Cell| cell.base != BLANK;
-        let shown = self
-            .cells
-            .iter()
-            .rposition(is_shown)
-            .map_or(0, |last| last + 1);
-        if shown > 0 && !self.rows.is_empty() {
-            self.rows.push('\n');
-        }
-        for cell in self.cells.drain(..).take(shown) {
+        let last = self.cells.iter().rposition(is_shown);
+        for cell in self.cells.drain(..).take(last.map_or(0, |last| last + 1)) {
             match cell.base {
                 BLANK => self.rows.push(' '),
                 SECOND => {}
@@ -121,11 +146,15 @@ impl Grid {
         }
     }
 
-    fn move_to_row(&mut self, row: Option<usize>) {
-        if row.is_none() || row != self.row {
-            self.end_row();
-        }
-        self.row = row;
+    fn text(mut self) -> String {
+        self.end_row();
+        self.rows
+    }
+
+    fn restore(&mut self) {
+        let (row, column) = self.saved;
+        self.move_to(row);
+        self.go(column);
     }
 
     fn put(&mut self, base: char) {
@@ -189,7 +218,7 @@ impl Perform for Grid {
             b'\t' if self.overwrites => self.go((self.column / TAB + 1) * TAB),
             b'\t' => self.put('\t'),
             b'\x0B' | b'\x0C' => {
-                self.move_to_row(None);
+                self.move_by(1);
                 self.column = 0;
             }
             _ => {}
@@ -197,33 +226,54 @@ impl Perform for Grid {
     }
 
     fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], ignore: bool, action: char) {
+        let mut given = params.iter().map(|param| param[0]);
+        let (first, second) = (given.next().unwrap_or(0), given.next().unwrap_or(0));
+        // To the other screen of the terminal and back.
+        if intermediates == b"?" && matches!((action, first), ('h' | 'l', 47 | 1047 | 1049)) {
+            self.move_by(1);
+            self.column = 0;
+        }
         // With a prefix (`?`, `>`) or an intermediate the same letter means something else.
         if ignore || !intermediates.is_empty() {
             return;
         }
-        let mut given = params.iter().map(|param| usize::from(param[0]));
-        let (first, second) = (given.next().unwrap_or(0), given.next().unwrap_or(0));
-        let count = first.max(1);
+        let (count, rows) = (usize::from(first.max(1)), i32::from(first.max(1)));
         match (action, first) {
             ('C' | 'a', _) => self.go(self.column + count),
             ('D', _) => self.column = self.column.saturating_sub(count),
             ('G' | '`', _) => self.go(count - 1),
-            ('A', _) => self.move_to_row(self.row.map(|row| row.saturating_sub(count))),
-            ('B' | 'e', _) => self.move_to_row(self.row.map(|row| row + count)),
+            ('A', _) => self.move_by(-rows),
+            ('B' | 'e', _) => self.move_by(rows),
             ('E' | 'F', _) => {
-                self.move_to_row(None);
+                self.move_by(if action == 'E' { rows } else { -rows });
                 self.column = 0;
             }
-            ('d', _) => self.move_to_row(Some(count)),
+            ('d', _) => self.move_to(Row::OfScreen(rows)),
             ('H' | 'f', _) => {
-                self.move_to_row(Some(count));
-                self.go(second.max(1) - 1);
+                self.move_to(Row::OfScreen(rows));
+                self.go(usize::from(second.max(1)) - 1);
             }
+            ('s', _) => self.saved = (self.row, self.column),
+            ('u', _) => self.restore(),
             // Erasing the screen from the cursor on includes the rest of this row.
             ('K' | 'J', 0) => self.cells.truncate(self.column),
             ('K', 1) => self.erase(0, self.column + 1),
             ('K' | 'J', 2) => self.cells.clear(),
             ('X', _) => self.erase(self.column, self.column + count),
+            _ => {}
+        }
+    }
+
+    fn esc_dispatch(&mut self, intermediates: &[u8], _: bool, byte: u8) {
+        match (intermediates, byte) {
+            ([], b'7') => self.saved = (self.row, self.column),
+            ([], b'8') => self.restore(),
+            ([], b'D') => self.move_by(1),
+            ([], b'M') => self.move_by(-1),
+            ([], b'E') => {
+                self.move_by(1);
+                self.column = 0;
+            }
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Hir, HirKind};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,14 @@ impl Pattern {
                 "until_pattern is too large: it may have {MAX_PATTERN_BYTES} bytes. Use a shorter one, like a fixed part of the line"
             ));
         }
-        let regex = RegexBuilder::new(&of_one_line(pattern))
+        let of_line = of_one_line(pattern);
+        if regex_syntax::parse(&of_line).is_ok_and(|parsed| needs_line_break(&parsed)) {
+            return Err(format!(
+                "until_pattern {:?} contains a line break, and is matched against one line at a time: name a part of one line, with $ for its end",
+                truncate(pattern, SHOWN_PATTERN)
+            ));
+        }
+        let regex = RegexBuilder::new(&of_line)
             .size_limit(MAX_COMPILED_BYTES)
             .build();
         regex.map(Self).map_err(|error| match error {
@@ -79,6 +87,18 @@ fn of_one_line(pattern: &str) -> String {
         (backslashes % 2 == 0).then_some(rest)
     });
     rest.map_or_else(|| pattern.to_owned(), |rest| format!("{rest}$"))
+}
+
+/// Whether a line break is part of whatever matches, so that no line ever does.
+fn needs_line_break(pattern: &Hir) -> bool {
+    match pattern.kind() {
+        HirKind::Literal(literal) => literal.0.contains(&b'\n'),
+        HirKind::Repetition(repeated) => repeated.min > 0 && needs_line_break(&repeated.sub),
+        HirKind::Capture(group) => needs_line_break(&group.sub),
+        HirKind::Concat(parts) => parts.iter().any(needs_line_break),
+        HirKind::Alternation(branches) => branches.iter().all(needs_line_break),
+        HirKind::Class(_) | HirKind::Look(_) | HirKind::Empty => false,
+    }
 }
 
 /// What a search came to.

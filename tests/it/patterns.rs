@@ -303,10 +303,24 @@ fn a_line_break_at_the_end_of_a_pattern_is_the_end_of_a_line() {
     ] {
         client.wait_for(&id, pattern);
     }
-    let reply = client.call(
-        GET,
-        &json!({"ref_id": id, "wait_seconds": 1, "until_pattern": "one\ntwo"}),
-    );
+    // One within can never come in a line: that is said at once.
+    for pattern in ["one\ntwo", r"(one)\n+two"] {
+        let reply = client.refused(
+            GET,
+            &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": pattern}),
+        );
+        assert!(text(&reply, "error").contains("line break"), "{reply}");
+    }
+}
+
+/// As `watch` and full-screen programs write.
+#[test]
+fn a_pattern_is_matched_in_one_row_of_a_screen() {
+    let client = Client::start();
+    let id = client.begin(r"printf '\033[1;1HREADY 3\033[2;1H7 pods\n'");
+    assert_eq!(client.wait(&id)["output"], "READY 3\n7 pods\n");
+    assert_eq!(client.wait_for(&id, "^7 pods$")["matched"], "7 pods");
+    let reply = client.call(GET, &json!({"ref_id": id, "until_pattern": r"READY 3\s*7"}));
     assert!(reply["matched"].is_null(), "{reply}");
 }
 

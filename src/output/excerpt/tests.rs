@@ -257,3 +257,36 @@ proptest! {
         prop_assert!(!ended || end == whole, "{} of {}", end, whole);
     }
 }
+
+#[test]
+fn what_fits_is_whole_however_many_bytes_it_takes() {
+    let colours = "\x1b[32mok\x1b[0m one more test has passed\n".repeat(210);
+    let expected = "ok one more test has passed\n".repeat(210);
+    let bar = "\r\x1b[2K\x1b[36mstill going\x1b[0m".repeat(1000);
+    let (mut out, mut err) = (stream(colours, true), stream(bar, true));
+    let excerpt = shown(&mut out, &mut err, 6000, false);
+    assert_eq!(
+        (excerpt.output, &*excerpt.error, excerpt.cut),
+        (expected, "still going", None)
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_budget_holds_and_what_fits_is_whole(
+        out in prop::collection::vec("(\x1b\\[[0-9;?]{0,3}[@-~]|\x1b[\\]P78DEM]|\r|\x08|\t|[a-z世\u{301}]{1,9}){0,9}\n", 0..200),
+        err in prop::collection::vec(any::<u8>(), 0..3000),
+        max in 300..2000_usize,
+    ) {
+        let (mut out, mut err) = (stream(out.concat(), true), stream(err, true));
+        let (out_end, err_end) = (out.end, err.end);
+        let whole = (out.text(0..out_end), err.text(0..err_end));
+        let excerpt = shown(&mut out, &mut err, max, false);
+        prop_assert!(chars(&excerpt) <= max, "{} for {max}: {excerpt:?}", chars(&excerpt));
+        if whole.0.chars().count() + whole.1.chars().count() <= max {
+            prop_assert_eq!((excerpt.output, excerpt.error, excerpt.cut), (whole.0, whole.1, None));
+        }
+    }
+}

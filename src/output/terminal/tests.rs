@@ -98,19 +98,41 @@ fn a_tab_goes_to_its_stop_where_a_line_is_written_over() {
 }
 
 #[test]
-fn a_form_feed_parts_words() {
-    check("one\x0Ctwo\x0Bthree\x0C", "one\ntwo\nthree");
-    check("\x0CTitle", "Title");
-}
-
-#[test]
 fn a_movement_to_another_row_ends_the_line() {
-    check("\x1b[1;1HREADY 3\x1b[2;1H7 pods\n", "READY 3\n7 pods");
-    check("up\x1b[2Adown", "up\n  down");
-    check("one\x1b[Etwo\x1b[3dthree", "one\ntwo\n   three");
-    // A status line that is written again stays one line.
-    check("\x1b[5;1H10%\x1b[5;1H20%", "20%");
-    check("gone\x1b[2J\x1b[Hhere", "here");
+    for (raw, shown) in [
+        ("\x1b[1;1HREADY 3\x1b[2;1H7 pods\n", "READY 3\n7 pods"),
+        ("up\x1b[2Adown", "up\n  down"),
+        ("one\x1b[Etwo\x1b[3dthree", "one\ntwo\n   three"),
+        (
+            "one\x1bEtwo\x1bD\rthree\x1bM\rfour",
+            "one\ntwo\nthree\nfour",
+        ),
+        ("one\x0Ctwo\x0Bthree", "one\ntwo\nthree"),
+        ("\x0CTitle", "Title"),
+        ("gone\x1b[2J\x1b[Hhere", "here"),
+        // A status line that is written again stays one line.
+        ("\x1b[5;1H10%\x1b[5;1H20%", "20%"),
+        // It is written elsewhere, and the text goes on where it was.
+        (
+            "text\x1b7\x1b[24;1Hstatus\x1b8more",
+            "text\nstatus\n    more",
+        ),
+        ("abc\x1b[s\x1b[1Gx\x1b[ud", "xbcd"),
+        // Rows of a box.
+        (
+            "\x1b[3;5H┌──┐\x1b[4;5H│ok│\x1b[5;5H└──┘",
+            "    ┌──┐\n    │ok│\n    └──┘",
+        ),
+        // Another screen and back.
+        (
+            "$ vi\x1b[?1049h\x1b[H~\x1b[2;1H~\x1b[?1049l$",
+            "$ vi\n~\n~\n$",
+        ),
+        // What is written next stands in the other row, and does not continue this one.
+        ("READY 3\x1b[2;1H", "READY 3\n"),
+    ] {
+        check(raw, shown);
+    }
 }
 
 #[test]
