@@ -1,19 +1,13 @@
 //! What an agent framework does: it starts the server and calls its tools. And what the tour prints of that.
 
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio::time::timeout;
-
-/// Lines of output that are shown of a reply: half from its start, half from its end.
-const SHOWN_LINES: usize = 12;
 
 /// One server and the connection to it: a message is a line of JSON.
 pub(crate) struct Agent {
@@ -25,70 +19,60 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    pub(crate) async fn connect(binary: &Path, began: Instant) -> Result<Self> {
-        let mut server = tokio::process::Command::new(binary)
-            .args(["--log", "warn"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+    pub(crate) fn connect(binary: &Path, began: Instant) -> Result<Self> {
+        let mut command = Command::new(binary);
+        let command = command.args(["--log", "warn"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut server = command.spawn()?;
         let input = server.stdin.take().context("no input")?;
-        let output = server.stdout.take().context("no output")?;
-        let output = BufReader::new(output).lines();
+        let output = BufReader::new(server.stdout.take().context("no output")?).lines();
         let mut agent = Self { server, input, output, last_id: 0, began };
-        let hello = json!({
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": { "name": "tour", "version": env!("CARGO_PKG_VERSION") },
-        });
-        agent.request("initialize", hello).await?;
+        let client = json!({ "name": "tour", "version": env!("CARGO_PKG_VERSION") });
+        let hello =
+            json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
+        agent.request("initialize", hello)?;
         let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        agent.send(ready).await?;
+        writeln!(agent.input, "{ready}")?;
         Ok(agent)
     }
 
     /// Calls a tool; prints the call and the essence of the reply.
-    pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> Result<Value> {
-        let words: Vec<String> = arguments.as_object().into_iter().flatten().map(pair).collect();
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Result<Value> {
+        let words: Vec<_> = arguments.as_object().into_iter().flatten().map(pair).collect();
         println!("{} {tool} {}", self.clock(), words.join(" "));
-        let call = json!({ "name": tool, "arguments": arguments });
-        let mut result = self.request("tools/call", call).await?;
+        let mut result =
+            self.request("tools/call", json!({ "name": tool, "arguments": arguments }))?;
         let reply = result["structuredContent"].take();
         println!("{} → {}", self.clock(), essence(&reply));
         ensure!(result["isError"] != true, "{tool} failed: {reply}");
         Ok(reply)
     }
 
-    async fn request(&mut self, method: &str, params: Value) -> Result<Value> {
+    fn request(&mut self, method: &str, params: Value) -> Result<Value> {
         self.last_id += 1;
         let id = self.last_id;
         let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        self.send(request).await?;
-        loop {
-            let line = self.output.next_line().await?;
-            let line = line.with_context(|| format!("the server ended during {method}"))?;
-            let mut answer: Value = serde_json::from_str(&line)?;
+        writeln!(self.input, "{request}")?;
+        for line in self.output.by_ref() {
+            let mut answer: Value = serde_json::from_str(&line?)?;
             if answer["id"] == id {
                 ensure!(answer["error"].is_null(), "{method} failed: {answer}");
                 return Ok(answer["result"].take());
             }
         }
-    }
-
-    async fn send(&mut self, message: Value) -> Result<()> {
-        Ok(self.input.write_all(format!("{message}\n").as_bytes()).await?)
+        anyhow::bail!("the server ended during {method}")
     }
 
     /// Closes the server's input and waits for its end, as every client does.
-    pub(crate) async fn close(mut self) -> Result<()> {
+    pub(crate) fn close(mut self) -> Result<()> {
         drop(self.input);
-        let ended = timeout(Duration::from_secs(2), self.server.wait()).await;
-        let status = ended.context("the server goes on without input")??;
-        ensure!(status.success(), "the server ended with {status}");
+        ensure!(self.server.wait()?.success(), "the server did not end well");
         Ok(())
     }
 
-    pub(crate) async fn kill_server(mut self) -> Result<()> {
-        Ok(self.server.kill().await?)
+    pub(crate) fn kill_server(mut self) -> Result<()> {
+        self.server.kill()?;
+        self.server.wait()?;
+        Ok(())
     }
 
     /// Seconds since the start of the tour.
@@ -99,22 +83,12 @@ impl Agent {
 
 /// What a reply says besides the output.
 fn essence(reply: &Value) -> String {
-    const KEYS: [&str; 11] = [
-        "ref_id",
-        "pid",
-        "state",
-        "returncode",
-        "signal",
-        "elapsed_seconds",
-        "leftover_processes",
-        "output_bytes",
-        "count",
-        "message",
-        "survivors",
-    ];
+    const KEYS: &str = "ref_id pid state returncode signal elapsed_seconds leftover_processes output_bytes \
+                        count message survivors";
     let objects = [reply.as_object(), reply["result"].as_object()];
     let keys = objects.into_iter().flatten().flatten();
-    let telling = keys.filter(|(key, value)| KEYS.contains(&key.as_str()) && !value.is_null());
+    let telling =
+        keys.filter(|(key, value)| KEYS.split(' ').any(|one| one == *key) && !value.is_null());
     telling.map(pair).collect::<Vec<_>>().join(" ")
 }
 
@@ -145,60 +119,35 @@ pub(crate) fn check(holds: bool, claim: &str) -> Result<()> {
     Ok(())
 }
 
-/// Prints the output in a reply, standard error first.
+/// Prints the first lines of the output in a reply, standard error before the rest.
 pub(crate) fn show(reply: &Value) {
     let output = text(reply, "error") + &text(reply, "output");
-    let lines: Vec<&str> = output.lines().collect();
-    let hidden = lines.len().saturating_sub(SHOWN_LINES);
-    for (index, line) in lines.iter().enumerate() {
-        match index.checked_sub(SHOWN_LINES / 2) {
-            Some(0) if hidden > 0 => say(&format!("  ({hidden} more lines in this reply)")),
-            Some(after) if after < hidden => {}
-            _ => say(&format!("  {line}")),
-        }
+    output.lines().take(8).for_each(|line| say(&format!("  {line}")));
+    if output.lines().nth(8).is_some() {
+        say(&format!("  … of {} lines in this reply", output.lines().count()));
     }
-}
-
-/// The status line of the answer.
-pub(crate) async fn http_get(port: u16) -> Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Whether a process has ended; one whose parent has not collected it yet has.
 pub(crate) fn is_gone(number: i64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{number}/stat"));
-    let is_zombie = stat.is_ok_and(|stat| stat.contains(") Z "));
-    is_zombie || pid(number).is_none_or(|pid| test_kill_process(pid).is_err())
-}
-
-fn pid(number: i64) -> Option<Pid> {
-    i32::try_from(number).ok().and_then(Pid::from_raw)
+    let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
+    let is_alive = pid.is_some_and(|pid| test_kill_process(pid).is_ok());
+    !is_alive || stat.is_ok_and(|stat| stat.contains(") Z "))
 }
 
 /// The server, which cargo builds beside this example if it is not there or older than its source.
 pub(crate) fn server_binary() -> Result<PathBuf> {
     let tour = std::env::current_exe()?;
     let folder = tour.ancestors().nth(2).context("no target folder")?;
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
+    let profile = if folder.ends_with("debug") { "dev" } else { "release" };
     say("Building the server, which takes some minutes the first time.");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--profile", profile])
-        .args(["--bins", "--example", "tour"]) // with the example, its dependencies are those already built
-        .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
-        .arg("--target-dir")
-        .arg(folder.join(".."))
-        .status();
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    // With the example, its dependencies are those already built.
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--bins", "--example", "tour", "--manifest-path", manifest]);
+    let built = cargo.args(["--profile", profile, "--target-dir"]).arg(folder.join("..")).status();
     let binary = folder.join("background-command-mcp");
-    ensure!(
-        built.is_ok_and(|status| status.success()) || binary.exists(),
-        "the server could not be built"
-    );
+    ensure!(built?.success() && binary.exists(), "the server could not be built");
     Ok(binary)
 }
