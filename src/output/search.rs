@@ -113,9 +113,12 @@ fn found(line: &[u8], start: u64, shown: u64, regex: &Regex) -> Option<String> {
         return None;
     }
     let text = terminal::line(line);
-    let known = match known {
-        0 => 0,
-        known => terminal::line(&line[..known]).len(),
+    let seen = terminal::line(&line[..known]);
+    // In a line that was written over since, all is new.
+    let known = if text.starts_with(&*seen) {
+        seen.len()
+    } else {
+        0
     };
     let mut row_start = 0;
     // Each row of a screen is a line.
@@ -180,6 +183,8 @@ mod tests {
         check("name: Bob", 6, "^name: B", Some("name: Bob"));
         check("one\n\ntwo\n", 0, "^$", Some(""));
         check("one\n", 4, "one", None);
+        check("50%\r60%", 3, "60%", Some("60%"));
+        check("50%\r50%", 3, "50%", None);
         let screen = "\x1b[1;1HREADY 3\x1b[2;1H7 pods\n";
         check(screen, 0, "3\\s*7", None);
         check(screen, 0, "^7 pods$", Some("7 pods"));

@@ -1,6 +1,8 @@
 //! One raw line as a terminal would show it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::mem;
 
 use unicode_width::UnicodeWidthChar;
 use vte::{Params, Parser, Perform};
@@ -8,8 +10,8 @@ use vte::{Params, Parser, Perform};
 /// The width of the imagined terminal. It bounds what a short escape sequence can ask for, not the length of a line.
 const COLUMNS: usize = 512;
 
-/// How far apart the tab stops are.
-const TAB: usize = 8;
+/// How many rows up and down it has: more than programs count, few enough to keep.
+const ROWS: i32 = 4096;
 
 /// A cell without a character. At the end of a row it is not shown, before that it is a space.
 const BLANK: char = '\0';
@@ -18,7 +20,7 @@ const BLANK: char = '\0';
 const SECOND: char = '\u{1}';
 
 /// Renders one raw line, with or without its newline: text without control characters other than the tab, and a line break
-/// where the cursor moves to another row, also where nothing was written to that one yet.
+/// between the rows of a screen, also where nothing was written yet to the one that the cursor has moved to.
 ///
 /// Bytes that are no UTF-8 become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the row or
 /// erases part of it acts.
@@ -74,10 +76,11 @@ fn is_plain(raw: &[u8]) -> bool {
     })
 }
 
-/// The current row of the imagined terminal, and the text of those that the cursor has left.
+/// The rows of the imagined terminal that one line has written to.
 #[derive(Default)]
 struct Grid {
-    rows: String,
+    /// All but the one that the cursor is in.
+    rows: BTreeMap<Row, Vec<Cell>>,
     cells: Vec<Cell>,
     row: Row,
     column: usize,
@@ -88,7 +91,7 @@ struct Grid {
 }
 
 /// The number of a row: of the screen once a sequence has named one, before that from the row in which the line began.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Row {
     FromStart(i32),
     OfScreen(i32),
@@ -114,41 +117,52 @@ impl Cell {
 }
 
 impl Grid {
-    /// Ends the row, whose text is then a line of its own.
+    /// What is written from here on stands in another row.
     fn move_to(&mut self, row: Row) {
+        let row = match row {
+            Row::FromStart(row) => Row::FromStart(row.clamp(-ROWS, ROWS)),
+            Row::OfScreen(row) => Row::OfScreen(row.clamp(1, ROWS)),
+        };
         if row != self.row {
-            self.end_row();
+            let to = self.rows.remove(&row).unwrap_or_default();
+            let left = mem::replace(&mut self.cells, to);
+            self.rows.insert(self.row, left);
             self.row = row;
-            if !self.rows.is_empty() && !self.rows.ends_with('\n') {
-                self.rows.push('\n');
-            }
         }
     }
 
     fn move_by(&mut self, rows: i32) {
         self.move_to(match self.row {
             Row::FromStart(row) => Row::FromStart(row + rows),
-            // It does not go beyond the first one.
-            Row::OfScreen(row) => Row::OfScreen((row + rows).max(1)),
+            Row::OfScreen(row) => Row::OfScreen(row + rows),
         });
     }
 
-    fn end_row(&mut self) {
-        let is_shown = |cell: &Cell| cell.base != BLANK;
-        let last = self.cells.iter().rposition(is_shown);
-        for cell in self.cells.drain(..).take(last.map_or(0, |last| last + 1)) {
-            match cell.base {
-                BLANK => self.rows.push(' '),
-                SECOND => {}
-                base => self.rows.push(base),
-            }
-            self.rows.extend(cell.mark);
-        }
+    fn start_row(&mut self, rows: i32) {
+        self.move_by(rows);
+        self.column = 0;
     }
 
     fn text(mut self) -> String {
-        self.end_row();
-        self.rows
+        self.rows.insert(self.row, self.cells);
+        let mut text = String::new();
+        let is_shown = |cell: &Cell| cell.base != BLANK;
+        for (row, cells) in self.rows {
+            let shown = cells.iter().rposition(is_shown).map_or(0, |last| last + 1);
+            let ends_line = shown > 0 || row == self.row;
+            if ends_line && !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            for cell in &cells[..shown] {
+                match cell.base {
+                    BLANK => text.push(' '),
+                    SECOND => {}
+                    base => text.push(base),
+                }
+                text.extend(cell.mark);
+            }
+        }
+        text
     }
 
     fn restore(&mut self) {
@@ -182,10 +196,8 @@ impl Grid {
     }
 
     fn erase(&mut self, from: usize, to: usize) {
-        let to = to.min(self.cells.len());
-        if let Some(cells) = self.cells.get_mut(from..to) {
-            cells.fill(Cell::new(BLANK));
-        }
+        let cells = self.cells.iter_mut().take(to).skip(from);
+        cells.for_each(|cell| *cell = Cell::new(BLANK));
     }
 }
 
@@ -215,12 +227,9 @@ impl Perform for Grid {
         match byte {
             b'\r' => self.column = 0,
             b'\x08' => self.column = self.column.saturating_sub(1),
-            b'\t' if self.overwrites => self.go((self.column / TAB + 1) * TAB),
+            b'\t' if self.overwrites => self.go((self.column / 8 + 1) * 8),
             b'\t' => self.put('\t'),
-            b'\x0B' | b'\x0C' => {
-                self.move_by(1);
-                self.column = 0;
-            }
+            b'\x0B' | b'\x0C' => self.start_row(1),
             _ => {}
         }
     }
@@ -230,8 +239,7 @@ impl Perform for Grid {
         let (first, second) = (given.next().unwrap_or(0), given.next().unwrap_or(0));
         // To the other screen of the terminal and back.
         if intermediates == b"?" && matches!((action, first), ('h' | 'l', 47 | 1047 | 1049)) {
-            self.move_by(1);
-            self.column = 0;
+            self.start_row(1);
         }
         // With a prefix (`?`, `>`) or an intermediate the same letter means something else.
         if ignore || !intermediates.is_empty() {
@@ -244,10 +252,8 @@ impl Perform for Grid {
             ('G' | '`', _) => self.go(count - 1),
             ('A', _) => self.move_by(-rows),
             ('B' | 'e', _) => self.move_by(rows),
-            ('E' | 'F', _) => {
-                self.move_by(if action == 'E' { rows } else { -rows });
-                self.column = 0;
-            }
+            ('E', _) => self.start_row(rows),
+            ('F', _) => self.start_row(-rows),
             ('d', _) => self.move_to(Row::OfScreen(rows)),
             ('H' | 'f', _) => {
                 self.move_to(Row::OfScreen(rows));
@@ -255,10 +261,17 @@ impl Perform for Grid {
             }
             ('s', _) => self.saved = (self.row, self.column),
             ('u', _) => self.restore(),
-            // Erasing the screen from the cursor on includes the rest of this row.
-            ('K' | 'J', 0) => self.cells.truncate(self.column),
+            ('K', 0) => self.cells.truncate(self.column),
             ('K', 1) => self.erase(0, self.column + 1),
-            ('K' | 'J', 2) => self.cells.clear(),
+            ('K', 2) => self.cells.clear(),
+            ('J', 0) => {
+                self.cells.truncate(self.column);
+                drop(self.rows.split_off(&self.row));
+            }
+            ('J', 2) => {
+                self.cells.clear();
+                self.rows.clear();
+            }
             ('X', _) => self.erase(self.column, self.column + count),
             _ => {}
         }
@@ -270,10 +283,7 @@ impl Perform for Grid {
             ([], b'8') => self.restore(),
             ([], b'D') => self.move_by(1),
             ([], b'M') => self.move_by(-1),
-            ([], b'E') => {
-                self.move_by(1);
-                self.column = 0;
-            }
+            ([], b'E') => self.start_row(1),
             _ => {}
         }
     }
