@@ -90,18 +90,10 @@ struct Grid {
     overwrites: bool,
 }
 
-/// The number of a row: of the screen once a sequence has named one, before that from the row in which the line began.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Row {
-    FromStart(i32),
-    OfScreen(i32),
-}
-
-impl Default for Row {
-    fn default() -> Self {
-        Self::FromStart(0)
-    }
-}
+/// Whether a row is counted from the top of the screen, as once a sequence has named one, or from where the line began; and
+/// its number.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Row(bool, i32);
 
 #[derive(Clone, Copy)]
 struct Cell {
@@ -118,11 +110,9 @@ impl Cell {
 
 impl Grid {
     /// What is written from here on stands in another row.
-    fn move_to(&mut self, row: Row) {
-        let row = match row {
-            Row::FromStart(row) => Row::FromStart(row.clamp(-ROWS, ROWS)),
-            Row::OfScreen(row) => Row::OfScreen(row.clamp(1, ROWS)),
-        };
+    fn move_to(&mut self, Row(of_screen, number): Row) {
+        let first = if of_screen { 1 } else { -ROWS };
+        let row = Row(of_screen, number.clamp(first, ROWS));
         if row != self.row {
             let to = self.rows.remove(&row).unwrap_or_default();
             let left = mem::replace(&mut self.cells, to);
@@ -132,10 +122,7 @@ impl Grid {
     }
 
     fn move_by(&mut self, rows: i32) {
-        self.move_to(match self.row {
-            Row::FromStart(row) => Row::FromStart(row + rows),
-            Row::OfScreen(row) => Row::OfScreen(row + rows),
-        });
+        self.move_to(Row(self.row.0, self.row.1 + rows));
     }
 
     fn start_row(&mut self, rows: i32) {
@@ -254,9 +241,9 @@ impl Perform for Grid {
             ('B' | 'e', _) => self.move_by(rows),
             ('E', _) => self.start_row(rows),
             ('F', _) => self.start_row(-rows),
-            ('d', _) => self.move_to(Row::OfScreen(rows)),
+            ('d', _) => self.move_to(Row(true, rows)),
             ('H' | 'f', _) => {
-                self.move_to(Row::OfScreen(rows));
+                self.move_to(Row(true, rows));
                 self.go(usize::from(second.max(1)) - 1);
             }
             ('s', _) => self.saved = (self.row, self.column),
