@@ -28,9 +28,9 @@
 //! The front door, with all that knows the protocol:
 //!
 //! - [`transport`]: standard input and output for the SDK, a thread each; how a line is `decode`d, or refused
-//! - [`server`]: the four `tools`. One `call`, and the `notices` of what no reply has told yet; what crosses the `wire`, the `schema` of
-//!   it, how `arguments` are read; how to `wait` for what happens to jobs, and to `search` their output; the `report` on
-//!   a job, and the `texts` and `hints` that a model reads
+//! - [`server`]: the tool router and its four tools, a file each: `execute`, `get`, `list`, `cleanup`. How `params` are read,
+//!   the `job_view` in replies, their `schema`; what one `call` needs and the `notices` it gives; how to `wait`, for a
+//!   `pattern` too; the `messages` and `hints` that a model reads
 //!
 //! From start to end:
 //!

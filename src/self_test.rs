@@ -16,7 +16,7 @@ use crate::format::{human_duration, thousands};
 use crate::job::{Cause, JobState, Record, Unstored};
 use crate::registry::{ProcessRegistry, Start, login_env};
 use crate::run::{close_on_signals, end, prepare};
-use crate::server::texts::job_error;
+use crate::server::messages::job_error;
 
 /// How long a step may take that does nearly nothing: longer than any profile of a login shell.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,22 +1,30 @@
 //! The MCP server: what it says of itself and of its four tools, and how a call finds its tool.
 
-mod arguments;
 mod call;
+mod cleanup;
+mod execute;
+mod get;
 mod hints;
+mod job_view;
+mod list;
+pub mod messages;
 mod notices;
+mod params;
 mod pattern;
-mod report;
 mod schema;
-pub mod texts;
-mod tools;
+mod shown;
 mod wait;
-mod wire;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 
-use arguments::Arguments;
+use call::{Call, result};
+use cleanup::{CleanupParams, CleanupReply};
+use execute::{ExecuteParams, ExecuteReply};
 use futures::FutureExt;
+use get::GetParams;
+use job_view::JobView;
+use list::{ListParams, ListReply};
 use notices::Notices;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::ToolCallContext;
@@ -28,17 +36,12 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
 use schema::{of_parameters, of_reply};
 use tokio_util::sync::CancellationToken;
-use wire::{
-    CleanupParams, CleanupReply, ExecuteParams, ExecuteReply, GetParams, GetReply, ListParams,
-    ListReply, Reply,
-};
 
-use crate::config::Config;
 use crate::registry::ProcessRegistry;
 
 /// The MCP server: the tools over one registry, for one client.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub struct Server {
     registry: ProcessRegistry,
     notices: Notices,
     closing: CancellationToken,
@@ -50,7 +53,7 @@ type Context = RequestContext<RoleServer>;
 
 #[tool_router]
 impl Server {
-    pub(crate) fn new(registry: ProcessRegistry, closing: CancellationToken) -> Self {
+    pub fn new(registry: ProcessRegistry, closing: CancellationToken) -> Self {
         Self {
             registry,
             notices: Notices::default(),
@@ -61,23 +64,18 @@ impl Server {
 
     /// The four tools, with descriptions that name what is configured.
     fn tools(&self) -> &ToolRouter<Self> {
-        self.tool_router
-            .get_or_init(|| Self::described_tools(self.registry.config()))
-    }
-
-    fn described_tools(config: &Config) -> ToolRouter<Self> {
-        let mut tool_router = Self::tool_router();
-        for (name, description) in [
-            (EXECUTE, texts::execute_description(config)),
-            (GET, texts::GET_DESCRIPTION.to_owned()),
-            (LIST, texts::LIST_DESCRIPTION.to_owned()),
-            (CLEANUP, texts::CLEANUP_DESCRIPTION.to_owned()),
-        ] {
-            if let Some(route) = tool_router.map.get_mut(name) {
+        self.tool_router.get_or_init(|| {
+            let mut tool_router = Self::tool_router();
+            for (name, route) in &mut tool_router.map {
+                let description = messages::description(name, self.registry.config());
                 route.attr.description = Some(description.into());
             }
-        }
-        tool_router
+            tool_router
+        })
+    }
+
+    fn call(&self, context: Context) -> Call<'_> {
+        Call::new(&self.registry, &self.notices, &self.closing, context)
     }
 
     #[tool(
@@ -89,21 +87,19 @@ impl Server {
     )]
     async fn execute(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
-        let outcome = self.try_execute(&call, Arguments::new(arguments)).await;
-        call.answer(outcome.map_err(|message| ExecuteReply::failure("", message)))
+        call.answer(self.try_execute(&call, arguments).await)
     }
 
     #[tool(
         name = "get_command_background_result",
         title = "Get Background Command Result",
         input_schema = of_parameters::<GetParams>(),
-        output_schema = of_reply::<GetReply>(),
+        output_schema = of_reply::<JobView>(),
         annotations(read_only_hint = true, open_world_hint = false)
     )]
     async fn get(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
-        let outcome = self.try_get(&call, Arguments::new(arguments)).await;
-        call.answer(outcome)
+        call.answer(self.try_get(&call, arguments).await)
     }
 
     #[tool(
@@ -115,8 +111,7 @@ impl Server {
     )]
     async fn list(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
-        let outcome = self.try_list(&call, Arguments::new(arguments)).await;
-        call.answer(outcome.map_err(|message| ListReply::failure("", message)))
+        call.answer(self.try_list(&call, arguments).await)
     }
 
     #[tool(
@@ -128,17 +123,19 @@ impl Server {
     )]
     async fn cleanup(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
-        let arguments = Arguments::new(arguments);
-        let ref_id = arguments.as_sent("ref_id");
-        let outcome = self.try_cleanup(&call, arguments).await;
-        call.answer(outcome.map_err(|message| CleanupReply::failure(&ref_id, message)))
+        call.answer(self.try_cleanup(&call, arguments).await)
     }
 }
 
-const EXECUTE: &str = "execute_command_background";
-const GET: &str = "get_command_background_result";
-const LIST: &str = "list_background_processes";
-const CLEANUP: &str = "cleanup_background_process";
+/// What a call of this tool answers when its handler has failed: its own shape.
+fn failure_of(tool: &str, message: String) -> CallToolResult {
+    match tool {
+        "execute_command_background" => result(&ExecuteReply::from(message), true),
+        "get_command_background_result" => result(&JobView::from(message), true),
+        "list_background_processes" => result(&ListReply::from(message), true),
+        _ => result(&CleanupReply::from(message), true),
+    }
+}
 
 #[tool_handler(router = self.tools())]
 impl ServerHandler for Server {
@@ -149,7 +146,7 @@ impl ServerHandler for Server {
         implementation.title = Some("Background Commands".to_owned());
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(implementation)
-            .with_instructions(texts::instructions(
+            .with_instructions(messages::instructions(
                 config,
                 &self.registry.working_directory().path,
             ))
@@ -183,11 +180,14 @@ impl ServerHandler for Server {
         // Nothing but the call is held while it runs.
         async move {
             let Some(call) = call else {
-                return Err(ErrorData::invalid_params(texts::no_such_tool(&tool), None));
+                return Err(ErrorData::invalid_params(
+                    messages::no_such_tool(&tool),
+                    None,
+                ));
             };
             call.await.unwrap_or_else(|_| {
                 tracing::error!(tool = &*tool, "a tool call panicked");
-                Ok(Self::failure_of(&tool, texts::internal_error("its handler panicked")).into())
+                Ok(failure_of(&tool, messages::internal_error("its handler panicked")).into())
             })
         }
     }

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use rmcp::RoleServer;
 use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
+use serde::Serialize;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::hints;
 use super::notices::{News, Notices};
 use super::wait::{Patience, Progress};
-use super::wire::Reply;
 use crate::job::Job;
 use crate::registry::ProcessRegistry;
 
@@ -19,19 +20,19 @@ use crate::registry::ProcessRegistry;
 const ALSO_ENDED: usize = 5;
 
 /// A reply and what it tells for the first time.
-pub(crate) type Told<R> = (R, News);
+pub type Told<R> = (R, News);
 
 /// One call under way.
 #[derive(Debug)]
-pub(crate) struct Call<'a> {
+pub struct Call<'a> {
     registry: &'a ProcessRegistry,
     notices: &'a Notices,
     closing: &'a CancellationToken,
-    pub(crate) context: RequestContext<RoleServer>,
+    pub context: RequestContext<RoleServer>,
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(
+    pub fn new(
         registry: &'a ProcessRegistry,
         notices: &'a Notices,
         closing: &'a CancellationToken,
@@ -46,21 +47,21 @@ impl<'a> Call<'a> {
     }
 
     /// The longest wait of this client's calls.
-    pub(crate) fn cap(&self) -> Duration {
+    pub fn cap(&self) -> Duration {
         let client = self.context.client_info();
         self.registry
             .config()
             .wait_cap(client.as_ref().map(|client| client.name.as_str()))
     }
 
-    pub(crate) fn wait(&self, seconds: f64) -> hints::Wait {
+    pub fn wait(&self, seconds: f64) -> hints::Wait {
         hints::Wait {
             asked: Duration::from_secs_f64(seconds),
             cap: self.cap(),
         }
     }
 
-    pub(crate) fn patience(&self, wait: hints::Wait) -> Patience {
+    pub fn patience(&self, wait: hints::Wait) -> Patience {
         let progress = self.context.meta.get_progress_token();
         Patience {
             deadline: Instant::now() + wait.asked.min(wait.cap),
@@ -74,7 +75,7 @@ impl<'a> Call<'a> {
     }
 
     /// `also_ended` and `also_started`: what else has happened that this client has not been told.
-    pub(crate) fn side_news(&self, news: &mut News) -> (Vec<String>, Vec<String>) {
+    pub fn side_news(&self, news: &mut News) -> (Vec<String>, Vec<String>) {
         let told: Vec<Uuid> = news.ended.iter().map(Job::id).collect();
         let mut ended = self.registry.unreported(ALSO_ENDED + told.len());
         ended.retain(|job| !told.contains(&job.id()));
@@ -88,23 +89,23 @@ impl<'a> Call<'a> {
     }
 
     /// The result, and what it tells is told, unless the client has cancelled the call.
-    pub(crate) fn answer<R: Reply>(&self, outcome: Result<Told<R>, R>) -> CallToolResult {
+    pub fn answer<R: Serialize>(&self, outcome: Result<Told<R>, R>) -> CallToolResult {
         match outcome {
             Err(failure) => result(&failure, true),
             Ok((reply, news)) => {
                 if !self.context.ct.is_cancelled() {
                     self.notices.told(&news);
                 }
-                result(&reply, reply.is_failure())
+                result(&reply, false)
             }
         }
     }
 }
 
-/// The reply as structured content and as the same in text.
-pub(crate) fn result<R: Reply>(reply: &R, is_error: bool) -> CallToolResult {
+/// The reply as structured content and as the same in text. One that says that it has no success is an error too.
+pub fn result(reply: &impl Serialize, is_error: bool) -> CallToolResult {
     let json = serde_json::to_value(reply).expect("replies have string keys and no failing parts");
-    if is_error {
+    if is_error || json.get("success") == Some(&Value::Bool(false)) {
         CallToolResult::structured_error(json)
     } else {
         CallToolResult::structured(json)

@@ -6,93 +6,68 @@
 use std::sync::Arc;
 
 use rmcp::model::JsonObject;
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value, json};
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
 
 /// The schema of a tool's parameters.
-pub(crate) fn of_parameters<T: JsonSchema>() -> Arc<JsonObject> {
-    let schema = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<T>();
-    Arc::new(simplify(schema.to_value()))
+pub fn of_parameters<T: JsonSchema>() -> Arc<JsonObject> {
+    schema::<T>(SchemaSettings::draft2020_12(), simplify)
 }
 
-/// The schema of a tool's reply, as it is serialised.
-pub(crate) fn of_reply<T: JsonSchema>() -> Arc<JsonObject> {
-    let schema = SchemaSettings::draft2020_12()
-        .for_serialize()
-        .into_generator()
-        .into_root_schema_for::<T>();
-    let mut reply = simplify(schema.to_value());
-    drop_descriptions(&mut reply);
-    Arc::new(reply)
+/// The schema of a tool's reply, as it is serialised. What replies mean, the tools' descriptions say.
+pub fn of_reply<T: JsonSchema>() -> Arc<JsonObject> {
+    schema::<T>(SchemaSettings::draft2020_12().for_serialize(), |schema| {
+        simplify(schema);
+        schema.remove("description");
+    })
 }
 
-/// Keywords that say nothing a model needs and that some client stumbles over.
-const DROPPED: &[&str] = &[
-    "$schema", "title", "format", "default", "minimum", "maximum",
-];
-
-fn simplify(schema: Value) -> Map<String, Value> {
-    let Value::Object(mut object) = schema else {
-        return Map::new();
-    };
+fn schema<T: JsonSchema>(
+    mut settings: SchemaSettings,
+    transform: fn(&mut Schema),
+) -> Arc<JsonObject> {
+    settings.meta_schema = None;
+    let settings = settings.with_transform(RecursiveTransform(transform));
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
     // The type's own comment is for readers of the code.
-    object.remove("description");
-    simplify_object(&mut object);
-    object
+    schema.remove("description");
+    Arc::new(schema.as_object().cloned().unwrap_or_default())
 }
 
-/// What replies mean, their tools' descriptions say; comments on the types are for readers of the code.
-fn drop_descriptions(object: &mut Map<String, Value>) {
-    object.retain(|keyword, value| keyword != "description" || value.is_object());
-    for value in object.values_mut() {
-        if let Value::Object(inner) = value {
-            drop_descriptions(inner);
-        }
+/// Removes the keywords over which some client stumbles, and makes `"type": [X, "null"]` X, or an `anyOf` where a reply
+/// really has null.
+fn simplify(schema: &mut Schema) {
+    for keyword in ["title", "format", "default", "minimum", "maximum"] {
+        schema.remove(keyword);
     }
-}
-
-fn simplify_object(object: &mut Map<String, Value>) {
-    object.retain(|keyword, _| !DROPPED.contains(&keyword.as_str()));
-    let required: Vec<Value> = object
-        .get("required")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    if let Some(Value::Object(properties)) = object.get_mut("properties") {
-        for (name, property) in properties {
-            let nullable = required.iter().any(|required| required == name);
-            if let Value::Object(property) = property {
-                simplify_object(property);
-                simplify_type(property, nullable);
-            }
-        }
+    if schema.get("additionalProperties") == Some(&Value::Bool(true)) {
+        schema.remove("additionalProperties");
     }
-    if let Some(Value::Object(items)) = object.get_mut("items") {
-        simplify_object(items);
-    }
-    if object.get("additionalProperties") == Some(&Value::Bool(true)) {
-        object.remove("additionalProperties");
-    }
-}
-
-/// Turns `"type": [X, "null"]` into X, or into an `anyOf` where null is really sent.
-fn simplify_type(property: &mut Map<String, Value>, nullable: bool) {
-    let Some(Value::Array(types)) = property.get("type") else {
-        return;
+    let required = schema.get("required").cloned().unwrap_or_default();
+    let is_required = |name: &str| {
+        required
+            .as_array()
+            .is_some_and(|names| names.iter().any(|required| required == name))
     };
-    let Some(kind) = types.iter().find(|kind| *kind != "null").cloned() else {
-        return;
-    };
-    if nullable {
-        property.remove("type");
-        property.insert(
-            "anyOf".to_owned(),
-            json!([{"type": kind}, {"type": "null"}]),
-        );
-    } else {
-        property.insert("type".to_owned(), kind);
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        let Some(Value::Array(types)) = property.get("type") else {
+            continue;
+        };
+        let kind = types.iter().find(|kind| *kind != "null").cloned();
+        let Some((property, kind)) = property.as_object_mut().zip(kind) else {
+            continue;
+        };
+        if is_required(name) {
+            property.remove("type");
+            property.insert(
+                "anyOf".to_owned(),
+                json!([{"type": kind}, {"type": "null"}]),
+            );
+        } else {
+            property.insert("type".to_owned(), kind);
+        }
     }
 }

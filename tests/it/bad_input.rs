@@ -47,7 +47,7 @@ fn a_command_that_cannot_start_is_refused_and_leaves_no_job() {
     for (arguments, words) in [
         (json!({}), ["cmd", ""]),
         (json!({"cmd": null}), ["cmd", ""]),
-        (json!({"cmd": ""}), ["cmd is empty", ""]),
+        (json!({"cmd": ""}), ["`cmd` is missing or empty", ""]),
         (json!({"cmd": " \n\t "}), ["cmd is empty", ""]),
         (json!({"cmd": "echo a\u{0}b"}), ["NUL", ""]),
         (json!({"cmd": long}), ["too long", "stdin"]),
@@ -76,8 +76,24 @@ fn a_command_that_cannot_start_is_refused_and_leaves_no_job() {
             ["kill_after_seconds", ""],
         ),
         (
+            json!({"cmd": "true", "kill_after_seconds": "NaN"}),
+            ["kill_after_seconds must be", "NaN"],
+        ),
+        (
+            json!({"cmd": "true", "kill_after_seconds": "inf"}),
+            ["kill_after_seconds must be", "inf"],
+        ),
+        (
+            json!({"cmd": "true", "kill_after_seconds": 1e300}),
+            ["kill_after_seconds must be", "from 0 to 31622400"],
+        ),
+        (
+            json!({"cmd": "true", "x".repeat(100_000): 1}),
+            ["unknown parameter", ""],
+        ),
+        (
             json!({"cmd": "true", "command": "false"}),
-            ["cmd", "command"],
+            ["cmd", "given twice"],
         ),
         (
             json!({"cmd": "true", "timeout_seconds": 5}),
@@ -130,6 +146,7 @@ fn a_wrong_parameter_is_refused_by_name() {
         arguments
     };
     for (tool, arguments, words) in [
+        (GET, json!({"ref_id": ""}), ["ref_id", "missing or empty"]),
         (
             GET,
             with("max_chars", json!(1.5)),
@@ -169,6 +186,9 @@ fn a_wrong_parameter_is_refused_by_name() {
         assert_refused(&client, tool, &arguments, &words);
     }
     assert_eq!(client.get(&id)["state"], "exited");
+    // The call is wrong, the job is as it is.
+    let reply = client.refused(GET, &with("wait_second", json!(5)));
+    assert_eq!(reply["state"], "exited", "{reply}");
 }
 
 #[test]
@@ -178,15 +198,11 @@ fn an_id_that_is_none_is_told_what_an_id_looks_like() {
         (json!("12345"), "looks like a pid"),
         (json!(12345), "looks like a pid"),
         (json!("the build"), "the build"),
-        (json!(""), "empty"),
+        (json!(["x"]), "is not the id of a job"),
     ] {
         let arguments = json!({"ref_id": id});
-        let reply = assert_refused(
-            &client,
-            GET,
-            &arguments,
-            &[word, "list_background_processes"],
-        );
+        let words = [word, "list_background_processes"];
+        let reply = assert_refused(&client, GET, &arguments, &words);
         assert_eq!(reply["state"], "unknown", "{reply}");
         assert_refused(&client, CLEANUP, &arguments, &[word]);
     }

@@ -62,21 +62,21 @@ const LIST_KEYS: &[&str] = &[
     "also_started",
 ];
 const ENTRY_KEYS: &[&str] = &[
-    "ref_id!",
     "running!",
-    "created_at!",
-    "cmd!",
     "state!",
     "returncode",
     "signal",
-    "pid",
-    "cwd",
+    "cmd!",
+    "created_at!",
+    "finished_at",
+    "ref_id!",
     "elapsed_seconds",
     "silent_seconds",
     "processes",
     "cpu_seconds",
     "memory_bytes",
-    "finished_at",
+    "pid",
+    "cwd",
 ];
 const CLEANUP_KEYS: &[&str] = &[
     "success!",

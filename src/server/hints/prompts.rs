@@ -4,15 +4,15 @@ use crate::format::ellipsize_around;
 
 /// A question to a person.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Question {
+pub struct Prompt {
     /// That it is one.
-    pub(super) asks: String,
+    pub asks: String,
     /// What to do instead of answering.
-    pub(super) advice: &'static str,
+    pub advice: &'static str,
 }
 
 /// The question at the end of a stream: who asks does not end the line.
-pub(super) fn question(unfinished: &[String]) -> Option<Question> {
+pub fn prompt(unfinished: &[String]) -> Option<Prompt> {
     unfinished.iter().find_map(|line| {
         let line = line.trim();
         let lower = line.to_lowercase();
@@ -28,17 +28,17 @@ pub(super) fn question(unfinished: &[String]) -> Option<Question> {
         let shown = ellipsize_around(line, line.len()..line.len(), 120);
         let is_secret = ["password", "passphrase", "passcode"].iter().any(|secret| lower.contains(secret));
         Some(if is_secret && !is_choice {
-            Question {
+            Prompt {
                 asks: format!("The last line asks for a secret ({shown:?}):"),
                 advice: "rerun with it passed through stdin, or with a non-interactive option (ssh -o BatchMode=yes, sudo -n)",
             }
         } else if is_choice || lower.ends_with('?') {
-            Question {
+            Prompt {
                 asks: format!("The last line asks {shown:?}:"),
                 advice: "rerun with stdin=\"y\\n\" or a --yes flag",
             }
         } else {
-            Question {
+            Prompt {
                 asks: format!("The last line seems to ask {shown:?}:"),
                 advice: "rerun with the answer passed through stdin, or with a non-interactive option",
             }
@@ -67,14 +67,14 @@ mod tests {
             ("Answered [y/N] with y", None),
             ("", None),
         ] {
-            let question = question(&[line.to_owned()]);
-            match (&question, advice) {
-                (Some(question), Some(advice)) => {
-                    assert!(question.advice.contains(advice), "{line:?}: {question:?}");
-                    assert!(!question.asks.contains("secret") || !question.advice.contains("y\\n"));
+            let prompt = prompt(&[line.to_owned()]);
+            match (&prompt, advice) {
+                (Some(prompt), Some(advice)) => {
+                    assert!(prompt.advice.contains(advice), "{line:?}: {prompt:?}");
+                    assert!(!prompt.asks.contains("secret") || !prompt.advice.contains("y\\n"));
                 }
                 (None, None) => {}
-                _ => panic!("{line:?}: {question:?}"),
+                _ => panic!("{line:?}: {prompt:?}"),
             }
         }
     }

@@ -1,5 +1,6 @@
-//! Why a call failed, and what to do.
+//! What a model reads that more than one place says: instructions, descriptions, errors. Nothing here decides anything.
 
+use std::path::Path;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -7,12 +8,53 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::format::{human_duration, io_error_text, thousands, truncate};
 use crate::job::{Job, JobError};
+use crate::output::excerpt::Cut;
 
 /// Most characters of a failure's message.
 const MAX_MESSAGE_CHARS: usize = 4000;
 
+/// Server instructions. Clients cut them, some at 2,048 characters for all servers together.
+pub fn instructions(config: &Config, cwd: &Path) -> String {
+    format!(
+        "Shell jobs that outlive one tool call: builds, tests, servers, several at once. Prefer your built-in shell for \
+         quick commands; use this when a command may exceed 10 s or must keep running. Pattern: execute, then ONE get \
+         with wait_seconds (until_pattern for \"server ready\"), then cleanup for servers. Never sleep or poll. Several \
+         jobs: list with wait_seconds returns when any ends. Lost ref_id: list. Shell: {}; directory: {}.",
+        truncate(&config.shell.to_string(), 100),
+        truncate(&cwd.display().to_string(), 150),
+    )
+}
+
+/// What a tool is for, and how it goes with the others.
+pub fn description(tool: &str, config: &Config) -> String {
+    match tool {
+        "execute_command_background" => format!(
+                "Start a shell command in the background and return at once with a ref_id; it keeps running while you work. \
+                 With wait_seconds a quick command returns its result in this same call. Use it for what may take over 10 s or \
+                 must stay up: builds, tests, dev servers, watchers, downloads. Next: get_command_background_result. Do not add \
+                 & or nohup. Each call is a fresh {}; cd and variables do not persist, so set cwd. Standard input is empty: use \
+                 --yes flags or stdin. kill_after_seconds kills the job; wait_seconds never does. Jobs end with this server; \
+                 results are kept {} after the end.",
+                truncate(&config.shell.to_string(), 60),
+                human_duration(config.retention_seconds),
+        ),
+        "get_command_background_result" => "Wait for a background command and read its output. Blocks up to wait_seconds and \
+    returns the moment the command ends or until_pattern matches: make one long wait, never sleep or poll. Neither waiting \
+    nor reading changes the job. output is stdout; error is stderr, not a verdict: judge by state and returncode. Long \
+    output keeps its start and end, with a marker at the gap. To wait, omit cursor; pass it to read pages in order, or to \
+    match only newer text. Keys that carry nothing are absent.".to_owned(),
+        "list_background_processes" => "List background commands with state, exit code and age: every running one, then \
+    the newest finished. Use it when a ref_id is lost, before starting a second server, and, with wait_seconds, to wait \
+    until any job ends. Large silent_seconds with idle CPU suggests a stuck job. Not the machine's process list.".to_owned(),
+        _ => "Stop a background command and all its child processes (TERM, then KILL after \
+    grace_seconds), then delete its record and logs. Answers when the processes are gone, with the last output in result. \
+    Use it for servers and watchers when done; finished jobs expire by themselves. keep_result=true stops but keeps the \
+    output readable. Safe to repeat.".to_owned(),
+    }
+}
+
 /// Why a job could not be started or found, and what to do.
-pub(crate) fn job_error(error: &JobError) -> String {
+pub fn job_error(error: &JobError) -> String {
     let text = match error {
         JobError::EmptyCommand => "cmd is empty: pass the shell command to run".to_owned(),
         JobError::NulInCommand => {
@@ -61,7 +103,7 @@ pub(crate) fn job_error(error: &JobError) -> String {
 }
 
 /// Why a result is gone that was there.
-pub(crate) fn expired(id: Uuid, age: Duration, config: &Config) -> String {
+pub fn expired(id: Uuid, age: Duration, config: &Config) -> String {
     format!(
         "the result of job {id} has expired: results are kept for {} after the end (--retention-seconds), and of no more than {} \
          finished jobs (--max-finished) or {} bytes of output (--max-total-bytes). This server started {} ago. Run the command again if it \
@@ -91,7 +133,7 @@ fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
 }
 
 /// Why this is not an id of a job.
-pub(crate) fn not_an_id(given: &str) -> String {
+pub fn not_an_id(given: &str) -> String {
     let given = given.trim();
     let shown = truncate(given, 60);
     let what = if given.is_empty() {
@@ -108,7 +150,7 @@ pub(crate) fn not_an_id(given: &str) -> String {
 }
 
 /// The last line of defence: the server goes on, and the agent knows that it was not the command.
-pub(crate) fn internal_error(what: &str) -> String {
+pub fn internal_error(what: &str) -> String {
     truncate(
         &format!(
             "the server failed at this call: {what}. Its jobs are unharmed; try again, and look at the server's log"
@@ -118,7 +160,7 @@ pub(crate) fn internal_error(what: &str) -> String {
 }
 
 /// A call of a tool that is not there.
-pub(crate) fn no_such_tool(name: &str) -> String {
+pub fn no_such_tool(name: &str) -> String {
     format!(
         "there is no tool {}; the tools are execute_command_background, get_command_background_result, \
          list_background_processes and cleanup_background_process",
@@ -143,4 +185,48 @@ fn one_line(job: &Job) -> String {
 
 fn first_line(command: &str) -> String {
     command.trim().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The line that stands where output was left out of a reply.
+pub fn gap(ref_id: Uuid, cut: &Cut) -> String {
+    let cursor = cut.cursor;
+    let call = format!(
+        "call get_command_background_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\""
+    );
+    let left_out = left_out(cut);
+    match cut.bytes - cut.dropped {
+        0 => format!("[… {left_out} …]"),
+        _ if cut.dropped == 0 => format!("[… {left_out}: {call} to read them …]"),
+        readable => format!(
+            "[… {left_out}: {call} to read the other {} …]",
+            thousands(readable)
+        ),
+    }
+}
+
+/// How much a summary leaves out, and how much of that nobody can read any more.
+pub fn left_out(cut: &Cut) -> String {
+    let bytes = thousands(cut.bytes);
+    match cut.dropped {
+        0 => format!("{bytes} bytes left out"),
+        all if all == cut.bytes => format!("{bytes} bytes left out, all of them dropped for good"),
+        some => format!(
+            "{bytes} bytes left out, {} of them dropped for good",
+            thousands(some)
+        ),
+    }
+}
+
+/// The line between head and tail of output that goes with its job.
+pub fn gap_for_good(cut: &Cut) -> String {
+    format!(
+        "[… {} bytes left out and deleted with the job …]",
+        thousands(cut.bytes)
+    )
+}
+
+/// In the place of output that cannot be read now.
+pub fn unreadable() -> String {
+    "the output cannot be read now: its disk does not answer. The job is unharmed; call again later"
+        .to_owned()
 }

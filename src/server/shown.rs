@@ -5,7 +5,7 @@ use crate::output::cursor::Cursor;
 use crate::output::excerpt::{Budget, Cut, Excerpt, excerpt, page};
 use crate::output::store::{Store, Unreadable};
 use crate::output::streams;
-use crate::server::texts;
+use crate::server::messages;
 
 /// Characters of the tail that are shown of a running job when the call names no number.
 const RUNNING_CHARS: usize = 2000;
@@ -23,7 +23,7 @@ pub struct Reading {
 }
 
 /// The output as the reply shows it; nothing of it by default.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Shown {
     pub excerpt: Excerpt,
     /// The last line of each stream that no line end has completed yet.
@@ -56,8 +56,8 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
                     tail_only,
                 };
                 let marker = |cut: &Cut| match reading.is_last {
-                    true => texts::gap_for_good(cut),
-                    false => texts::gap(id, cut),
+                    true => messages::gap_for_good(cut),
+                    false => messages::gap(id, cut),
                 };
                 excerpt(&mut stdout, &mut stderr, budget, &marker)
             }
@@ -70,7 +70,7 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
     };
     store.read(read).await.unwrap_or_else(|Unreadable| Shown {
         excerpt: Excerpt {
-            error: texts::unreadable(),
+            error: messages::unreadable(),
             next: reading.cursor.unwrap_or_default(),
             ..Excerpt::default()
         },

@@ -1,0 +1,173 @@
+//! `cleanup_background_process`: ends a job with all its processes, shows the last of its output, and forgets it.
+
+use std::time::Duration;
+
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::call::{Call, Told};
+use super::get::NotFound;
+use super::job_view::{CallContext, JobView, is_nothing};
+use super::notices::News;
+use super::shown::Reading;
+use super::{Server, messages, params};
+use crate::job::{Cause, Job, JobError, Snapshot, Tree};
+
+/// The parameters. The comments are the descriptions that agents read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CleanupParams {
+    /// The id that execute returned
+    #[serde(alias = "id", deserialize_with = "params::id")]
+    ref_id: String,
+    /// Time between TERM and KILL; default 3
+    #[serde(default, deserialize_with = "params::seconds")]
+    grace_seconds: Option<f64>,
+    /// Stop the command but keep its result readable
+    #[serde(default, deserialize_with = "params::flag")]
+    keep_result: Option<bool>,
+}
+
+/// The reply. The order of fields is the order of keys.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct CleanupReply {
+    success: bool,
+    ref_id: String,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<JsonObject>")]
+    result: Option<JobView>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    survivors: Vec<u32>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    also_ended: Vec<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    also_started: Vec<String>,
+}
+
+impl From<String> for CleanupReply {
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            ..Self::default()
+        }
+    }
+}
+
+impl Server {
+    pub(super) async fn try_cleanup(
+        &self,
+        call: &Call<'_>,
+        arguments: JsonObject,
+    ) -> Result<Told<CleanupReply>, CleanupReply> {
+        let sent = params::ref_id_as_sent(&arguments);
+        let refused = |message| CleanupReply {
+            ref_id: sent.clone(),
+            message,
+            ..CleanupReply::default()
+        };
+        let params: CleanupParams = params::read(arguments).map_err(refused)?;
+        let job = match self.find(&params.ref_id) {
+            Ok(job) => job,
+            Err(NotFound::Gone(JobError::CleanedUp { id } | JobError::Expired { id })) => {
+                let reply = CleanupReply {
+                    success: true,
+                    ref_id: id.to_string(),
+                    message:
+                        "there was nothing left to do: the job was cleaned up before or has expired"
+                            .to_owned(),
+                    ..CleanupReply::default()
+                };
+                return Ok((reply, News::default()));
+            }
+            Err(NotFound::Gone(error)) => return Err(refused(messages::job_error(&error))),
+            Err(NotFound::NotAnId(message)) => return Err(refused(message)),
+        };
+        let before = job.snapshot();
+        let grace = params.grace_seconds.map_or(
+            self.registry.config().stop_grace_seconds,
+            Duration::from_secs_f64,
+        );
+        let keep = params.keep_result.unwrap_or_default();
+        let removal = (!keep).then(|| job.announce_removal());
+        let attempt = job.request_stop(grace);
+        let survivors = tokio::select! {
+            biased;
+            survivors = job.ended(attempt) => survivors,
+            // The end of the server ends what is left.
+            () = self.closing.cancelled() => Vec::new(),
+        };
+        let success = !job.is_alive();
+        // What could not be ended stays.
+        let removal = removal.filter(|_| success);
+        // What one call keeps, another may be about to remove, or have removed.
+        let is_last = self.is_last(&job);
+        let result = self.final_output(&job, is_last).await;
+        // Until here the job is found, as it is. Another call may be at the same work.
+        if removal.is_some() && self.registry.remove(&job) {
+            self.registry.discard(job.clone()).await;
+        }
+        let message = match success || !survivors.is_empty() {
+            true => cleaned_up(&before, !is_last, &survivors),
+            false => {
+                "the server is ending, and ends the job's processes and deletes its output with it"
+                    .to_owned()
+            }
+        };
+        let mut news = News::default();
+        news.note_end(&job, result.running);
+        let (also_ended, also_started) = call.side_news(&mut news);
+        let reply = CleanupReply {
+            success,
+            ref_id: job.id().to_string(),
+            message,
+            result: Some(result),
+            survivors,
+            also_ended,
+            also_started,
+        };
+        Ok((reply, news))
+    }
+
+    /// What is shown of a job that was stopped: the end of its output, if this is the last that is seen of it.
+    async fn final_output(&self, job: &Job, is_last: bool) -> JobView {
+        let _reading = job.reading();
+        let reading = Reading {
+            tail_only: is_last,
+            is_last,
+            ..self.reading(None, None)
+        };
+        let view = JobView::of(job, self.registry.store(), reading, CallContext::default());
+        JobView {
+            ref_id: String::new(),
+            ..view.await
+        }
+    }
+}
+
+/// What a cleanup came to.
+fn cleaned_up(before: &Snapshot, kept: bool, survivors: &[u32]) -> String {
+    if !survivors.is_empty() {
+        let pids: Vec<String> = survivors.iter().map(u32::to_string).collect();
+        return format!(
+            "these processes could not be ended, even with SIGKILL: {}. They may belong to another user or hang in \
+             the kernel; the job is kept: call cleanup_background_process again to try once more",
+            pids.join(", ")
+        );
+    }
+    let processes = match before.finished().map(|finished| finished.cause) {
+        None => "the command was stopped with all its child processes",
+        Some(_) if before.record.tree == Tree::Alive => {
+            "the command had ended; the processes it left were stopped"
+        }
+        Some(Cause::Itself) => "the command had ended by itself",
+        Some(Cause::TimeLimit) => "the command had been ended by its time limit",
+        Some(Cause::Stopped) => "the command had been stopped before",
+    };
+    let record = match kept {
+        true => "its result stays readable",
+        false => "its record and output are deleted",
+    };
+    format!("{processes}; {record}")
+}

@@ -1,0 +1,164 @@
+//! `get_command_background_result`: waits for a job, or for a line of its output, and reads it.
+
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::call::{Call, Told};
+use super::hints::Wait;
+use super::hints::bash_syntax::in_plain_sh;
+use super::job_view::{CallContext, JobView, live_usage, progress};
+use super::notices::News;
+use super::pattern::{Outcome, Pattern, Search};
+use super::shown::Reading;
+use super::{Server, hints, messages, params, wait};
+use crate::job::{Job, JobError};
+use crate::output::cursor::Cursor;
+
+/// The parameters. The comments are the descriptions that agents read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GetParams {
+    /// The id that execute returned
+    #[serde(alias = "id", deserialize_with = "params::id")]
+    ref_id: String,
+    /// Wait up to this long for the end or the pattern; default 0
+    #[serde(default, deserialize_with = "params::wait")]
+    wait_seconds: Option<f64>,
+    /// Regex for one line of output; searched from cursor, else from the start
+    until_pattern: Option<String>,
+    /// "start" or the cursor of an earlier reply: only what comes after it, oldest first
+    cursor: Option<String>,
+    /// Characters of output in the reply, at most 100000
+    #[serde(default, deserialize_with = "params::characters")]
+    #[schemars(with = "Option<u64>")]
+    max_chars: Option<usize>,
+}
+
+/// Why an id leads to no job.
+pub enum NotFound {
+    NotAnId(String),
+    Gone(JobError),
+}
+
+impl Server {
+    pub(super) async fn try_get(
+        &self,
+        call: &Call<'_>,
+        arguments: JsonObject,
+    ) -> Result<Told<JobView>, JobView> {
+        let sent = params::ref_id_as_sent(&arguments);
+        // Whatever is wrong with the call, the job is as it is.
+        let refused = |message| match self.find(&sent) {
+            Ok(job) => JobView::refused(&job, message),
+            Err(_) => JobView::from(message),
+        };
+        let params: GetParams = params::read(arguments).map_err(refused)?;
+        let job = self.find(&params.ref_id).map_err(|error| match error {
+            NotFound::NotAnId(message) => JobView::from(message),
+            NotFound::Gone(JobError::Expired { id }) => JobView {
+                state: "expired",
+                ..messages::expired(id, self.registry.age(), self.registry.config()).into()
+            },
+            NotFound::Gone(error) => messages::job_error(&error).into(),
+        })?;
+        let pattern = params.until_pattern.as_deref();
+        let pattern = pattern.map(Pattern::new).transpose().map_err(refused)?;
+        let cursor = params.cursor.as_deref().map(str::parse::<Cursor>);
+        let cursor = cursor
+            .transpose()
+            .map_err(|error| refused(error.to_string()))?;
+        let wait = call.wait(params.wait_seconds.unwrap_or_default());
+        let reading = self.reading(cursor, params.max_chars);
+        let look = self.look(call, &job, wait, pattern, reading).await;
+        let mut view = look.map_err(refused)?;
+        let mut news = News::default();
+        news.note_end(&job, view.running);
+        (view.also_ended, view.also_started) = call.side_news(&mut news);
+        Ok((view, news))
+    }
+
+    /// Waits as asked, then reads.
+    pub(super) async fn look(
+        &self,
+        call: &Call<'_>,
+        job: &Job,
+        wait: Wait,
+        pattern: Option<Pattern>,
+        reading: Reading,
+    ) -> Result<JobView, String> {
+        let Some(_reading) = job.reading() else {
+            return Err(messages::job_error(&JobError::CleanedUp { id: job.id() }));
+        };
+        let mut context = CallContext {
+            wait,
+            ..CallContext::default()
+        };
+        let before = job.snapshot();
+        if hints::may_be_silent_for_long(&before, wait) {
+            context.cpu_before = Some(live_usage(&before).cpu);
+        }
+        if pattern.is_some() || (job.is_running() && !wait.asked.is_zero()) {
+            // Boxed, so that a call which does not wait is not as large as one that does.
+            let waiting = Box::pin(self.wait_for(call, job, wait, pattern, reading.cursor));
+            context.search = waiting.await;
+        }
+        if job.is_running() {
+            self.registry.look_for_orphans();
+        }
+        let reading = Reading {
+            is_last: self.is_last(job),
+            ..reading
+        };
+        let mut view = JobView::of(job, self.registry.store(), reading, context).await;
+        let shell = &self.registry.config().shell;
+        if let Some(hint) = in_plain_sh(shell, &[&view.error, &view.output]) {
+            view.hint = hint;
+        }
+        Ok(view)
+    }
+
+    /// Waits for the pattern, or without one for the end: what the search came to, if there was one.
+    async fn wait_for(
+        &self,
+        call: &Call<'_>,
+        job: &Job,
+        wait: Wait,
+        pattern: Option<Pattern>,
+        cursor: Option<Cursor>,
+    ) -> Option<Outcome> {
+        let store = self.registry.store();
+        let status = || progress(job, store);
+        let patience = call.patience(wait);
+        let Some(pattern) = pattern else {
+            patience.until(wait::for_end(job), status).await;
+            return None;
+        };
+        let search = Search::new(job, store, pattern, cursor);
+        Some(search.run(&patience, status).await)
+    }
+
+    pub(super) fn reading(&self, cursor: Option<Cursor>, max_chars: Option<usize>) -> Reading {
+        Reading {
+            cursor,
+            max_chars,
+            default_chars: self.registry.config().max_chars,
+            tail_only: false,
+            is_last: false,
+        }
+    }
+
+    /// Whether a reply about this job is the last there is to see of it: it is being taken away, or the server ends.
+    pub(super) fn is_last(&self, job: &Job) -> bool {
+        let is_leaving = job.is_leaving() || self.registry.find(job.id()).is_none();
+        (is_leaving && !job.is_running()) || self.closing.is_cancelled()
+    }
+
+    /// The job that the client names.
+    pub(super) fn find(&self, ref_id: &str) -> Result<Job, NotFound> {
+        let id = Uuid::try_parse(ref_id.trim())
+            .map_err(|_| NotFound::NotAnId(messages::not_an_id(ref_id)))?;
+        self.registry.get(id).map_err(NotFound::Gone)
+    }
+}

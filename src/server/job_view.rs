@@ -1,0 +1,259 @@
+//! A job as replies show it: what get answers, the `result` of execute and cleanup, the entries of a list.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::hints::{self, Facts, Wait};
+use super::pattern::Outcome;
+use super::shown::{Reading, show};
+use crate::format::{human_duration, thousands, truncate};
+use crate::job::{Captured, Exit, Finished, Job, Snapshot};
+use crate::output::segments::{StreamKind, first_path};
+use crate::output::store::Store;
+use crate::process::signals;
+use crate::process::tree::{Usage, usage};
+
+/// Most characters of the command in a reply.
+const COMMAND_CHARS: usize = 1000;
+
+/// Most characters of the command in a list.
+const LISTED_COMMAND_CHARS: usize = 200;
+
+/// Characters of the tail in which progress looks for the last line.
+const PROGRESS_CHARS: usize = 600;
+
+/// Leaves a key out when it has nothing to say.
+pub fn is_nothing<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A job in a reply. The order of fields is the order of keys.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct JobView {
+    pub running: bool,
+    pub state: &'static str,
+    pub returncode: Option<i32>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub signal: String,
+    pub cmd: Option<String>,
+    pub created_at: Option<String>,
+    pub finished_at: Option<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub ref_id: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub elapsed_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub silent_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub processes: usize,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cpu_seconds: f64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub memory_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub leftover_processes: Vec<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub output_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub error_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub dropped_bytes: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub output_path: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub error_path: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub cursor: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub hint: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub also_ended: Vec<String>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub also_started: Vec<String>,
+    pub output: String,
+    pub error: String,
+}
+
+/// A call that names no job there is.
+impl From<String> for JobView {
+    fn from(error: String) -> Self {
+        Self {
+            state: "unknown",
+            error,
+            ..Self::default()
+        }
+    }
+}
+
+/// What the call knows beyond the job itself.
+#[derive(Debug, Default)]
+pub struct CallContext {
+    /// What the search for a pattern came to, if there was one.
+    pub search: Option<Outcome>,
+    pub wait: Wait,
+    /// What the tree had used when the wait began.
+    pub cpu_before: Option<Duration>,
+}
+
+impl JobView {
+    /// Everything that is not output.
+    fn described(snapshot: &Snapshot, usage: Usage) -> Self {
+        let job = &snapshot.job;
+        let finished = snapshot.finished();
+        let (returncode, signal) = match finished.map(|finished| &finished.exit) {
+            Some(Exit::Code(code)) => (Some(*code), String::new()),
+            Some(Exit::Signal(number)) => (Some(-number), signals::name(*number)),
+            Some(Exit::Lost(_)) | None => (None, String::new()),
+        };
+        let silent = finished.is_none().then(|| snapshot.silent());
+        Self {
+            running: finished.is_none(),
+            state: finished.map_or("running", Finished::name),
+            returncode,
+            signal,
+            cmd: Some(truncate(job.command(), COMMAND_CHARS)),
+            created_at: Some(timestamp(job.created().wall)),
+            finished_at: finished.map(|finished| timestamp(finished.at.wall)),
+            ref_id: job.id().to_string(),
+            elapsed_seconds: seconds(snapshot.elapsed()),
+            silent_seconds: seconds(silent.unwrap_or_default()),
+            processes: usage.pids.len(),
+            cpu_seconds: seconds(usage.cpu),
+            memory_bytes: usage.memory_bytes,
+            leftover_processes: match finished {
+                None => Vec::new(),
+                // Without a descriptor to look with, those that are known in any case.
+                Some(_) if usage.pids.is_empty() => snapshot.record.leftovers.clone(),
+                Some(_) => usage.pids,
+            },
+            ..Self::default()
+        }
+    }
+
+    /// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
+    pub async fn of(job: &Job, store: &Store, reading: Reading, context: CallContext) -> Self {
+        let snapshot = job.snapshot();
+        let shown = show(&snapshot, store, reading).await;
+        let usage = live_usage(&snapshot);
+        let idle_cpu = context.cpu_before.is_some_and(|before| before == usage.cpu);
+        let excerpt = &shown.excerpt;
+        let mut view = Self::described(&snapshot, usage);
+        let record = &snapshot.record;
+        view.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
+        let partial =
+            view.running || excerpt.cut.is_some() || excerpt.more || view.dropped_bytes > 0;
+        if partial {
+            let directory = store.existing().filter(|_| !reading.is_last);
+            let path = |kind, captured: &Captured| {
+                let path = first_path(directory.as_ref()?, job.id(), kind, captured)?;
+                Some(path.display().to_string())
+            };
+            view.output_bytes = record.stdout.end;
+            view.error_bytes = record.stderr.end;
+            view.output_path = path(StreamKind::Stdout, &record.stdout).unwrap_or_default();
+            view.error_path = path(StreamKind::Stderr, &record.stderr).unwrap_or_default();
+        }
+        if !reading.is_last {
+            if partial || reading.cursor.is_some() {
+                // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
+                let gap = excerpt.cut.as_ref().filter(|_| !view.running);
+                view.cursor = gap.map_or(excerpt.next, |cut| cut.cursor).to_string();
+            }
+            let facts = Facts {
+                snapshot: &snapshot,
+                shown: &shown,
+                reading: &reading,
+                search: context.search.as_ref(),
+                wait: context.wait,
+                idle_cpu,
+                output_path: &view.output_path,
+                disk_silent: store.stalled(),
+            };
+            view.hint = hints::for_job(&facts).unwrap_or_default();
+        }
+        if let Some(Outcome::Found(line)) = context.search {
+            view.matched = Some(line);
+        }
+        view.output = shown.excerpt.output;
+        view.error = shown.excerpt.error;
+        view
+    }
+
+    /// The reply to a call about this job that cannot be carried out as it was made.
+    pub fn refused(job: &Job, message: String) -> Self {
+        Self {
+            error: message,
+            ..Self::described(&job.snapshot(), Usage::default())
+        }
+    }
+}
+
+/// A job as an entry of a list: without output, and null says nothing there.
+pub fn entry(job: &Job) -> JsonObject {
+    let snapshot = job.snapshot();
+    let view = JobView {
+        cmd: Some(truncate(job.command(), LISTED_COMMAND_CHARS)),
+        leftover_processes: Vec::new(),
+        ..JobView::described(&snapshot, live_usage(&snapshot))
+    };
+    let view = serde_json::to_value(&view).expect("a view has string keys and no failing parts");
+    let Value::Object(mut entry) = view else {
+        unreachable!("a struct is an object")
+    };
+    entry.retain(|key, value| !value.is_null() && key != "output" && key != "error");
+    if snapshot.is_running() {
+        entry.insert("pid".to_owned(), job.pid().into());
+        entry.insert("cwd".to_owned(), job.cwd().display().to_string().into());
+    }
+    entry
+}
+
+/// What a call that waits for this job says in between.
+pub async fn progress(job: &Job, store: &Store) -> String {
+    let snapshot = job.snapshot();
+    let reading = Reading {
+        cursor: None,
+        max_chars: None,
+        default_chars: PROGRESS_CHARS,
+        tail_only: true,
+        is_last: false,
+    };
+    let shown = show(&snapshot, store, reading).await;
+    let mut lines = [&shown.excerpt.output, &shown.excerpt.error]
+        .map(|text| text.trim_end().lines().next_back());
+    let last = lines.iter_mut().find_map(Option::take).map(str::trim);
+    format!(
+        "running {}, {} bytes of output{}",
+        human_duration(snapshot.elapsed()),
+        thousands(snapshot.record.stdout.end + snapshot.record.stderr.end),
+        last.map_or_else(String::new, |line| format!(
+            ", last: {}",
+            truncate(line, 80)
+        ))
+    )
+}
+
+/// What the processes of the job use.
+pub fn live_usage(snapshot: &Snapshot) -> Usage {
+    match snapshot.job.is_alive() {
+        true => usage(snapshot.job.pid(), &snapshot.record.leftovers),
+        false => Usage::default(),
+    }
+}
+
+/// RFC 3339 in UTC, whole seconds, with the offset in figures: every ISO parser reads that.
+fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, false)
+}
+
+/// Seconds to the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,125 @@
+//! `list_background_processes`: which jobs there are, and with `wait_seconds` a wait until one of them ends.
+
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::call::{Call, Told};
+use super::hints::Wait;
+use super::job_view::{entry, is_nothing};
+use super::notices::News;
+use super::{Server, params, wait};
+use crate::format::human_duration;
+use crate::job::Job;
+
+/// Ids of newly ended jobs in the hint.
+const NEWLY_ENDED: usize = 5;
+
+/// Finished jobs in a list.
+const LISTED_FINISHED: usize = 20;
+
+/// The parameters. The comments are the descriptions that agents read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListParams {
+    /// Wait up to this long until a command ends that no reply has reported; default 0
+    #[serde(default, deserialize_with = "params::wait")]
+    wait_seconds: Option<f64>,
+}
+
+/// The reply. The order of fields is the order of keys.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct ListReply {
+    success: bool,
+    count: usize,
+    processes: Vec<JsonObject>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    omitted: usize,
+    /// Only in a failure.
+    #[serde(skip_serializing_if = "is_nothing")]
+    error: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    hint: String,
+    #[serde(skip_serializing_if = "is_nothing")]
+    also_started: Vec<String>,
+}
+
+impl From<String> for ListReply {
+    fn from(error: String) -> Self {
+        Self {
+            error,
+            ..Self::default()
+        }
+    }
+}
+
+impl Server {
+    pub(super) async fn try_list(
+        &self,
+        call: &Call<'_>,
+        arguments: JsonObject,
+    ) -> Result<Told<ListReply>, ListReply> {
+        let params: ListParams = params::read(arguments)?;
+        let wait = call.wait(params.wait_seconds.unwrap_or_default());
+        let (mut hint, mut news) = (String::new(), News::default());
+        if !wait.asked.is_zero() {
+            let status = || std::future::ready(self.waiting_for_any());
+            let patience = call.patience(wait);
+            let ended = patience.until(wait::for_any_end(&self.registry), status);
+            if ended.await.is_some() {
+                // They may be older than what the list shows.
+                news.ended = self.registry.unreported(NEWLY_ENDED);
+                hint = newly_ended(&news.ended);
+            } else if !self.closing.is_cancelled() {
+                hint = none_ended(wait);
+            }
+        }
+        self.registry.look_for_orphans();
+        let (running, finished, omitted) = self.registry.list(LISTED_FINISHED);
+        let processes: Vec<JsonObject> = running.iter().chain(&finished).map(entry).collect();
+        news.ended.extend(finished);
+        news.started = self.notices.untold_starts(&self.registry);
+        let reply = ListReply {
+            success: true,
+            count: processes.len(),
+            processes,
+            omitted,
+            hint,
+            also_started: news.started.iter().map(Uuid::to_string).collect(),
+            ..ListReply::default()
+        };
+        Ok((reply, news))
+    }
+
+    /// What a call that waits for any job says in between.
+    fn waiting_for_any(&self) -> String {
+        match self.registry.list(0).0.len() {
+            1 => "1 job running, it has not ended yet".to_owned(),
+            running => format!("{running} jobs running, none has ended yet"),
+        }
+    }
+}
+
+fn newly_ended(jobs: &[Job]) -> String {
+    let ids: Vec<String> = jobs.iter().map(|job| job.id().to_string()).collect();
+    let Some(first) = ids.first() else {
+        return String::new();
+    };
+    format!(
+        "Ended since you were last told: {}. Call get_command_background_result with ref_id=\"{first}\" for its output",
+        ids.join(", ")
+    )
+}
+
+fn none_ended(wait: Wait) -> String {
+    format!(
+        "No job ended within {}{}: call list_background_processes with wait_seconds={}",
+        human_duration(wait.asked.min(wait.cap)),
+        match wait.asked > wait.cap {
+            true => " (the most for one call; the unit is seconds)",
+            false => "",
+        },
+        wait.cap.as_secs_f64()
+    )
+}
