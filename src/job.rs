@@ -120,6 +120,11 @@ impl Job {
         matches!(self.0.record.borrow().state, JobState::Running)
     }
 
+    /// Whether the command has ended, and with it, if it is being stopped, the rest of its tree.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.record.borrow().is_over()
+    }
+
     /// Whether any process of the job is alive.
     pub(crate) fn is_alive(&self) -> bool {
         self.0.record.borrow().tree == Tree::Alive

@@ -143,7 +143,7 @@ impl ProcessRegistry {
 
     /// Brings the records of jobs that are alive up to date on orphans: nothing else tells when a process becomes one.
     pub(crate) fn look_for_orphans(&self) {
-        if lock(&self.jobs).values().any(Job::is_alive) {
+        if self.any(Job::is_alive) {
             self.shared.reaper.look();
         }
     }
@@ -159,8 +159,8 @@ impl ProcessRegistry {
 
     /// Up to `max` finished jobs whose end no reply has told of, oldest first.
     pub(crate) fn unreported(&self, max: usize) -> Vec<Job> {
-        let mut untold = self.select(|job| !job.is_end_told() && !job.is_running());
-        untold.sort_by_key(Job::finished_at);
+        let mut untold = self.select(|job| !job.is_end_told() && job.is_over());
+        untold.sort_by_cached_key(Job::finished_at);
         untold.truncate(max);
         untold
     }
@@ -168,7 +168,7 @@ impl ProcessRegistry {
     /// Finished jobs in the order of their ends.
     fn finished(&self) -> Vec<Job> {
         let mut finished = self.select(|job| !job.is_running());
-        finished.sort_by_key(Job::finished_at);
+        finished.sort_by_cached_key(Job::finished_at);
         finished
     }
 
@@ -177,6 +177,14 @@ impl ProcessRegistry {
         let mut jobs = self.select(kind);
         jobs.sort_by_key(|job| job.created().monotonic);
         jobs
+    }
+
+    fn any(&self, kind: impl Fn(&Job) -> bool) -> bool {
+        lock(&self.jobs).values().any(kind)
+    }
+
+    fn count(&self) -> usize {
+        lock(&self.jobs).len()
     }
 
     fn select(&self, kind: impl Fn(&Job) -> bool) -> Vec<Job> {

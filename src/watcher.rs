@@ -17,12 +17,15 @@ use recorder::Recorder;
 use rustix::process::Signal;
 use termination::{Step, Termination};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
+
+/// How long after the end of the command its pipes are expected to close.
+const PIPES_CLOSE_WITHIN: Duration = Duration::from_millis(150);
 
 /// Everything a watcher needs. It knows nothing of the registry.
 #[derive(Debug)]
@@ -135,11 +138,16 @@ impl Watcher {
         self.capture.captured().iter().all(|stream| stream.ended)
     }
 
-    /// The command's own process has ended: what it wrote is read to the last byte before anyone hears of it, unless the
-    /// disk does not take it. Then the end is told first.
+    /// The command's own process has ended. A child that is just going, like a filter behind the command, gets a moment to
+    /// close the pipes; where a process goes on holding them, what is in there by then is read. Then the end is told.
     async fn finish(&mut self, exit: Exit) {
         let at = Moment::now();
-        self.drain().await;
+        if timeout(PIPES_CLOSE_WITHIN, self.capture.streams_ended())
+            .await
+            .is_err()
+        {
+            self.drain().await;
+        }
         if let Some(tree) = &self.tree {
             tree.look();
         }

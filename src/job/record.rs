@@ -15,6 +15,8 @@ pub(crate) struct Record {
     /// Processes of the job that outlived their parent: while the command runs, those that do not descend from it;
     /// after its end, those that are left of the job.
     pub(crate) leftovers: Vec<u32>,
+    /// The tree is being ended, and the watcher has not given up.
+    pub(crate) is_stopping: bool,
     /// Processes that did not end although they were sent KILL.
     pub(crate) survivors: Vec<u32>,
     /// How often the watcher has given up on some of them.
@@ -22,6 +24,12 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Whether the command has ended, and with it, if it is being stopped, the rest of its tree.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_finished = matches!(self.state, JobState::Finished(_));
+        is_finished && !(self.is_stopping && self.tree == Tree::Alive)
+    }
+
     /// Whether both streams have ended and are stored as far as they will ever be.
     pub(crate) fn has_all_output(&self) -> bool {
         self.stdout.ended && self.stderr.ended

@@ -18,13 +18,14 @@ const LARGE_BYTES: usize = 1 << 20;
 /// Pipes that may be large at the same time: a user's pipes may hold 64 MiB in all, and new ones are tiny beyond that.
 const MAX_LARGE: usize = 16;
 
-/// Waits until one of these can be read or has ended; which they are.
-pub fn wait_readable(descriptors: &[&OwnedFd]) -> Vec<bool> {
+/// Waits until one of these can be read or has ended, or for this long; which they are.
+pub fn wait_readable(descriptors: &[&OwnedFd], limit: Option<Duration>) -> Vec<bool> {
     let mut polled: Vec<PollFd<'_>> = descriptors
         .iter()
         .map(|descriptor| PollFd::new(*descriptor, PollFlags::IN))
         .collect();
-    if rustix::io::retry_on_intr(|| poll(&mut polled, None)).is_err() {
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    if rustix::io::retry_on_intr(|| poll(&mut polled, limit.as_ref())).is_err() {
         // More descriptors than a limit allows that was lowered meanwhile: they are looked at one by one.
         sleep(LOOK_AGAIN_AFTER);
         return descriptors.iter().map(is_readable).collect();

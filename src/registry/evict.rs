@@ -24,12 +24,12 @@ struct Bounds {
 
 impl ProcessRegistry {
     pub(crate) fn has_finished(&self) -> bool {
-        !self.finished().is_empty()
+        self.any(|job| !job.is_running())
     }
 
     /// Whether there may be a result to evict because `--max-finished` newer ones exist.
     pub(crate) fn has_too_many_finished(&self) -> bool {
-        self.finished().len() > self.config().max_finished
+        self.count() > self.config().max_finished
     }
 
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.

@@ -128,7 +128,7 @@ impl ProcessRegistry {
             .capture
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if thread.is_none() {
+        if thread.as_ref().is_none_or(|thread| thread.has_failed()) {
             *thread = Some(Arc::new(CaptureThread::start()?));
         }
         thread.clone().ok_or_else(|| io::ErrorKind::NotFound.into())

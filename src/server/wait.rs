@@ -8,7 +8,7 @@ use rmcp::{Peer, RoleServer};
 use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Job, JobState};
+use crate::job::{Job, Record};
 use crate::registry::ProcessRegistry;
 
 /// How often a waiting call says that it still waits.
@@ -72,11 +72,7 @@ impl Patience {
 pub(crate) async fn for_end(job: &Job) {
     let mut record = job.record();
     // An error means that the watcher is gone, which has then left the record finished.
-    drop(
-        record
-            .wait_for(|record| matches!(record.state, JobState::Finished(_)))
-            .await,
-    );
+    drop(record.wait_for(Record::is_over).await);
 }
 
 /// Resolves when there is a job whose end no reply has told of, or none that could still end.

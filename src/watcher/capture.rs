@@ -9,17 +9,21 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::job::Captured;
+use crate::job::{Captured, Unstored};
 use crate::output::log::OutputLog;
 use crate::process::pipe::{Size, Sizes, available, is_readable, wait_readable};
 
 /// How long a drain is waited for.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often a job's watcher is told of output while it flows.
+const PUBLISH_EVERY: Duration = Duration::from_millis(5);
 
 /// Standard output and standard error of a job.
 pub type Both<T> = [T; 2];
@@ -31,6 +35,7 @@ pub struct CaptureThread {
     /// A byte in here makes the thread look for requests.
     wake: PipeWriter,
     next_id: AtomicU64,
+    thread: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -60,14 +65,20 @@ impl CaptureThread {
             buffer: Vec::new(),
             sizes: Sizes::default(),
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("capture".to_owned())
             .spawn(move || worker.run())?;
         Ok(Self {
             requests,
             wake,
             next_id: AtomicU64::new(0),
+            thread,
         })
+    }
+
+    /// Whether it has panicked: then another one has to take its place.
+    pub fn has_failed(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Captures what comes from these pipes into these logs.
@@ -85,6 +96,8 @@ impl CaptureThread {
             id,
             streams: [stream(stdout, stdout_log), stream(stderr, stderr_log)],
             captured: sender,
+            published: Instant::now(),
+            is_pending: false,
         })));
         Capture {
             thread: self.clone(),
@@ -111,12 +124,20 @@ impl Capture {
     pub fn captured(&self) -> Both<Captured> {
         let mut captured = self.captured.borrow().clone();
         if self.captured.has_changed().is_err() {
-            // The thread has let go of the job.
-            for stream in &mut captured {
+            // The thread has let go of the job: because both streams have ended, or because it failed.
+            for stream in captured.iter_mut().filter(|stream| !stream.ended) {
                 stream.ended = true;
+                stream.unstored = Some(Unstored::Failed("the capture thread failed".into()));
             }
         }
         captured
+    }
+
+    /// Resolves when both streams have ended.
+    pub async fn streams_ended(&mut self) {
+        while !self.captured().iter().all(|stream| stream.ended) {
+            self.changed().await;
+        }
     }
 
     /// Stores what is in the pipes at this moment. False if the disk does not take it in time.
@@ -137,7 +158,7 @@ impl Capture {
     async fn request(&self, request: impl FnOnce(u64, oneshot::Sender<()>) -> Request) -> bool {
         let (done, answer) = oneshot::channel();
         self.thread.send(request(self.id, done));
-        timeout(DRAIN_WITHIN, answer).await.is_ok()
+        matches!(timeout(DRAIN_WITHIN, answer).await, Ok(Ok(())))
     }
 }
 
@@ -155,6 +176,9 @@ struct Attached {
     id: u64,
     streams: Both<Stream>,
     captured: watch::Sender<Both<Captured>>,
+    published: Instant,
+    /// More was captured than was published.
+    is_pending: bool,
 }
 
 #[derive(Debug)]
@@ -171,18 +195,18 @@ impl Worker {
             let mut ready = self.wait().into_iter();
             let is_woken = ready.next().unwrap_or(false);
             for job in &mut self.jobs {
-                let mut changed = false;
-                for stream in job
+                let mut is_flowing = false;
+                let open = job
                     .streams
                     .iter_mut()
-                    .filter(|stream| stream.pipe.is_some())
-                {
+                    .filter(|stream| stream.pipe.is_some());
+                for stream in open {
                     if ready.next().unwrap_or(false) {
-                        stream.read(&mut self.buffer, &mut self.sizes);
-                        changed = true;
+                        is_flowing |= stream.read(&mut self.buffer, &mut self.sizes);
+                        job.is_pending = true;
                     }
                 }
-                if changed {
+                if job.is_pending && !(is_flowing && job.published.elapsed() < PUBLISH_EVERY) {
                     job.publish();
                 }
             }
@@ -199,7 +223,8 @@ impl Worker {
         let pipes = self.jobs.iter().flat_map(|job| &job.streams);
         let pipes = pipes.filter_map(|stream| stream.pipe.as_ref());
         let descriptors: Vec<&OwnedFd> = std::iter::once(&self.wake).chain(pipes).collect();
-        wait_readable(&descriptors)
+        let is_pending = self.jobs.iter().any(|job| job.is_pending);
+        wait_readable(&descriptors, is_pending.then_some(PUBLISH_EVERY))
     }
 
     /// False when no handle is left that could send one.
@@ -233,7 +258,8 @@ impl Worker {
 }
 
 impl Attached {
-    fn publish(&self) {
+    fn publish(&mut self) {
+        (self.published, self.is_pending) = (Instant::now(), false);
         let [stdout, stderr] = &self.streams;
         let now = [stdout.log.captured().clone(), stderr.log.captured().clone()];
         self.captured.send_replace(now);
@@ -241,9 +267,11 @@ impl Attached {
 }
 
 impl Stream {
-    /// Reads once, from a pipe that can be read, and stores what comes.
-    fn read(&mut self, buffer: &mut Vec<u8>, sizes: &mut Sizes) {
-        let Some(pipe) = &self.pipe else { return };
+    /// Reads once, from a pipe that can be read, and stores what comes. Whether there seems to be more.
+    fn read(&mut self, buffer: &mut Vec<u8>, sizes: &mut Sizes) -> bool {
+        let Some(pipe) = &self.pipe else {
+            return false;
+        };
         let chunk = self.size.chunk();
         if buffer.len() < chunk {
             buffer.resize(chunk, 0);
@@ -255,12 +283,14 @@ impl Stream {
                 if length == chunk && self.size == Size::Usual {
                     self.size = sizes.enlarge(pipe);
                 }
+                return length == chunk;
             }
             Err(error) => {
                 tracing::warn!(%error, "reading a job's output failed");
                 self.close(sizes);
             }
         }
+        false
     }
 
     /// Stores what is in the pipe at this moment, no more: a leftover process may go on writing for ever.

@@ -59,7 +59,10 @@ impl Recorder {
 
     /// The tree is being ended, once more if there were survivors.
     pub(super) fn termination_begins(&self) {
-        self.record.send_modify(|record| record.survivors.clear());
+        self.record.send_modify(|record| {
+            record.survivors.clear();
+            record.is_stopping = true;
+        });
     }
 
     /// These did not end although they were sent KILL.
@@ -67,7 +70,9 @@ impl Recorder {
         self.record.send_modify(|record| {
             record.survivors = survivors;
             record.given_up += 1;
+            record.is_stopping = false;
         });
+        self.ends.send_modify(|count| *count += 1);
     }
 
     /// Nothing of the job is alive, and nothing more will be captured.
@@ -78,6 +83,7 @@ impl Recorder {
             record.survivors.clear();
             record.tree = Tree::Gone(Instant::now());
         });
+        self.ends.send_modify(|count| *count += 1);
     }
 
     /// Nobody watches the process any more, which was killed. Whether its end was still awaited.
