@@ -17,10 +17,10 @@
 //! What they stand on:
 //!
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
-//!   `orphans` that were left to us, the `tree`; the `shell` that runs commands, and what the
-//!   `launcher` of the server left in the PATH
-//! - [`output`]: the bytes: a bounded `log` of `segments` in a `store`, and the `excerpt` of them that an
-//!   agent reads
+//!   `reaper` of children and adopted orphans, the `tree` of a job, its `pipe`s; the `shell` that runs commands, and what the
+//!   `launcher` of the server left in the PATH; `linux` and `macos`: what each says of processes
+//! - [`output`]: the bytes: a bounded `log` of `segments` in the `directory` of a `store`; read as a `stream`, shown as an
+//!   `excerpt` or a page from a `cursor` on, each line as a `terminal` shows it; the `search` for a line
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
 //! - [`supervisor`]: the server's parent, which ends what a killed server leaves
 //! - [`blocking`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
@@ -46,9 +46,9 @@
 //!
 //! 1. Only a job's watcher writes its record; everyone else reads it.
 //! 2. Only the watcher holds the child; everyone else asks it to stop.
-//! 3. `running` is false from the moment the kernel reports the end of the command's own process, whoever still holds
-//!    its pipes; what is in the pipes then is read before anyone is woken. The exit never changes afterwards; output
-//!    goes on being captured while a leftover process of the job writes it.
+//! 3. `running` turns false when the kernel has reported the end of the command's own process, whoever still holds its pipes;
+//!    what is in the pipes then is read before anyone is woken, and where others hold them, what comes within 150 ms. The
+//!    exit never changes afterwards; output goes on being captured while a leftover process of the job writes it.
 //! 4. A leftover process is not killed for being left over. It ends with cleanup, with the server, or by itself; until
 //!    then its job keeps its slot and is not evicted.
 //! 5. No signal is ever sent to a process that is not the job's: the leader stays unreaped, so that its pid cannot be
@@ -64,18 +64,18 @@
 //!     changed its user, or when both are killed in the same instant. While the server lives, an orphan that cannot be
 //!     attributed to a job ends with the server, not with a cleanup.
 //! 11. A finished job's result is there until `retention` has passed since it *finished*, or `--max-finished` newer ones
-//!     exist.
+//!     exist, or its bytes are needed for `--max-total-bytes`.
 //!
 //! # The life of a job
 //!
 //! ```text
-//! tools/call → server → registry.start: slot (permit) → spawn → watcher task → insert → reply
-//! watcher:  until exit: read both pipes into OutputLog · end of the process · stop request or time limit
+//! tools/call → server → registry.start: slot (permit) → spawn → claim → watcher task → map → reply
+//! watcher:  until exit: records what the capture thread has stored · end of the process · stop request or time limit
 //!                       → TERM tree → grace → KILL tree
-//!           exit: drain what is there, record = finished, waiters woken
-//!           then: go on reading until both pipes end and the tree is empty: reap the leader, free the slot
-//! tools/call → registry.get → snapshot → view → reply          (waits are on the record's watch channel)
-//! sweeper   → registry.evict(now): out of the map → files away, and output that waited for room goes on
+//!           exit: pipes closed, or drained after 150 ms; record = finished, waiters woken
+//!           then: go on until both pipes end and the tree is empty: reap the leader, free the slot
+//! tools/call → registry.get → snapshot → excerpt → job_view → reply      (waits are on the record's watch channel)
+//! sweeper   → registry.evict(now): out of the map → files away
 //! cleanup   → job.request_stop, until nothing is alive → last words → out of the map → files away
 //! EOF / SIGTERM / SIGINT / SIGHUP → calls under way answered → all trees TERM, short grace, KILL → files away → exit 0
 //! ```
