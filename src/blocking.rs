@@ -21,11 +21,7 @@ pub fn run_blocking<T: Send + 'static>(
     };
     let once = Once(Arc::new(Mutex::new(Some(work))));
     let on_thread = once.clone();
-    if catch_unwind(AssertUnwindSafe(|| {
-        drop(spawn_blocking(move || on_thread.run()))
-    }))
-    .is_err()
-    {
+    if catch_unwind(AssertUnwindSafe(|| drop(spawn_blocking(move || on_thread.run())))).is_err() {
         // A panic in the work shows as a result that never comes.
         let _ = catch_unwind(AssertUnwindSafe(|| once.run()));
     }

@@ -122,11 +122,7 @@ impl Supervision {
     }
 
     pub(crate) fn argument(&self) -> String {
-        format!(
-            "--supervised={}:{}",
-            self.supervisor.as_raw_nonzero(),
-            self.directory_id
-        )
+        format!("--supervised={}:{}", self.supervisor.as_raw_nonzero(), self.directory_id)
     }
 }
 
@@ -199,9 +195,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn some_seconds(text: &str) -> Result<Duration, String> {
     match seconds(text)? {
-        Duration::ZERO => Err(
-            "must be more than 0: a call that may not wait leaves nothing but polling".to_owned(),
-        ),
+        Duration::ZERO => {
+            Err("must be more than 0: a call that may not wait leaves nothing but polling"
+                .to_owned())
+        }
         some => Ok(some),
     }
 }

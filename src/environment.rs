@@ -43,23 +43,16 @@ fn changes(login: &Variables, own: impl Fn(&str) -> Option<OsString>) -> Changes
     let from_login = |name: &str| login.iter().find(|(known, _)| known == name);
     let value = |name: &str| {
         let value = from_login(name).map(|(_, value)| value.clone());
-        value
-            .or_else(|| own(name))
-            .filter(|value| !value.is_empty())
+        value.or_else(|| own(name)).filter(|value| !value.is_empty())
     };
-    let mut changes: Changes = login
-        .iter()
-        .map(|(name, value)| (name.clone(), Some(value.clone())))
-        .collect();
+    let mut changes: Changes =
+        login.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
     let mut set = |name: &str, value: &str| changes.push((name.into(), Some(value.into())));
     set("TERM", "dumb");
     if value("PYTHONUNBUFFERED").is_none() {
         set("PYTHONUNBUFFERED", "1");
     }
-    if ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .all(|name| value(name).is_none())
-    {
+    if ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().all(|name| value(name).is_none()) {
         match cfg!(target_os = "macos") {
             true => set("LC_CTYPE", "UTF-8"),
             false => set("LANG", "C.UTF-8"),
@@ -68,22 +61,13 @@ fn changes(login: &Variables, own: impl Fn(&str) -> Option<OsString>) -> Changes
     let cannot_run = |name: &str| value(name).is_none_or(|editor| is_for_a_screen(&editor));
     for name in ["GIT_EDITOR", "GIT_SEQUENCE_EDITOR"] {
         if cannot_run(name) {
-            set(
-                name,
-                &format!("edit() {{ eval \"${{{GIT_EDIT_VARIABLE}?}}\"; }}; edit {name}"),
-            );
+            set(name, &format!("edit() {{ eval \"${{{GIT_EDIT_VARIABLE}?}}\"; }}; edit {name}"));
         }
     }
     let git_edit = GIT_EDIT.replace("SCREEN_EDITORS", SCREEN_EDITORS);
-    set(
-        GIT_EDIT_VARIABLE,
-        &git_edit.replace("NO_TERMINAL", NO_TERMINAL),
-    );
+    set(GIT_EDIT_VARIABLE, &git_edit.replace("NO_TERMINAL", NO_TERMINAL));
     if cannot_run("EDITOR") {
-        set(
-            "EDITOR",
-            &format!("sh -c \"echo '{NO_TERMINAL}' >&2; exit 1\""),
-        );
+        set("EDITOR", &format!("sh -c \"echo '{NO_TERMINAL}' >&2; exit 1\""));
     }
     if cannot_run("VISUAL") {
         // Not replaced: programs prefer it to EDITOR, which a command may set.
@@ -139,13 +123,9 @@ mod tests {
     }
 
     fn changed(own: &[(&str, &str)], login: &[(&str, &str)], name: &str) -> Option<Option<String>> {
-        let login = login
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()));
+        let login = login.iter().map(|(name, value)| (name.into(), value.into()));
         let own = |name: &str| {
-            own.iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| value.into())
+            own.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
         let changes = changes(&login.collect(), own);
         let (_, value) = changes.into_iter().rfind(|(known, _)| known == name)?;
@@ -155,22 +135,12 @@ mod tests {
     #[test]
     fn what_is_set_stays() {
         let is_set = Some(Some("x".to_owned()));
-        assert_eq!(
-            changed(&[("PYTHONUNBUFFERED", "0")], &[], "PYTHONUNBUFFERED"),
-            None
-        );
-        assert_eq!(
-            changed(&[], &[("PYTHONUNBUFFERED", "x")], "PYTHONUNBUFFERED"),
-            is_set
-        );
+        assert_eq!(changed(&[("PYTHONUNBUFFERED", "0")], &[], "PYTHONUNBUFFERED"), None);
+        assert_eq!(changed(&[], &[("PYTHONUNBUFFERED", "x")], "PYTHONUNBUFFERED"), is_set);
         assert_eq!(changed(&[], &[("VISUAL", "x")], "VISUAL"), is_set);
         assert_eq!(changed(&[("VISUAL", "vim")], &[], "VISUAL"), Some(None));
         for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
-            assert_eq!(
-                changed(&[(name, "de_DE.UTF-8")], &[], "LANG"),
-                None,
-                "{name}"
-            );
+            assert_eq!(changed(&[(name, "de_DE.UTF-8")], &[], "LANG"), None, "{name}");
         }
         for name in ["EDITOR", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR"] {
             assert_eq!(changed(&[(name, "code --wait")], &[], name), None, "{name}");

@@ -35,11 +35,7 @@ pub fn ellipsize_around(text: &str, part: Range<usize>, max_chars: usize) -> Str
 /// `1234567` as `1,234,567`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
-    let groups = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(String::from_utf8_lossy);
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
     groups.collect::<Vec<_>>().join(",")
 }
 
@@ -48,14 +44,9 @@ pub fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let rounded = |number: f64| format!("{}", (number * 10.0).round() / 10.0);
     match duration.as_secs() {
-        0..120 => format!(
-            "{} s",
-            if seconds < 10.0 {
-                rounded(seconds)
-            } else {
-                format!("{seconds:.0}")
-            }
-        ),
+        0..120 => {
+            format!("{} s", if seconds < 10.0 { rounded(seconds) } else { format!("{seconds:.0}") })
+        }
         120..3600 => format!("{} min", rounded(seconds / 60.0)),
         _ => format!("{} h", rounded(seconds / 3600.0)),
     }
@@ -64,10 +55,7 @@ pub fn human_duration(duration: Duration) -> String {
 /// An error of the operating system without its number.
 pub fn io_error_text(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -76,10 +64,7 @@ mod tests {
 
     #[test]
     fn numbers_and_durations_are_written_for_people() {
-        assert_eq!(
-            [0, 999, 1000, 1_234_567].map(thousands),
-            ["0", "999", "1,000", "1,234,567"]
-        );
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         let spans = [0.25, 31.4, 119.0, 240.0, 3600.0, 5400.0]
             .map(|seconds| human_duration(Duration::from_secs_f64(seconds)));
         assert_eq!(spans, ["0.3 s", "31 s", "119 s", "4 min", "1 h", "1.5 h"]);

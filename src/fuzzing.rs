@@ -36,12 +36,7 @@ pub fn terminal(data: &[u8]) {
     let is_clean = |char: char| !char.is_control() || char == '\t' || char == '\n';
     assert!(text.chars().all(is_clean), "{text:?}");
     // Each sequence may leave as many blanks as the imagined terminal is wide.
-    assert!(
-        text.len() <= 4 * 512 * (data.len() + 1),
-        "{} bytes from {}",
-        text.len(),
-        data.len()
-    );
+    assert!(text.len() <= 4 * 512 * (data.len() + 1), "{} bytes from {}", text.len(), data.len());
     for line in text.lines() {
         assert_eq!(terminal::line(line.as_bytes()), line);
     }
@@ -62,10 +57,7 @@ pub fn cursor(data: &[u8]) {
     let (out, err) = output.split_at(output.len() / 2);
     let stream = |bytes: &[u8]| Stream {
         reader: Bytes::new(bytes.to_vec()),
-        regions: (!bytes.is_empty())
-            .then_some(0..bytes.len() as u64)
-            .into_iter()
-            .collect(),
+        regions: (!bytes.is_empty()).then_some(0..bytes.len() as u64).into_iter().collect(),
         end: bytes.len() as u64,
         ended: true,
     };

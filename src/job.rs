@@ -29,10 +29,7 @@ pub(crate) struct Moment {
 
 impl Moment {
     pub(crate) fn now() -> Self {
-        Self {
-            wall: Utc::now(),
-            monotonic: Instant::now(),
-        }
+        Self { wall: Utc::now(), monotonic: Instant::now() }
     }
 }
 
@@ -87,13 +84,7 @@ impl Job {
             removals: AtomicUsize::new(0),
             files: RwLock::default(),
         };
-        (
-            Self(Arc::new(inner)),
-            WatcherSide {
-                record,
-                stop: stop_seen,
-            },
-        )
+        (Self(Arc::new(inner)), WatcherSide { record, stop: stop_seen })
     }
 
     pub(crate) fn id(&self) -> Uuid {

@@ -40,19 +40,16 @@ pub fn init(config: &Config) -> Result<Guard> {
     };
     let (sender, lines) = sync_channel::<Vec<u8>>(QUEUED);
     let (writing, written) = sync_channel(0);
-    thread::Builder::new()
-        .name("log".to_owned())
-        .spawn(move || {
-            // What cannot be written is lost: there is nowhere to say so. An empty line is the guard's, and the last.
-            for line in lines.iter().take_while(|line| !line.is_empty()) {
-                drop(write_all(&to, &line));
-            }
-            drop::<SyncSender<()>>(writing);
-        })?;
+    thread::Builder::new().name("log".to_owned()).spawn(move || {
+        // What cannot be written is lost: there is nowhere to say so. An empty line is the guard's, and the last.
+        for line in lines.iter().take_while(|line| !line.is_empty()) {
+            drop(write_all(&to, &line));
+        }
+        drop::<SyncSender<()>>(writing);
+    })?;
     let guard = Guard(sender.clone(), written);
-    let format = fmt::layer()
-        .with_ansi(false)
-        .with_writer(Mutex::new(Lines { sender, dropped: 0 }));
+    let format =
+        fmt::layer().with_ansi(false).with_writer(Mutex::new(Lines { sender, dropped: 0 }));
     let format = match config.log_format {
         LogFormat::Text => format.boxed(),
         LogFormat::Json => format.json().boxed(),

@@ -20,10 +20,7 @@ fn main() -> ExitCode {
     };
     ended.unwrap_or_else(|error| {
         // Not logged: there may be no log yet, and a log file is not where one looks for why a server does not start.
-        drop(writeln!(
-            std::io::stderr(),
-            "background-command-mcp: {error:#}"
-        ));
+        drop(writeln!(std::io::stderr(), "background-command-mcp: {error:#}"));
         ExitCode::FAILURE
     })
 }

@@ -55,10 +55,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let refused = |path: &Path| check_directory(path).map_err(|error| error.kind());
         assert_eq!(refused(folder.path()), Ok(()));
-        assert_eq!(
-            refused(&folder.path().join("none")),
-            Err(io::ErrorKind::NotFound)
-        );
+        assert_eq!(refused(&folder.path().join("none")), Err(io::ErrorKind::NotFound));
         let file = folder.path().join("file");
         write(&file, "")?;
         assert_eq!(refused(&file), Err(io::ErrorKind::NotADirectory));

@@ -72,14 +72,10 @@ impl ProcessRegistry {
             working_directory: WorkingDirectory::find(config.cwd.as_deref()),
             store: Arc::new(Store::new(
                 config.output_dir.as_deref(),
-                config
-                    .supervised
-                    .map(|supervision| supervision.directory_id),
+                config.supervised.map(|supervision| supervision.directory_id),
                 config.max_total_bytes,
             )),
-            slots: Arc::new(Semaphore::new(
-                config.max_running.min(Semaphore::MAX_PERMITS),
-            )),
+            slots: Arc::new(Semaphore::new(config.max_running.min(Semaphore::MAX_PERMITS))),
             reaper: Reaper::start()?,
             capture: Mutex::default(),
             login: LoginEnvironment::default(),
@@ -89,11 +85,7 @@ impl ProcessRegistry {
             started: Instant::now(),
             config,
         };
-        Ok(Self {
-            jobs: Arc::default(),
-            removed: Arc::default(),
-            shared: Arc::new(shared),
-        })
+        Ok(Self { jobs: Arc::default(), removed: Arc::default(), shared: Arc::new(shared) })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -133,11 +125,7 @@ impl ProcessRegistry {
         Err(match reason {
             Some((_, RemovalReason::Expired)) => JobError::Expired { id },
             Some((_, RemovalReason::CleanedUp)) => JobError::CleanedUp { id },
-            None => JobError::Unknown {
-                id,
-                age: self.age(),
-                known: self.known_ids(),
-            },
+            None => JobError::Unknown { id, age: self.age(), known: self.known_ids() },
         })
     }
 
@@ -237,12 +225,7 @@ impl ProcessRegistry {
 
     fn known_ids(&self) -> Vec<Uuid> {
         let (running, finished, _) = self.list(3);
-        running
-            .iter()
-            .chain(&finished)
-            .take(3)
-            .map(Job::id)
-            .collect()
+        running.iter().chain(&finished).take(3).map(Job::id).collect()
     }
 }
 

@@ -134,12 +134,9 @@ fn log_start(registry: &ProcessRegistry) {
 
 /// The signals that end a server close this one in good order.
 pub fn close_on_signals(closing: &CancellationToken) -> anyhow::Result<()> {
-    for kind in [
-        SignalKind::hangup(),
-        SignalKind::interrupt(),
-        SignalKind::quit(),
-        SignalKind::terminate(),
-    ] {
+    for kind in
+        [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()]
+    {
         let mut signals = signal(kind).context("signal handlers could not be installed")?;
         let closing = closing.clone();
         tokio::spawn(async move {

@@ -77,35 +77,18 @@ fn describe(registry: &ProcessRegistry) {
     let path = directory.path.display();
     say!("directory", "{path} ({})", directory.source);
     match config.login_env {
-        true => say!(
-            "login shell",
-            "{} is asked for its environment",
-            login_env::user_shell()
-        ),
+        true => say!("login shell", "{} is asked for its environment", login_env::user_shell()),
         false => say!("login shell", "not asked (--login-env)"),
     }
     let (running, finished) = (config.max_running, config.max_finished);
     let kept = human_duration(config.retention_seconds);
-    say!(
-        "limits",
-        "{running} running and {finished} finished jobs, results kept {kept}"
-    );
+    say!("limits", "{running} running and {finished} finished jobs, results kept {kept}");
     let bytes = [config.max_output_bytes, config.max_total_bytes].map(thousands);
-    say!(
-        "",
-        "{} bytes of output for each stream, {} in all",
-        bytes[0],
-        bytes[1]
-    );
+    say!("", "{} bytes of output for each stream, {} in all", bytes[0], bytes[1]);
 }
 
 async fn try_job(registry: &ProcessRegistry) -> Result<()> {
-    let start = Start {
-        command: COMMAND.to_owned(),
-        cwd: None,
-        stdin: None,
-        kill_after: None,
-    };
+    let start = Start { command: COMMAND.to_owned(), cwd: None, stdin: None, kill_after: None };
     let job = registry.start(start, &CancellationToken::new()).await;
     let job = job.map_err(|error| anyhow!("{}", job_error(&error)))?;
     let mut record = job.record();
@@ -115,49 +98,27 @@ async fn try_job(registry: &ProcessRegistry) -> Result<()> {
     drop(written.context("a command did not write anything")?);
     let snapshot = job.snapshot();
     if let Some(finished) = snapshot.finished() {
-        bail!(
-            "the shell ended with {:?} instead of running `{COMMAND}`",
-            finished.exit
-        );
+        bail!("the shell ended with {:?} instead of running `{COMMAND}`", finished.exit);
     }
     let took = snapshot.elapsed().as_millis();
-    say!(
-        "job",
-        "wrote its first line after {took} ms in {}",
-        job.cwd().display()
-    );
+    say!("job", "wrote its first line after {took} ms in {}", job.cwd().display());
 
     let began = Instant::now();
     let attempt = job.request_stop(registry.config().stop_grace_seconds);
     let survivors = timeout(PATIENCE, job.ended(attempt)).await;
     let survivors = survivors.context("a command could not be stopped")?;
-    ensure!(
-        survivors.is_empty(),
-        "processes could not be stopped: {survivors:?}"
-    );
+    ensure!(survivors.is_empty(), "processes could not be stopped: {survivors:?}");
     let cause = job.snapshot().finished().map(|finished| finished.cause);
-    ensure!(
-        cause == Some(Cause::Stopped),
-        "a stopped command was reported as {cause:?}"
-    );
-    say!(
-        "stop",
-        "its processes ended {} ms after the request",
-        began.elapsed().as_millis()
-    );
+    ensure!(cause == Some(Cause::Stopped), "a stopped command was reported as {cause:?}");
+    say!("stop", "its processes ended {} ms after the request", began.elapsed().as_millis());
 
-    timeout(PATIENCE, job.all_stored())
-        .await
-        .context("its output is not stored")?;
+    timeout(PATIENCE, job.all_stored()).await.context("its output is not stored")?;
     match job.snapshot().record.stdout.unstored {
         None => {}
         Some(Unstored::Failed(why)) => bail!("its output could not be stored: {why}"),
         Some(Unstored::StoreIsFull) => bail!("its output could not be stored: --max-total-bytes"),
     }
-    let directory = registry
-        .store()
-        .existing()
-        .context("its output is missing")?;
+    let directory = registry.store().existing().context("its output is missing")?;
     let path = directory.path().join(format!("{}.stdout", job.id()));
     let output = std::fs::read_to_string(&path).context("its output cannot be read")?;
     // Where it really is: the place that is configured may not be to be had.

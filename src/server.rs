@@ -54,12 +54,7 @@ type Context = RequestContext<RoleServer>;
 #[tool_router]
 impl Server {
     pub fn new(registry: ProcessRegistry, closing: CancellationToken) -> Self {
-        Self {
-            registry,
-            notices: Notices::default(),
-            closing,
-            tool_router: OnceLock::new(),
-        }
+        Self { registry, notices: Notices::default(), closing, tool_router: OnceLock::new() }
     }
 
     /// The four tools, with descriptions that name what is configured.
@@ -180,10 +175,7 @@ impl ServerHandler for Server {
         // Nothing but the call is held while it runs.
         async move {
             let Some(call) = call else {
-                return Err(ErrorData::invalid_params(
-                    messages::no_such_tool(&tool),
-                    None,
-                ));
+                return Err(ErrorData::invalid_params(messages::no_such_tool(&tool), None));
             };
             call.await.unwrap_or_else(|_| {
                 tracing::error!(tool = &*tool, "a tool call panicked");

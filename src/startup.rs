@@ -42,12 +42,9 @@ pub fn reset_inherited_state() -> io::Result<()> {
         libc::sigemptyset(&raw mut none);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         #[cfg(target_os = "linux")]
-        let is_done = libc::syscall(
-            libc::SYS_close_range,
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        ) == 0;
+        let is_done =
+            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+                == 0;
         #[cfg(not(target_os = "linux"))]
         let is_done = false;
         // Before Linux 5.11, and elsewhere: one by one.

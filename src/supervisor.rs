@@ -52,17 +52,10 @@ pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
     // `other & exec server` makes `other` a child of this process, but not a process of a job.
     let inherited: HashSet<Pid> = children.list().unwrap_or_default().into_iter().collect();
     let directory_id = Uuid::new_v4();
-    let supervision = Supervision {
-        supervisor: getpid(),
-        directory_id,
-    };
+    let supervision = Supervision { supervisor: getpid(), directory_id };
     let arguments = std::env::args_os().collect::<Vec<_>>();
     let server = Command::new(own::program()?)
-        .arg0(
-            arguments
-                .first()
-                .map_or("background-command-mcp".as_ref(), |name| name.as_os_str()),
-        )
+        .arg0(arguments.first().map_or("background-command-mcp".as_ref(), |name| name.as_os_str()))
         .arg(supervision.argument())
         .args(arguments.iter().skip(1))
         .spawn()
@@ -72,18 +65,12 @@ pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
     release_standard_streams().context("the standard streams could not be released")?;
     let status = wait_for(server, &mut signals);
     end_orphans(&children, &inherited);
-    remove_output(
-        roots(config.output_dir.as_deref()),
-        &directory_name(directory_id),
-    );
+    remove_output(roots(config.output_dir.as_deref()), &directory_name(directory_id));
     Ok(exit_code(status))
 }
 
 fn release_standard_streams() -> std::io::Result<()> {
-    let null = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)?;
@@ -153,9 +140,7 @@ fn exit_code(status: Option<WaitStatus>) -> ExitCode {
     let Some(status) = status else {
         return ExitCode::FAILURE;
     };
-    let code = status
-        .exit_status()
-        .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from)
+    let code =
+        status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

@@ -87,12 +87,7 @@ impl Stdio {
             wait_for(&watched, PollFlags::HUP);
             hung_up.cancel();
         })?;
-        Ok(Self {
-            input,
-            output: Some(lines),
-            written,
-            closing,
-        })
+        Ok(Self { input, output: Some(lines), written, closing })
     }
 }
 
@@ -213,9 +208,7 @@ fn write(outgoing: &mut mpsc::Receiver<Outgoing>, output: &File) -> io::Result<(
         while let Some(message) = next {
             serde_json::to_writer(&mut lines, &message)?;
             lines.push(b'\n');
-            next = (lines.len() < USUAL_BYTES)
-                .then(|| outgoing.try_recv().ok())
-                .flatten();
+            next = (lines.len() < USUAL_BYTES).then(|| outgoing.try_recv().ok()).flatten();
         }
         write_all(output, &lines)?;
         lines.clear();

@@ -58,10 +58,7 @@ pub(crate) async fn watch(assignment: Assignment) {
         ends,
         span,
     } = assignment;
-    let feeder = process
-        .stdin
-        .zip(stdin_text)
-        .map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
+    let feeder = process.stdin.zip(stdin_text).map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
     let mut watcher = Watcher {
         tree: Some(process.tree),
         capture: capture.attach([process.stdout, process.stderr], logs),
@@ -142,24 +139,16 @@ impl Watcher {
     /// close the pipes; where a process goes on holding them, what is in there by then is read. Then the end is told.
     async fn finish(&mut self, exit: Exit) {
         let at = Moment::now();
-        if timeout(PIPES_CLOSE_WITHIN, self.capture.streams_ended())
-            .await
-            .is_err()
-        {
+        if timeout(PIPES_CLOSE_WITHIN, self.capture.streams_ended()).await.is_err() {
             self.drain().await;
         }
         if let Some(tree) = &self.tree {
             tree.look();
         }
         let leftovers = self.leftovers();
-        let finished = Finished {
-            exit,
-            cause: self.cause,
-            at,
-        };
+        let finished = Finished { exit, cause: self.cause, at };
         tracing::info!(parent: &self.span, state = finished.name(), exit = ?finished.exit, leftovers = leftovers.len(), "job finished");
-        self.record
-            .finished(finished, leftovers, self.capture.captured());
+        self.record.finished(finished, leftovers, self.capture.captured());
     }
 
     /// Stores what is in the pipes, if the disk takes it in time.
@@ -253,10 +242,7 @@ fn survivors(tree: &Tree) -> Vec<u32> {
         // Out of descriptors, nobody can be looked at nor signalled. That they are there is known all the same.
         return tree.leftovers();
     }
-    members
-        .iter()
-        .map(|member| crate::process::number(member.pid))
-        .collect()
+    members.iter().map(|member| crate::process::number(member.pid)).collect()
 }
 
 /// Resolves at this time, or never.

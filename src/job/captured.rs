@@ -27,10 +27,7 @@ pub(crate) enum Unstored {
 
 impl Captured {
     pub(crate) fn retained(&self) -> u64 {
-        self.segments
-            .iter()
-            .map(|segment| segment.end - segment.start)
-            .sum()
+        self.segments.iter().map(|segment| segment.end - segment.start).sum()
     }
 
     pub(crate) fn dropped(&self) -> u64 {

@@ -26,18 +26,14 @@ impl Snapshot {
 
     /// From the start to the end of the command, or to now.
     pub(crate) fn elapsed(&self) -> Duration {
-        let end = self
-            .finished()
-            .map_or(self.taken, |finished| finished.at.monotonic);
+        let end = self.finished().map_or(self.taken, |finished| finished.at.monotonic);
         end.saturating_duration_since(self.job.created().monotonic)
     }
 
     /// How long nothing has been written.
     pub(crate) fn silent(&self) -> Duration {
         self.taken.saturating_duration_since(
-            self.record
-                .last_output
-                .unwrap_or(self.job.created().monotonic),
+            self.record.last_output.unwrap_or(self.job.created().monotonic),
         )
     }
 }

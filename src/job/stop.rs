@@ -10,9 +10,7 @@ impl Job {
     /// up since: then it tries once more.
     pub(crate) fn request_stop(&self, grace: Duration) -> Attempt {
         let kill_at = Instant::now() + grace;
-        let attempt = Attempt {
-            given_up: self.0.record.borrow().given_up,
-        };
+        let attempt = Attempt { given_up: self.0.record.borrow().given_up };
         self.0.stop.send_if_modified(|request| match request {
             Some(earlier) if earlier.attempt == attempt && earlier.kill_at <= kill_at => false,
             _ => {
@@ -29,9 +27,7 @@ impl Job {
         let settled = record
             .wait_for(|record| record.tree != Tree::Alive || record.given_up > attempt.given_up)
             .await;
-        settled
-            .map(|record| record.survivors.clone())
-            .unwrap_or_default()
+        settled.map(|record| record.survivors.clone()).unwrap_or_default()
     }
 
     /// Announces that this job will be taken away once nothing of it is alive.

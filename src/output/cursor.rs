@@ -24,9 +24,7 @@ impl FromStr for Cursor {
         if word == "start" {
             return Ok(Self::default());
         }
-        parse(&word).ok_or_else(|| CursorError {
-            given: given.chars().take(60).collect(),
-        })
+        parse(&word).ok_or_else(|| CursorError { given: given.chars().take(60).collect() })
     }
 }
 
@@ -37,10 +35,7 @@ fn parse(word: &str) -> Option<Cursor> {
         true => digits.parse().ok(),
         false => None,
     };
-    Some(Cursor {
-        stdout: offset(stdout)?,
-        stderr: offset(stderr)?,
-    })
+    Some(Cursor { stdout: offset(stdout)?, stderr: offset(stderr)? })
 }
 
 /// What was given is no cursor; the message is for the model that made it up.
@@ -68,15 +63,9 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_its_text_and_the_start_has_two_names() {
-        let cursor = Cursor {
-            stdout: 120,
-            stderr: u64::MAX,
-        };
+        let cursor = Cursor { stdout: 120, stderr: u64::MAX };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        assert_eq!(
-            " O120E45\n".parse::<Cursor>().map(|read| read.stderr),
-            Ok(45)
-        );
+        assert_eq!(" O120E45\n".parse::<Cursor>().map(|read| read.stderr), Ok(45));
         assert_eq!(" Start\n".parse(), Ok(Cursor::default()));
         assert_eq!("o0e0".parse(), Ok(Cursor::default()));
     }
@@ -98,15 +87,8 @@ mod tests {
         ] {
             assert!(wrong.parse::<Cursor>().is_err(), "{wrong:?} was accepted");
         }
-        let message = "x"
-            .repeat(1000)
-            .parse::<Cursor>()
-            .expect_err("no cursor")
-            .to_string();
-        assert!(
-            message.contains("o120e45") && message.contains("start"),
-            "{message}"
-        );
+        let message = "x".repeat(1000).parse::<Cursor>().expect_err("no cursor").to_string();
+        assert!(message.contains("o120e45") && message.contains("start"), "{message}");
         assert!(message.len() < 250, "{message}");
     }
 }

@@ -41,10 +41,7 @@ impl Directory {
     fn create_in(root: &Path, id: Uuid) -> io::Result<Self> {
         let path = std::path::absolute(root)?.join(directory_name(id));
         let lock = make_and_lock(&path)?;
-        Ok(Self {
-            path,
-            lock: Mutex::new(lock),
-        })
+        Ok(Self { path, lock: Mutex::new(lock) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -58,13 +55,7 @@ impl Directory {
     /// Opens a new file for writing; makes the directory again if somebody removed it.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<File> {
         let path = self.file(name);
-        let create = || {
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-        };
+        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let created = match create() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let lock = make_and_lock(&self.path)?;
@@ -116,11 +107,7 @@ pub(crate) fn directory_name(id: Uuid) -> String {
 /// Removes what servers that are gone have left beside this directory. Only directories of ours that carry a server's name
 /// and a lock file that nobody holds are touched: somebody may have chosen a directory with files of his own.
 pub(crate) fn sweep_dead(directory: &Directory) {
-    let Some(entries) = directory
-        .path
-        .parent()
-        .and_then(|root| fs::read_dir(root).ok())
-    else {
+    let Some(entries) = directory.path.parent().and_then(|root| fs::read_dir(root).ok()) else {
         return;
     };
     for entry in entries.flatten() {
@@ -144,9 +131,7 @@ pub(crate) fn sweep_dead(directory: &Directory) {
 /// Whether a server of this user has made it. A link is none, wherever it leads.
 fn is_a_servers(entry: &fs::DirEntry) -> bool {
     let name = entry.file_name();
-    let id = name
-        .to_str()
-        .and_then(|name| name.strip_prefix(DIRECTORY_PREFIX));
+    let id = name.to_str().and_then(|name| name.strip_prefix(DIRECTORY_PREFIX));
     id.is_some_and(|id| Uuid::try_parse(id).is_ok())
         && entry
             .metadata()

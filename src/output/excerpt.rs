@@ -57,28 +57,15 @@ pub fn excerpt<R: Read + Seek>(
     let (out_room, err_room) = share(max, needed(&whole.0), needed(&whole.1));
     let out = Ends::of(stdout, whole.0, out_room, budget.tail_only, marker);
     let err = Ends::of(stderr, whole.1, err_room, budget.tail_only, marker);
-    let cursor = Cursor {
-        stdout: out.head_end,
-        stderr: err.head_end,
-    };
-    let cut = |ends: &Ends| Cut {
-        bytes: ends.left_out,
-        dropped: ends.dropped,
-        cursor,
-    };
-    let both = Cut {
-        bytes: out.left_out + err.left_out,
-        dropped: out.dropped + err.dropped,
-        cursor,
-    };
+    let cursor = Cursor { stdout: out.head_end, stderr: err.head_end };
+    let cut = |ends: &Ends| Cut { bytes: ends.left_out, dropped: ends.dropped, cursor };
+    let both =
+        Cut { bytes: out.left_out + err.left_out, dropped: out.dropped + err.dropped, cursor };
     Excerpt {
         output: out.text(&marker(&cut(&out))),
         error: err.text(&marker(&cut(&err))),
         cut: (both.bytes > 0).then_some(both),
-        next: Cursor {
-            stdout: out.end,
-            stderr: err.end,
-        },
+        next: Cursor { stdout: out.end, stderr: err.end },
         more: false,
     }
 }
@@ -106,10 +93,7 @@ pub fn page<R: Read + Seek>(
         output,
         error,
         cut: None,
-        next: Cursor {
-            stdout: out_end,
-            stderr: err_end,
-        },
+        next: Cursor { stdout: out_end, stderr: err_end },
         more: out_end < stdout.visible_end() || err_end < stderr.visible_end(),
     }
 }
@@ -159,10 +143,7 @@ impl Ends {
         let longest = Cut {
             bytes: stream.end,
             dropped: stream.end.saturating_sub(1),
-            cursor: Cursor {
-                stdout: stream.end,
-                stderr: stream.end,
-            },
+            cursor: Cursor { stdout: stream.end, stderr: stream.end },
         };
         let marker_chars = marker(&longest).chars().count() + 2;
         let tail_room = room.saturating_sub(head.chars().count() + marker_chars);

@@ -98,11 +98,7 @@ impl OutputLog {
         if reserved == 0 {
             // The next segment has room if this stream has older ones to give up.
             self.close_segment();
-            return if self.open_segment()? {
-                self.append_some(bytes)
-            } else {
-                Ok(0)
-            };
+            return if self.open_segment()? { self.append_some(bytes) } else { Ok(0) };
         }
         let written = if current.file.metadata()?.nlink() == 0 {
             Err(io::Error::other("its file was deleted"))

@@ -84,12 +84,9 @@ fn matching<R: Read + Seek>(
         }
         if chunk.is_empty() || buffer.len() - taken >= LINE_LIMIT {
             // The last line, one that a gap ends, or a part of a long one.
-            if let Some(found) = found(
-                &buffer[taken..],
-                start + taken as u64,
-                position.shown,
-                regex,
-            ) {
+            if let Some(found) =
+                found(&buffer[taken..], start + taken as u64, position.shown, regex)
+            {
                 return Some(found);
             }
             let next = stream.next_kept(frontier);
@@ -115,11 +112,7 @@ fn found(line: &[u8], start: u64, shown: u64, regex: &Regex) -> Option<String> {
     let text = terminal::line(line);
     let seen = terminal::line(&line[..known]);
     // In a line that was written over since, all is new.
-    let known = if text.starts_with(&*seen) {
-        seen.len()
-    } else {
-        0
-    };
+    let known = if text.starts_with(&*seen) { seen.len() } else { 0 };
     let mut row_start = 0;
     // Each row of a screen is a line.
     text.trim_end_matches('\n').split('\n').find_map(|row| {
@@ -165,11 +158,7 @@ mod tests {
         };
         let mut position = Position::behind(shown);
         let found = search(&mut stream(text, false), &mut position, &sought, || false);
-        assert_eq!(
-            found.as_deref(),
-            expected,
-            "{pattern} in {text:?} from {shown}"
-        );
+        assert_eq!(found.as_deref(), expected, "{pattern} in {text:?} from {shown}");
     }
 
     #[test]
@@ -202,29 +191,12 @@ mod tests {
     fn a_search_goes_on_where_the_last_one_ended() {
         let sought = Sought::Line(Regex::new("half and").expect("a pattern"));
         let mut position = Position::default();
-        assert_eq!(
-            search(
-                &mut stream("one\nhalf", false),
-                &mut position,
-                &sought,
-                || false
-            ),
-            None
-        );
+        assert_eq!(search(&mut stream("one\nhalf", false), &mut position, &sought, || false), None);
         assert_eq!(position.line, Some(4));
-        let found = search(
-            &mut stream("one\nhalf and half", false),
-            &mut position,
-            &sought,
-            || false,
-        );
+        let found =
+            search(&mut stream("one\nhalf and half", false), &mut position, &sought, || false);
         assert_eq!(found.as_deref(), Some("half and half"));
         let long = "x".repeat(200_000) + "needle";
-        check(
-            &long,
-            0,
-            "needle$",
-            Some(&format!("…{}needle", "x".repeat(493))),
-        );
+        check(&long, 0, "needle$", Some(&format!("…{}needle", "x".repeat(493))));
     }
 }

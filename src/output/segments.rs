@@ -72,10 +72,7 @@ impl Reader {
                     .find(|range| range.contains(&position))
                     .ok_or(io::ErrorKind::NotFound)?;
                 let directory = self.directory.as_ref().ok_or(io::ErrorKind::NotFound)?;
-                (
-                    range.clone(),
-                    File::open(directory.file(&segment_name(&self.base, range.start)))?,
-                )
+                (range.clone(), File::open(directory.file(&segment_name(&self.base, range.start)))?)
             }
         };
         Ok(self.open.insert(open))
@@ -86,9 +83,7 @@ impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let position = self.position;
         let (range, file) = self.segment_at(position)?;
-        let room = usize::try_from(range.end - position)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let room = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(buffer.len());
         let start = range.start;
         let read = rustix::io::pread(&*file, &mut buffer[..room], position - start)?;
         self.position += read as u64;
@@ -100,10 +95,9 @@ impl Seek for Reader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.position = match to {
             SeekFrom::Start(offset) => offset,
-            SeekFrom::Current(by) => self
-                .position
-                .checked_add_signed(by)
-                .ok_or(io::ErrorKind::InvalidInput)?,
+            SeekFrom::Current(by) => {
+                self.position.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput)?
+            }
             SeekFrom::End(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         Ok(self.position)
@@ -131,9 +125,7 @@ pub(crate) fn remove(
 ) {
     let base = base_name(id, stream);
     for segment in &captured.segments {
-        drop(std::fs::remove_file(
-            directory.file(&segment_name(&base, segment.start)),
-        ));
+        drop(std::fs::remove_file(directory.file(&segment_name(&base, segment.start))));
         store.release(segment.end - segment.start);
     }
 }

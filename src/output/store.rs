@@ -83,9 +83,7 @@ impl Store {
 
     /// How many bytes of finished results have to go.
     pub fn excess(&self) -> u64 {
-        self.stored
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.soft_limit())
+        self.stored.load(Ordering::Relaxed).saturating_sub(self.soft_limit())
     }
 
     fn limit(&self, is_large: bool) -> u64 {
@@ -111,9 +109,7 @@ impl Store {
             granted = wanted.min(room);
             Some(stored + granted as u64)
         };
-        let before = self
-            .stored
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve);
+        let before = self.stored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve);
         if before.unwrap_or_default() + granted as u64 > self.soft_limit() {
             self.pressure.notify_one();
         }
@@ -129,17 +125,13 @@ impl Store {
     /// Waits, on the capture thread, until the sweeper has evicted finished results: output of running jobs is not dropped
     /// while there are any. Where there are none, that is not tried again for a while, since all jobs' output waits meanwhile.
     pub fn wait_for_room(&self, is_large: bool) {
-        let waited = self
-            .waited_in_vain
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let waited = self.waited_in_vain.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_full(is_large) || waited.is_some_and(|at| at.elapsed() < WAIT_AGAIN_AFTER) {
             return;
         }
         self.pressure.notify_one();
-        let waited = self
-            .released
-            .wait_timeout_while(waited, WAIT_FOR_ROOM, |_| self.is_full(is_large));
+        let waited =
+            self.released.wait_timeout_while(waited, WAIT_FOR_ROOM, |_| self.is_full(is_large));
         let (mut waited, _) = waited.unwrap_or_else(PoisonError::into_inner);
         *waited = self.is_full(is_large).then(Instant::now);
     }
@@ -161,9 +153,7 @@ impl Store {
     /// For how long the disk has not taken what is being written, if that is worth a word.
     pub fn stalled(&self) -> Option<Duration> {
         let since = *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        since
-            .map(|since| since.elapsed())
-            .filter(|elapsed| *elapsed >= SLOW_WRITE)
+        since.map(|since| since.elapsed()).filter(|elapsed| *elapsed >= SLOW_WRITE)
     }
 
     /// Reads output on another thread. If the disk does not answer in time, the thread goes on alone.
@@ -179,11 +169,7 @@ impl Store {
             })
             .await
         };
-        timeout(READ_WITHIN, read)
-            .await
-            .ok()
-            .flatten()
-            .ok_or(Unreadable)
+        timeout(READ_WITHIN, read).await.ok().flatten().ok_or(Unreadable)
     }
 
     /// This server's own directory, made when it is first asked for: by the capture thread alone.

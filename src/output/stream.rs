@@ -37,10 +37,7 @@ impl<R: Read + Seek> Stream<R> {
         let end = self.end.min(at.saturating_add(max));
         loop {
             let frontier = at + bytes.len() as u64;
-            let region = self
-                .regions
-                .iter_mut()
-                .find(|region| region.contains(&frontier));
+            let region = self.regions.iter_mut().find(|region| region.contains(&frontier));
             let Some(region) = region.filter(|_| frontier < end) else {
                 return bytes;
             };
@@ -59,10 +56,7 @@ impl<R: Read + Seek> Stream<R> {
 
     /// This offset if its byte is kept, else that of the next kept byte, or the end.
     pub fn next_kept(&self, at: u64) -> u64 {
-        let kept = self
-            .regions
-            .iter()
-            .filter(|region| region.end > at.max(region.start));
+        let kept = self.regions.iter().filter(|region| region.end > at.max(region.start));
         let next = kept.map(|region| region.start.max(at)).min();
         next.map_or(self.end, |next| next.min(self.end))
     }
@@ -100,10 +94,7 @@ impl<R: Read + Seek> Stream<R> {
                 if !text.is_empty() && !text.ends_with('\n') {
                     text.push('\n');
                 }
-                text.push_str(&format!(
-                    "[… {} bytes are not kept …]\n",
-                    thousands(next - at)
-                ));
+                text.push_str(&format!("[… {} bytes are not kept …]\n", thousands(next - at)));
                 at = next;
             }
         }
@@ -202,9 +193,7 @@ impl<R: Read + Seek> Stream<R> {
             // A note on a gap tells of all of it.
             return next;
         }
-        let near = to
-            .saturating_sub(NEAR.min((to - from) / 2 + LONGEST_SEQUENCE as u64))
-            .max(from);
+        let near = to.saturating_sub(NEAR.min((to - from) / 2 + LONGEST_SEQUENCE as u64)).max(from);
         let start = self.next_kept(near).min(to);
         let bytes = self.read(start, to - start);
         if start + (bytes.len() as u64) < to {
@@ -232,10 +221,7 @@ impl<R: Read + Seek> Stream<R> {
         match memchr(b'\n', &bytes) {
             Some(newline) => at + newline as u64 + 1,
             None => {
-                let within = bytes
-                    .iter()
-                    .take(3)
-                    .take_while(|byte| **byte & 0xC0 == 0x80);
+                let within = bytes.iter().take(3).take_while(|byte| **byte & 0xC0 == 0x80);
                 at + within.count() as u64
             }
         }
@@ -244,10 +230,7 @@ impl<R: Read + Seek> Stream<R> {
     /// The last line if no line end has come yet: what a program says before it waits for an answer.
     pub fn last_line(&mut self) -> Option<String> {
         let end = self.visible_end();
-        let bytes = self.read(
-            end.saturating_sub(LONGEST_SEQUENCE as u64),
-            LONGEST_SEQUENCE as u64,
-        );
+        let bytes = self.read(end.saturating_sub(LONGEST_SEQUENCE as u64), LONGEST_SEQUENCE as u64);
         let start = memrchr(b'\n', &bytes).map_or(0, |newline| newline + 1);
         let text = terminal::line(&bytes[start..]).into_owned();
         (!text.trim().is_empty()).then_some(text)
@@ -264,11 +247,7 @@ fn complete(bytes: &[u8]) -> usize {
     {
         end -= last.len() - escape;
     }
-    let lead = bytes[..end]
-        .iter()
-        .rev()
-        .take(3)
-        .position(|byte| *byte >= 0xC0);
+    let lead = bytes[..end].iter().rev().take(3).position(|byte| *byte >= 0xC0);
     if let Some(behind) = lead
         && str::from_utf8(&bytes[end - behind - 1..end])
             .is_err_and(|error| error.error_len().is_none())

@@ -36,10 +36,7 @@ pub fn line(raw: &[u8]) -> Cow<'_, str> {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(raw),
     };
-    let mut grid = Grid {
-        overwrites: raw.contains(&b'\r'),
-        ..Grid::default()
-    };
+    let mut grid = Grid { overwrites: raw.contains(&b'\r'), ..Grid::default() };
     Parser::new().advance(&mut grid, text.as_bytes());
     let text = grid.text();
     Cow::Owned(text)
@@ -69,11 +66,7 @@ pub fn is_within_sequence(raw: &[u8]) -> bool {
 fn is_plain(raw: &[u8]) -> bool {
     // 0xC2 leads U+0080 to U+009F, the control characters beyond ASCII.
     let control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7F || byte == 0xC2;
-    raw.chunks(64).all(|chunk| {
-        !chunk
-            .iter()
-            .fold(false, |found, &byte| found | control(byte))
-    })
+    raw.chunks(64).all(|chunk| !chunk.iter().fold(false, |found, &byte| found | control(byte)))
 }
 
 /// The rows of the imagined terminal that one line has written to.

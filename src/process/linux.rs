@@ -100,8 +100,7 @@ fn children(parent: Pid) -> Vec<Pid> {
 
 fn parse_pids(list: &str) -> Vec<Pid> {
     let pids = list.split_ascii_whitespace();
-    pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-        .collect()
+    pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 /// The list of this process's children, adopted ones included. Kept open: reading it must work when no descriptor is

@@ -9,11 +9,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn program() -> io::Result<PathBuf> {
     let by_path = std::env::current_exe()?;
     let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
-    let identity = |path: &Path| {
-        std::fs::metadata(path)
-            .map(|file| (file.dev(), file.ino()))
-            .ok()
-    };
+    let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
     match identity(&running) {
         Some(this) if identity(&by_path) != Some(this) => Ok(running),
         _ => Ok(by_path),

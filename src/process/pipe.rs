@@ -20,10 +20,8 @@ const MAX_LARGE: usize = 16;
 
 /// Waits until one of these can be read or has ended, or for this long; which they are.
 pub fn wait_readable(descriptors: &[&OwnedFd], limit: Option<Duration>) -> Vec<bool> {
-    let mut polled: Vec<PollFd<'_>> = descriptors
-        .iter()
-        .map(|descriptor| PollFd::new(*descriptor, PollFlags::IN))
-        .collect();
+    let mut polled: Vec<PollFd<'_>> =
+        descriptors.iter().map(|descriptor| PollFd::new(*descriptor, PollFlags::IN)).collect();
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     if rustix::io::retry_on_intr(|| poll(&mut polled, limit.as_ref())).is_err() {
         // More descriptors than a limit allows that was lowered meanwhile: they are looked at one by one.

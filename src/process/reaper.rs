@@ -83,27 +83,14 @@ impl Reaper {
     /// not see a child that no job has claimed.
     pub(crate) fn claim(&self, pid: Pid, job: Uuid) -> Claim {
         let (seen, claim_seen) = watch::channel(Seen::default());
-        lock(&self.0.leaders).insert(
-            pid,
-            Registered {
-                job,
-                seen,
-                members: HashMap::new(),
-            },
-        );
-        Claim {
-            reaper: self.clone(),
-            pid,
-            seen: claim_seen,
-        }
+        lock(&self.0.leaders).insert(pid, Registered { job, seen, members: HashMap::new() });
+        Claim { reaper: self.clone(), pid, seen: claim_seen }
     }
 
     /// Brings what is known of all children up to date.
     pub(crate) fn look(&self) {
-        let leaders: Vec<(Pid, Uuid)> = lock(&self.0.leaders)
-            .iter()
-            .map(|(pid, registered)| (*pid, registered.job))
-            .collect();
+        let leaders: Vec<(Pid, Uuid)> =
+            lock(&self.0.leaders).iter().map(|(pid, registered)| (*pid, registered.job)).collect();
         if leaders.is_empty() && lock(&self.0.adopted).is_empty() {
             self.reap_unclaimed(&HashSet::new());
             return;
@@ -130,10 +117,8 @@ impl Reaper {
                 }
             }
         }
-        let exits: HashMap<Pid, Exit> = claimed
-            .into_iter()
-            .filter_map(|pid| Some((pid, exit_of(pid)?)))
-            .collect();
+        let exits: HashMap<Pid, Exit> =
+            claimed.into_iter().filter_map(|pid| Some((pid, exit_of(pid)?))).collect();
         self.publish(&adopted, &exits);
         *lock(&self.0.adopted) = adopted;
     }
@@ -200,9 +185,7 @@ impl Claim {
     /// These processes were found in the job's tree.
     pub(crate) fn remember(&self, members: &[Stat]) {
         if let Some(leader) = lock(&self.reaper.0.leaders).get_mut(&self.pid) {
-            leader
-                .members
-                .extend(members.iter().map(|member| (member.pid, member.started)));
+            leader.members.extend(members.iter().map(|member| (member.pid, member.started)));
         }
     }
 

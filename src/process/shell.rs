@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 /// Shells that take a command behind `-c`, and a file without it.
-const SHELLS: &[&str] = &[
-    "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "nu",
-];
+const SHELLS: &[&str] =
+    &["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "nu"];
 
 /// Those of them whose syntax is that of POSIX and no more.
 const PLAIN: &[&str] = &["sh", "dash", "ash"];
@@ -24,27 +23,20 @@ impl Shell {
     /// `bash -c` where there is a bash, since models write bash, else `/bin/sh -c`.
     pub fn of_system() -> Self {
         let program = bash().unwrap_or_else(|| "/bin/sh".into());
-        Self {
-            program: program.to_string_lossy().into_owned(),
-            arguments: vec!["-c".to_owned()],
-        }
+        Self { program: program.to_string_lossy().into_owned(), arguments: vec!["-c".to_owned()] }
     }
 
     pub fn parse(line: &str) -> Result<Self, String> {
         let mut words = shlex::split(line)
             .ok_or_else(|| "has an unclosed quote or a trailing backslash".to_owned())?
             .into_iter();
-        let program = words
-            .next()
-            .ok_or_else(|| "is empty: name a program, like `bash -c`".to_owned())?;
-        let shell = Self {
-            program,
-            arguments: words.collect(),
-        };
+        let program =
+            words.next().ok_or_else(|| "is empty: name a program, like `bash -c`".to_owned())?;
+        let shell = Self { program, arguments: words.collect() };
         match shell.known() {
-            Some((name, rest)) if !takes_command(rest) => Err(format!(
-                "{name} takes a command only behind -c: write `{shell} -c`"
-            )),
+            Some((name, rest)) if !takes_command(rest) => {
+                Err(format!("{name} takes a command only behind -c: write `{shell} -c`"))
+            }
             _ => Ok(shell),
         }
     }
@@ -157,10 +149,7 @@ mod tests {
             "/opt/my-shell",
             "bwrap --ro-bind / / sh -c",
         ] {
-            assert_eq!(
-                Shell::parse(line).map(|shell| shell.to_string()).as_deref(),
-                Ok(line)
-            );
+            assert_eq!(Shell::parse(line).map(|shell| shell.to_string()).as_deref(), Ok(line));
         }
     }
 }

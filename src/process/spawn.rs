@@ -46,20 +46,14 @@ impl Order<'_> {
     pub(crate) fn refused(&self, error: io::Error) -> JobError {
         use io::ErrorKind::{ArgumentListTooLong, NotADirectory, NotFound, PermissionDenied};
         match error.kind() {
-            ArgumentListTooLong => JobError::CommandTooLong {
-                bytes: self.command.len(),
-            },
+            ArgumentListTooLong => JobError::CommandTooLong { bytes: self.command.len() },
             // The same error for the directory, which may have gone since it was looked at, and for the program.
             NotFound | NotADirectory | PermissionDenied if check_directory(self.cwd).is_err() => {
-                JobError::NoDirectory {
-                    path: self.cwd.to_owned(),
-                    error,
-                }
+                JobError::NoDirectory { path: self.cwd.to_owned(), error }
             }
-            NotFound | NotADirectory | PermissionDenied => JobError::NoShell {
-                program: self.shell.program.clone(),
-                error,
-            },
+            NotFound | NotADirectory | PermissionDenied => {
+                JobError::NoShell { program: self.shell.program.clone(), error }
+            }
             _ => JobError::Resources(error),
         }
     }
@@ -84,18 +78,11 @@ pub(crate) fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
         .current_dir(order.cwd)
         .env(marker::variable(order.job), "1")
         .process_group(0)
-        .stdin(if order.with_stdin {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
+        .stdin(if order.with_stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(to_stdout)
         .stderr(to_stderr)
         .spawn()?;
-    let raw = child
-        .id()
-        .and_then(|pid| i32::try_from(pid).ok())
-        .and_then(Pid::from_raw);
+    let raw = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
     let claim = reaper.claim(pid, order.job);
     let stdin = child.stdin.take();

@@ -129,10 +129,7 @@ mod tests {
             record.state = JobState::Finished(Finished {
                 exit: Exit::Code(0),
                 cause: Cause::Itself,
-                at: Moment {
-                    monotonic: at,
-                    ..created
-                },
+                at: Moment { monotonic: at, ..created },
             });
             record.tree = tree;
             record.stdout.segments = (bytes > 0).then_some(0..bytes).into_iter().collect();
@@ -144,11 +141,7 @@ mod tests {
     }
 
     fn bounds(max_finished: usize, excess_bytes: u64) -> Bounds {
-        Bounds {
-            retention: HOUR,
-            max_finished,
-            excess_bytes,
-        }
+        Bounds { retention: HOUR, max_finished, excess_bytes }
     }
 
     /// Four jobs, one a minute: without output, with 100 bytes, with a living leftover and 100 bytes, with 100 bytes.

@@ -36,10 +36,8 @@ const ARGUMENT: &str = "--print-environment";
 
 /// How long an interactive login shell may take (version managers put themselves into either kind of profile), and then one that reads the profiles of the login alone, in all: some clients
 /// wait five seconds for a call.
-const TRIES: [(bool, Duration); 2] = [
-    (true, Duration::from_secs(3)),
-    (false, Duration::from_secs(4)),
-];
+const TRIES: [(bool, Duration); 2] =
+    [(true, Duration::from_secs(3)), (false, Duration::from_secs(4))];
 
 /// How much a profile may print before it is given up.
 const MAX_OUTPUT: usize = 1 << 20;
@@ -78,10 +76,7 @@ impl LoginEnvironment {
         let mut answered = self.0.get_or_init(begin).clone();
         // An error means that the task has panicked, which is logged.
         let answer = answered.wait_for(Option::is_some).await;
-        answer
-            .ok()
-            .and_then(|found| found.clone())
-            .unwrap_or_default()
+        answer.ok().and_then(|found| found.clone()).unwrap_or_default()
     }
 }
 
@@ -128,10 +123,7 @@ async fn ask(
     let login = (!shell.ends_with("csh")).then_some("-l");
     let interactive = is_interactive.then_some("-i");
     let words = login.into_iter().chain(interactive).chain(["-c"]);
-    let shell = Shell {
-        program: shell.to_owned(),
-        arguments: words.map(str::to_owned).collect(),
-    };
+    let shell = Shell { program: shell.to_owned(), arguments: words.map(str::to_owned).collect() };
     let home = dirs::home_dir().filter(|home| home.is_dir());
     let order = Order {
         job: Uuid::new_v4(),
@@ -141,12 +133,7 @@ async fn ask(
         environment: &Vec::new(),
         with_stdin: false,
     };
-    let Process {
-        mut tree,
-        stdout,
-        stderr,
-        ..
-    } = spawn(&order, reaper)?;
+    let Process { mut tree, stdout, stderr, .. } = spawn(&order, reaper)?;
     let mut stdout = pipe::Receiver::from_owned_fd(stdout)?;
     let mut stderr = pipe::Receiver::from_owned_fd(stderr)?;
     let answer = tokio::select! {
@@ -194,22 +181,14 @@ async fn end(tree: Tree) {
 
 /// The user's own shell.
 pub fn user_shell() -> String {
-    let named = env::var("SHELL")
-        .ok()
-        .filter(|shell| Path::new(shell).is_absolute());
-    let usual = if cfg!(target_os = "macos") {
-        "/bin/zsh"
-    } else {
-        "/bin/sh"
-    };
+    let named = env::var("SHELL").ok().filter(|shell| Path::new(shell).is_absolute());
+    let usual = if cfg!(target_os = "macos") { "/bin/zsh" } else { "/bin/sh" };
     named.unwrap_or_else(|| usual.to_owned())
 }
 
 /// Whether this process was started to print its environment.
 pub fn is_printer() -> bool {
-    env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == ARGUMENT)
+    env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT)
 }
 
 /// The whole life of the process that the login shell runs.
@@ -272,9 +251,7 @@ mod tests {
 
     fn added(own: &[(&str, &str)], login: &[(&str, &str)]) -> Vec<(String, String)> {
         let variables = |of: &[(&str, &str)]| -> Variables {
-            of.iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect()
+            of.iter().map(|(name, value)| (name.into(), value.into())).collect()
         };
         let text = |text: OsString| text.into_string().unwrap_or_default();
         additions(variables(own), variables(login))
@@ -324,15 +301,8 @@ mod tests {
     fn an_answer_is_found_among_banners() {
         let variable = |name: &str, value: &str| (name.into(), value.into());
         assert_eq!(
-            parse(
-                b"Welcome!\n+ program MARK\nMARK\0A=1\0B=x=y\nz\0C=\0MARKbye",
-                "MARK"
-            ),
-            Some(vec![
-                variable("A", "1"),
-                variable("B", "x=y\nz"),
-                variable("C", "")
-            ])
+            parse(b"Welcome!\n+ program MARK\nMARK\0A=1\0B=x=y\nz\0C=\0MARKbye", "MARK"),
+            Some(vec![variable("A", "1"), variable("B", "x=y\nz"), variable("C", "")])
         );
         for incomplete in ["", "Welcome", "MARK\0A=1\0MAR"] {
             assert_eq!(parse(incomplete.as_bytes(), "MARK"), None, "{incomplete}");

@@ -61,31 +61,18 @@ impl ProcessRegistry {
         cwd: Option<&str>,
         cancelled: &CancellationToken,
     ) -> Result<Prepared, JobError> {
-        let slot = self
-            .shared
-            .slots
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| self.busy())?;
+        let slot = self.shared.slots.clone().try_acquire_owned().map_err(|_| self.busy())?;
         let cwd = self.working_directory().resolve(cwd).await?;
         let environment = tokio::select! {
             environment = self.login_environment() => environment,
             () = cancelled.cancelled() => return Err(JobError::Cancelled),
         };
-        Ok(Prepared {
-            slot,
-            cwd,
-            environment,
-        })
+        Ok(Prepared { slot, cwd, environment })
     }
 
     /// Nothing can be awaited in here, so that no process is ever without a watcher, and no job without an entry.
     fn launch(&self, start: Start, prepared: Prepared) -> Result<Job, JobError> {
-        let Prepared {
-            slot,
-            cwd,
-            environment,
-        } = prepared;
+        let Prepared { slot, cwd, environment } = prepared;
         let config = self.config();
         let id = Uuid::new_v4();
         let order = Order {
@@ -123,11 +110,7 @@ impl ProcessRegistry {
 
     /// Started with the first job.
     fn capture_thread(&self) -> io::Result<Arc<CaptureThread>> {
-        let mut thread = self
-            .shared
-            .capture
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut thread = self.shared.capture.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.as_ref().is_none_or(|thread| thread.has_failed()) {
             *thread = Some(Arc::new(CaptureThread::start()?));
         }
@@ -137,11 +120,7 @@ impl ProcessRegistry {
     fn busy(&self) -> JobError {
         JobError::Busy {
             limit: self.config().max_running,
-            oldest: self
-                .by_age(Job::is_alive)
-                .into_iter()
-                .take(OLDEST_NAMED)
-                .collect(),
+            oldest: self.by_age(Job::is_alive).into_iter().take(OLDEST_NAMED).collect(),
         }
     }
 
@@ -151,8 +130,6 @@ impl ProcessRegistry {
         }
         let shared = &self.shared;
         let login = &shared.login;
-        login
-            .variables(&shared.reaper, &shared.closing, &shared.watchers)
-            .await
+        login.variables(&shared.reaper, &shared.closing, &shared.watchers).await
     }
 }

@@ -28,12 +28,7 @@ pub struct WorkingDirectory {
 impl WorkingDirectory {
     pub fn find(flag: Option<&Path>) -> Self {
         let project = env::var_os("CLAUDE_PROJECT_DIR").map(PathBuf::from);
-        Self::choose(
-            flag.map(Path::to_owned),
-            project,
-            env::current_dir().ok(),
-            dirs::home_dir(),
-        )
+        Self::choose(flag.map(Path::to_owned), project, env::current_dir().ok(), dirs::home_dir())
     }
 
     /// `--cwd`, then the project that the client names, then this process's own directory, unless it is a system's or an
@@ -46,11 +41,8 @@ impl WorkingDirectory {
     ) -> Self {
         let is_usable = |path: &PathBuf| path.is_absolute() && check_directory(path).is_ok();
         let of_a_project = own.clone().filter(|path| !is_system(path));
-        let candidates = [
-            (project, "CLAUDE_PROJECT_DIR"),
-            (of_a_project, "the server's own"),
-            (home, "home"),
-        ];
+        let candidates =
+            [(project, "CLAUDE_PROJECT_DIR"), (of_a_project, "the server's own"), (home, "home")];
         let usable = candidates
             .into_iter()
             .filter_map(|(path, source)| Some((path.filter(is_usable)?, source)));
@@ -71,15 +63,12 @@ impl WorkingDirectory {
         let path = self.path.join(expand_tilde(Path::new(asked)));
         // A file system that hangs holds up this call alone.
         let looked = run_blocking(move || {
-            let found = path
-                .canonicalize()
-                .and_then(|found| check_directory(&found).map(|()| found));
+            let found =
+                path.canonicalize().and_then(|found| check_directory(&found).map(|()| found));
             found.map_err(|error| JobError::NoDirectory { path, error })
         });
         let failed = || std::io::Error::other("the directory could not be looked at");
-        looked
-            .await
-            .unwrap_or_else(|| Err(JobError::Resources(failed())))
+        looked.await.unwrap_or_else(|| Err(JobError::Resources(failed())))
     }
 }
 
@@ -121,22 +110,11 @@ mod tests {
         let [flag, project, own, home] = directories.each_ref().map(Option::as_deref);
         let at = |path: Option<&str>, source| (PathBuf::from(path.unwrap_or_default()), source);
         assert_eq!(chosen(flag, project, own, home), at(flag, "--cwd"));
-        assert_eq!(
-            chosen(None, project, own, home),
-            at(project, "CLAUDE_PROJECT_DIR")
-        );
+        assert_eq!(chosen(None, project, own, home), at(project, "CLAUDE_PROJECT_DIR"));
         for no_project in [None, Some(""), Some("relative"), Some("/no/such/place")] {
-            assert_eq!(
-                chosen(None, no_project, own, home),
-                at(own, "the server's own")
-            );
+            assert_eq!(chosen(None, no_project, own, home), at(own, "the server's own"));
         }
-        for nowhere in [
-            None,
-            Some("/"),
-            Some("/usr/bin"),
-            Some("/Applications/A.app/Contents"),
-        ] {
+        for nowhere in [None, Some("/"), Some("/usr/bin"), Some("/Applications/A.app/Contents")] {
             assert_eq!(chosen(None, None, nowhere, home), at(home, "home"));
         }
         assert_eq!(
@@ -147,15 +125,9 @@ mod tests {
 
     #[test]
     fn a_project_in_a_container_is_no_system_folder() {
-        for place in [
-            "/usr/src/app",
-            "/usr/local/src/x",
-            "/opt/x",
-            "/srv",
-            "/app",
-            "/root",
-            "/binaries",
-        ] {
+        for place in
+            ["/usr/src/app", "/usr/local/src/x", "/opt/x", "/srv", "/app", "/root", "/binaries"]
+        {
             assert!(!is_system(Path::new(place)), "{place}");
         }
     }

@@ -38,27 +38,17 @@ impl<'a> Call<'a> {
         closing: &'a CancellationToken,
         context: RequestContext<RoleServer>,
     ) -> Self {
-        Self {
-            registry,
-            notices,
-            closing,
-            context,
-        }
+        Self { registry, notices, closing, context }
     }
 
     /// The longest wait of this client's calls.
     pub fn cap(&self) -> Duration {
         let client = self.context.client_info();
-        self.registry
-            .config()
-            .wait_cap(client.as_ref().map(|client| client.name.as_str()))
+        self.registry.config().wait_cap(client.as_ref().map(|client| client.name.as_str()))
     }
 
     pub fn wait(&self, seconds: f64) -> hints::Wait {
-        hints::Wait {
-            asked: Duration::from_secs_f64(seconds),
-            cap: self.cap(),
-        }
+        hints::Wait { asked: Duration::from_secs_f64(seconds), cap: self.cap() }
     }
 
     pub fn patience(&self, wait: hints::Wait) -> Patience {
@@ -67,10 +57,7 @@ impl<'a> Call<'a> {
             deadline: Instant::now() + wait.asked.min(wait.cap),
             cancelled: self.context.ct.clone(),
             closing: self.closing.clone(),
-            progress: progress.map(|token| Progress {
-                peer: self.context.peer.clone(),
-                token,
-            }),
+            progress: progress.map(|token| Progress { peer: self.context.peer.clone(), token }),
         }
     }
 

@@ -48,10 +48,7 @@ pub struct CleanupReply {
 
 impl From<String> for CleanupReply {
     fn from(message: String) -> Self {
-        Self {
-            message,
-            ..Self::default()
-        }
+        Self { message, ..Self::default() }
     }
 }
 
@@ -62,11 +59,8 @@ impl Server {
         arguments: JsonObject,
     ) -> Result<Told<CleanupReply>, CleanupReply> {
         let sent = params::ref_id_as_sent(&arguments);
-        let refused = |message| CleanupReply {
-            ref_id: sent.clone(),
-            message,
-            ..CleanupReply::default()
-        };
+        let refused =
+            |message| CleanupReply { ref_id: sent.clone(), message, ..CleanupReply::default() };
         let params: CleanupParams = params::read(arguments).map_err(refused)?;
         let job = match self.find(&params.ref_id) {
             Ok(job) => job,
@@ -85,10 +79,9 @@ impl Server {
             Err(NotFound::NotAnId(message)) => return Err(refused(message)),
         };
         let before = job.snapshot();
-        let grace = params.grace_seconds.map_or(
-            self.registry.config().stop_grace_seconds,
-            Duration::from_secs_f64,
-        );
+        let grace = params
+            .grace_seconds
+            .map_or(self.registry.config().stop_grace_seconds, Duration::from_secs_f64);
         let keep = params.keep_result.unwrap_or_default();
         let removal = (!keep).then(|| job.announce_removal());
         let attempt = job.request_stop(grace);
@@ -133,16 +126,9 @@ impl Server {
     /// What is shown of a job that was stopped: the end of its output, if this is the last that is seen of it.
     async fn final_output(&self, job: &Job, is_last: bool) -> JobView {
         let _reading = job.reading();
-        let reading = Reading {
-            tail_only: is_last,
-            is_last,
-            ..self.reading(None, None)
-        };
+        let reading = Reading { tail_only: is_last, is_last, ..self.reading(None, None) };
         let view = JobView::of(job, self.registry.store(), reading, CallContext::default());
-        JobView {
-            ref_id: String::new(),
-            ..view.await
-        }
+        JobView { ref_id: String::new(), ..view.await }
     }
 }
 

@@ -60,10 +60,7 @@ pub struct ExecuteReply {
 
 impl From<String> for ExecuteReply {
     fn from(error: String) -> Self {
-        Self {
-            error: Some(error),
-            ..Self::default()
-        }
+        Self { error: Some(error), ..Self::default() }
     }
 }
 
@@ -77,19 +74,11 @@ impl Server {
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(Pattern::new).transpose()?;
         let kill_after = params.kill_after_seconds.map(Duration::from_secs_f64);
-        let start = Start {
-            command: params.cmd,
-            cwd: params.cwd,
-            stdin: params.stdin,
-            kill_after,
-        };
+        let start = Start { command: params.cmd, cwd: params.cwd, stdin: params.stdin, kill_after };
         let started = self.registry.start(start, &call.context.ct).await;
         let job = started.map_err(|error| messages::job_error(&error))?;
         self.notices.started(job.id(), &call.context.ct);
-        let mut news = News {
-            started: vec![job.id()],
-            ended: Vec::new(),
-        };
+        let mut news = News { started: vec![job.id()], ended: Vec::new() };
         let mut reply = ExecuteReply {
             success: true,
             ref_id: Some(job.id().to_string()),

@@ -66,9 +66,7 @@ impl Server {
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(Pattern::new).transpose().map_err(refused)?;
         let cursor = params.cursor.as_deref().map(str::parse::<Cursor>);
-        let cursor = cursor
-            .transpose()
-            .map_err(|error| refused(error.to_string()))?;
+        let cursor = cursor.transpose().map_err(|error| refused(error.to_string()))?;
         let wait = call.wait(params.wait_seconds.unwrap_or_default());
         let reading = self.reading(cursor, params.max_chars);
         let look = self.look(call, &job, wait, pattern, reading).await;
@@ -91,10 +89,7 @@ impl Server {
         let Some(_reading) = job.reading() else {
             return Err(messages::job_error(&JobError::CleanedUp { id: job.id() }));
         };
-        let mut context = CallContext {
-            wait,
-            ..CallContext::default()
-        };
+        let mut context = CallContext { wait, ..CallContext::default() };
         let before = job.snapshot();
         if hints::may_be_silent_for_long(&before, wait) {
             context.cpu_before = Some(live_usage(&before).cpu);
@@ -107,10 +102,7 @@ impl Server {
         if job.is_running() {
             self.registry.look_for_orphans();
         }
-        let reading = Reading {
-            is_last: self.is_last(job),
-            ..reading
-        };
+        let reading = Reading { is_last: self.is_last(job), ..reading };
         let mut view = JobView::of(job, self.registry.store(), reading, context).await;
         let shell = &self.registry.config().shell;
         if let Some(hint) = in_plain_sh(shell, &[&view.error, &view.output]) {

@@ -118,9 +118,7 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     };
     if matches!(facts.search, Some(Outcome::Absent)) {
         let rest = rest.unwrap_or_else(|| "judge by returncode and output".to_owned());
-        return Some(format!(
-            "The command ended before until_pattern matched: {rest}"
-        ));
+        return Some(format!("The command ended before until_pattern matched: {rest}"));
     }
     rest
 }
@@ -149,12 +147,7 @@ fn read_gap(facts: &Facts<'_>, gap: &Cut) -> String {
         "" => String::new(),
         path => format!(", or grep {path}*"),
     };
-    format!(
-        "{}: {} and cursor=\"{}\"{grep}",
-        messages::left_out(gap),
-        get(facts),
-        gap.cursor
-    )
+    format!("{}: {} and cursor=\"{}\"{grep}", messages::left_out(gap), get(facts), gap.cursor)
 }
 
 /// Output that the disk did not take.
@@ -200,10 +193,7 @@ mod tests {
             shown: &Shown::default(),
             reading: &reading,
             search: None,
-            wait: Wait {
-                asked: Duration::from_secs(5),
-                cap: Duration::from_secs(45),
-            },
+            wait: Wait { asked: Duration::from_secs(5), cap: Duration::from_secs(45) },
             idle_cpu,
             output_path: "",
             disk_silent: None,

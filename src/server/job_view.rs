@@ -84,11 +84,7 @@ pub struct JobView {
 /// A call that names no job there is.
 impl From<String> for JobView {
     fn from(error: String) -> Self {
-        Self {
-            state: "unknown",
-            error,
-            ..Self::default()
-        }
+        Self { state: "unknown", error, ..Self::default() }
     }
 }
 
@@ -188,10 +184,7 @@ impl JobView {
 
     /// The reply to a call about this job that cannot be carried out as it was made.
     pub fn refused(job: &Job, message: String) -> Self {
-        Self {
-            error: message,
-            ..Self::described(&job.snapshot(), Usage::default())
-        }
+        Self { error: message, ..Self::described(&job.snapshot(), Usage::default()) }
     }
 }
 
@@ -204,9 +197,7 @@ pub fn entry(job: &Job) -> JsonObject {
         ..JobView::described(&snapshot, live_usage(&snapshot))
     };
     let view = serde_json::to_value(&view).expect("a view has string keys and no failing parts");
-    let Value::Object(mut entry) = view else {
-        unreachable!("a struct is an object")
-    };
+    let Value::Object(mut entry) = view else { unreachable!("a struct is an object") };
     entry.retain(|key, value| !value.is_null() && key != "output" && key != "error");
     if snapshot.is_running() {
         entry.insert("pid".to_owned(), job.pid().into());
@@ -233,10 +224,7 @@ pub async fn progress(job: &Job, store: &Store) -> String {
         "running {}, {} bytes of output{}",
         human_duration(snapshot.elapsed()),
         thousands(snapshot.record.stdout.end + snapshot.record.stderr.end),
-        last.map_or_else(String::new, |line| format!(
-            ", last: {}",
-            truncate(line, 80)
-        ))
+        last.map_or_else(String::new, |line| format!(", last: {}", truncate(line, 80)))
     )
 }
 

@@ -47,10 +47,7 @@ pub struct ListReply {
 
 impl From<String> for ListReply {
     fn from(error: String) -> Self {
-        Self {
-            error,
-            ..Self::default()
-        }
+        Self { error, ..Self::default() }
     }
 }
 

@@ -120,10 +120,7 @@ fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
         [] => "it has no jobs: run the command again".to_owned(),
         ids => format!(
             "jobs it knows: {}; list_background_processes shows all",
-            ids.iter()
-                .map(Uuid::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
+            ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
         ),
     };
     format!(
@@ -170,11 +167,7 @@ pub fn no_such_tool(name: &str) -> String {
 
 fn one_line(job: &Job) -> String {
     let age = job.created().monotonic.elapsed();
-    let state = if job.is_running() {
-        "running"
-    } else {
-        "only leftover processes"
-    };
+    let state = if job.is_running() { "running" } else { "only leftover processes" };
     format!(
         "{} ({}, for {}, {state})",
         job.id(),
@@ -197,10 +190,7 @@ pub fn gap(ref_id: Uuid, cut: &Cut) -> String {
     match cut.bytes - cut.dropped {
         0 => format!("[… {left_out} …]"),
         _ if cut.dropped == 0 => format!("[… {left_out}: {call} to read them …]"),
-        readable => format!(
-            "[… {left_out}: {call} to read the other {} …]",
-            thousands(readable)
-        ),
+        readable => format!("[… {left_out}: {call} to read the other {} …]", thousands(readable)),
     }
 }
 
@@ -210,19 +200,13 @@ pub fn left_out(cut: &Cut) -> String {
     match cut.dropped {
         0 => format!("{bytes} bytes left out"),
         all if all == cut.bytes => format!("{bytes} bytes left out, all of them dropped for good"),
-        some => format!(
-            "{bytes} bytes left out, {} of them dropped for good",
-            thousands(some)
-        ),
+        some => format!("{bytes} bytes left out, {} of them dropped for good", thousands(some)),
     }
 }
 
 /// The line between head and tail of output that goes with its job.
 pub fn gap_for_good(cut: &Cut) -> String {
-    format!(
-        "[… {} bytes left out and deleted with the job …]",
-        thousands(cut.bytes)
-    )
+    format!("[… {} bytes left out and deleted with the job …]", thousands(cut.bytes))
 }
 
 /// In the place of output that cannot be read now.

@@ -58,16 +58,12 @@ pub fn id<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 /// A duration.
 pub fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
     let wanted = format!("a number of seconds from 0 to {MOST_SECONDS}");
-    number(from, &wanted, |seconds| {
-        (0.0..=MOST_SECONDS).contains(&seconds)
-    })
+    number(from, &wanted, |seconds| (0.0..=MOST_SECONDS).contains(&seconds))
 }
 
 /// A time to wait, which is cut to the longest wait of a call in any case.
 pub fn wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    let wait = number(from, "a number of seconds from 0 on", |seconds| {
-        seconds >= 0.0
-    })?;
+    let wait = number(from, "a number of seconds from 0 on", |seconds| seconds >= 0.0)?;
     Ok(wait.map(|seconds| seconds.min(MOST_SECONDS)))
 }
 

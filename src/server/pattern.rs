@@ -50,9 +50,7 @@ impl Pattern {
                 truncate(pattern, SHOWN_PATTERN)
             ));
         }
-        let regex = RegexBuilder::new(&of_line)
-            .size_limit(MAX_COMPILED_BYTES)
-            .build();
+        let regex = RegexBuilder::new(&of_line).size_limit(MAX_COMPILED_BYTES).build();
         regex.map(Self).map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => format!(
                 "until_pattern is too large: compiled, it may take {MAX_COMPILED_BYTES} bytes. Use a shorter one, like a fixed part of the line"
@@ -164,10 +162,7 @@ impl<'a> Search<'a> {
                 }
             }
         };
-        patience
-            .until(event, &status)
-            .await
-            .unwrap_or(Outcome::Undecided)
+        patience.until(event, &status).await.unwrap_or(Outcome::Undecided)
     }
 
     /// Searches what is there now. Dropping the future stops the search.

@@ -47,9 +47,7 @@ fn simplify(schema: &mut Schema) {
     }
     let required = schema.get("required").cloned().unwrap_or_default();
     let is_required = |name: &str| {
-        required
-            .as_array()
-            .is_some_and(|names| names.iter().any(|required| required == name))
+        required.as_array().is_some_and(|names| names.iter().any(|required| required == name))
     };
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, property) in properties.into_iter().flatten() {
@@ -62,10 +60,7 @@ fn simplify(schema: &mut Schema) {
         };
         if is_required(name) {
             property.remove("type");
-            property.insert(
-                "anyOf".to_owned(),
-                json!([{"type": kind}, {"type": "null"}]),
-            );
+            property.insert("anyOf".to_owned(), json!([{"type": kind}, {"type": "null"}]));
         } else {
             property.insert("type".to_owned(), kind);
         }

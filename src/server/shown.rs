@@ -51,10 +51,8 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
                     true => RUNNING_CHARS.min(reading.default_chars),
                     false => reading.default_chars,
                 };
-                let budget = Budget {
-                    max_chars: reading.max_chars.unwrap_or(default_chars),
-                    tail_only,
-                };
+                let budget =
+                    Budget { max_chars: reading.max_chars.unwrap_or(default_chars), tail_only };
                 let marker = |cut: &Cut| match reading.is_last {
                     true => messages::gap_for_good(cut),
                     false => messages::gap(id, cut),
@@ -63,10 +61,7 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
             }
         };
         let unfinished = [stdout.last_line(), stderr.last_line()];
-        Shown {
-            excerpt,
-            unfinished: unfinished.into_iter().flatten().collect(),
-        }
+        Shown { excerpt, unfinished: unfinished.into_iter().flatten().collect() }
     };
     store.read(read).await.unwrap_or_else(|Unreadable| Shown {
         excerpt: Excerpt {

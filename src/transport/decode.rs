@@ -23,10 +23,7 @@ const MAX_ERROR_CHARS: usize = 200;
 
 /// What one message comes to.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly always it is the large one"
-)]
+#[expect(clippy::large_enum_variant, reason = "nearly always it is the large one")]
 pub enum Decoded {
     Message(ClientJsonRpcMessage),
     /// The answer that refuses it.
@@ -48,11 +45,7 @@ pub fn decode(line: &[u8]) -> Vec<Decoded> {
         Ok(value) => message(value).into_iter().collect(),
         Err(error) => {
             let id = recover_id(&String::from_utf8_lossy(line));
-            vec![refused(
-                id,
-                ErrorCode::PARSE_ERROR,
-                &format!("Parse error: {error}"),
-            )]
+            vec![refused(id, ErrorCode::PARSE_ERROR, &format!("Parse error: {error}"))]
         }
     }
 }
@@ -104,9 +97,7 @@ fn recover_id(text: &str) -> Value {
     }
     let before = text.split(r#""params""#).next().unwrap_or_default();
     let found = BEFORE.captures(before).or_else(|| BEHIND.captures(text));
-    found
-        .and_then(|found| serde_json::from_str(&found[1]).ok())
-        .unwrap_or_default()
+    found.and_then(|found| serde_json::from_str(&found[1]).ok()).unwrap_or_default()
 }
 
 /// What is neither a request nor a notification that the SDK knows, and may not be answered, comes to nothing.
@@ -188,11 +179,7 @@ fn with_method(method: &str, params: Option<Value>) -> Value {
 }
 
 fn invalid(id: Value, why: &str) -> Decoded {
-    refused(
-        id,
-        ErrorCode::INVALID_REQUEST,
-        &format!("Invalid request: {why}"),
-    )
+    refused(id, ErrorCode::INVALID_REQUEST, &format!("Invalid request: {why}"))
 }
 
 fn refused(id: Value, code: ErrorCode, message: &str) -> Decoded {
@@ -228,10 +215,7 @@ mod tests {
             (r#"{"params":{"id":1,},"id":2}"#, json!(2)),
             (r#"{"params":{"a":NaN},"jsonrpc":"2.0","id":2}"#, json!(2)),
             (r#"{"method":"ping,"id":3}"#, json!(3)),
-            (
-                r#"{"method":"ping,"params":{},"id":4,"jsonrpc":"2.0"}"#,
-                json!(4),
-            ),
+            (r#"{"method":"ping,"params":{},"id":4,"jsonrpc":"2.0"}"#, json!(4)),
             (r#"{"method":"ping,"params":{"id":5}}"#, json!(null)),
             (r#"{"cmd":"echo \"id\":6}"#, json!(null)),
             (r#"{"id":1"#, json!(null)),

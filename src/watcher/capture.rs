@@ -65,15 +65,9 @@ impl CaptureThread {
             buffer: Vec::new(),
             sizes: Sizes::default(),
         };
-        let thread = std::thread::Builder::new()
-            .name("capture".to_owned())
-            .spawn(move || worker.run())?;
-        Ok(Self {
-            requests,
-            wake,
-            next_id: AtomicU64::new(0),
-            thread,
-        })
+        let thread =
+            std::thread::Builder::new().name("capture".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { requests, wake, next_id: AtomicU64::new(0), thread })
     }
 
     /// Whether it has panicked: then another one has to take its place.
@@ -87,11 +81,7 @@ impl CaptureThread {
         let (sender, captured) = watch::channel(Both::default());
         let [stdout, stderr] = pipes;
         let [stdout_log, stderr_log] = logs;
-        let stream = |pipe, log| Stream {
-            pipe: Some(pipe),
-            log,
-            size: Size::default(),
-        };
+        let stream = |pipe, log| Stream { pipe: Some(pipe), log, size: Size::default() };
         self.send(Request::Attach(Box::new(Attached {
             id,
             streams: [stream(stdout, stdout_log), stream(stderr, stderr_log)],
@@ -99,11 +89,7 @@ impl CaptureThread {
             published: Instant::now(),
             is_pending: false,
         })));
-        Capture {
-            thread: self.clone(),
-            id,
-            captured,
-        }
+        Capture { thread: self.clone(), id, captured }
     }
 
     fn send(&self, request: Request) {
@@ -196,10 +182,7 @@ impl Worker {
             let is_woken = ready.next().unwrap_or(false);
             for job in &mut self.jobs {
                 let mut is_flowing = false;
-                let open = job
-                    .streams
-                    .iter_mut()
-                    .filter(|stream| stream.pipe.is_some());
+                let open = job.streams.iter_mut().filter(|stream| stream.pipe.is_some());
                 for stream in open {
                     if ready.next().unwrap_or(false) {
                         is_flowing |= stream.read(&mut self.buffer, &mut self.sizes);
@@ -213,8 +196,7 @@ impl Worker {
             if is_woken && !self.handle_requests() {
                 return;
             }
-            self.jobs
-                .retain(|job| job.streams.iter().any(|stream| stream.pipe.is_some()));
+            self.jobs.retain(|job| job.streams.iter().any(|stream| stream.pipe.is_some()));
         }
     }
 

@@ -94,11 +94,8 @@ impl Recorder {
                 let exit = Exit::Lost(
                     "the task that watched it failed; its processes were killed".to_owned(),
                 );
-                record.state = JobState::Finished(Finished {
-                    exit,
-                    cause: Cause::Itself,
-                    at: Moment::now(),
-                });
+                record.state =
+                    JobState::Finished(Finished { exit, cause: Cause::Itself, at: Moment::now() });
             }
             record.tree = Tree::Gone(Instant::now());
             lost

@@ -14,13 +14,8 @@ const KILL_AGAIN: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Termination {
     NotAsked,
-    Terminating {
-        kill_at: Instant,
-    },
-    Killing {
-        again_at: Instant,
-        give_up_at: Instant,
-    },
+    Terminating { kill_at: Instant },
+    Killing { again_at: Instant, give_up_at: Instant },
     GaveUp,
 }
 
@@ -68,15 +63,8 @@ impl Termination {
             Self::Killing { give_up_at, .. } => *give_up_at,
             _ => now + SURVIVOR_AFTER,
         };
-        *self = Self::Killing {
-            again_at: now + KILL_AGAIN,
-            give_up_at,
-        };
-        if now < give_up_at {
-            Step::Kill
-        } else {
-            Step::CountSurvivors
-        }
+        *self = Self::Killing { again_at: now + KILL_AGAIN, give_up_at };
+        if now < give_up_at { Step::Kill } else { Step::CountSurvivors }
     }
 
     /// Some did not end although they were sent KILL. Asked again, it begins anew.

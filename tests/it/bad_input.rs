@@ -14,15 +14,9 @@ fn assert_refused(client: &Client, tool: &'static str, arguments: &Value, words:
     let reply = client.refused(tool, arguments);
     let key = if tool == CLEANUP { "message" } else { "error" };
     let reason = text(&reply, key);
-    assert!(
-        reason.chars().count() <= 4000,
-        "{tool} {arguments}: {reason}"
-    );
+    assert!(reason.chars().count() <= 4000, "{tool} {arguments}: {reason}");
     for word in words {
-        assert!(
-            reason.contains(word),
-            "{word:?} is not in {reason:?} for {tool} {arguments}"
-        );
+        assert!(reason.contains(word), "{word:?} is not in {reason:?} for {tool} {arguments}");
     }
     reply
 }
@@ -54,27 +48,12 @@ fn a_command_that_cannot_start_is_refused_and_leaves_no_job() {
         (json!({"cmd": ["ls", "-l"]}), ["cmd", "string"]),
         (json!({"cmd": 5}), ["cmd", "string"]),
         (json!({"cmd": "pwd", "cwd": "/tmp\u{0}x"}), ["cwd", ""]),
-        (
-            json!({"cmd": "pwd", "cwd": missing}),
-            [&missing, "existing directory"],
-        ),
-        (
-            json!({"cmd": "pwd", "cwd": file}),
-            [&file, "existing directory"],
-        ),
+        (json!({"cmd": "pwd", "cwd": missing}), [&missing, "existing directory"]),
+        (json!({"cmd": "pwd", "cwd": file}), [&file, "existing directory"]),
         (json!({"cmd": "true", "cwd": true}), ["cwd", "string"]),
-        (
-            json!({"cmd": "true", "wait_seconds": "soon"}),
-            ["wait_seconds", "number"],
-        ),
-        (
-            json!({"cmd": "true", "wait_seconds": -1}),
-            ["wait_seconds", ""],
-        ),
-        (
-            json!({"cmd": "true", "kill_after_seconds": {}}),
-            ["kill_after_seconds", ""],
-        ),
+        (json!({"cmd": "true", "wait_seconds": "soon"}), ["wait_seconds", "number"]),
+        (json!({"cmd": "true", "wait_seconds": -1}), ["wait_seconds", ""]),
+        (json!({"cmd": "true", "kill_after_seconds": {}}), ["kill_after_seconds", ""]),
         (
             json!({"cmd": "true", "kill_after_seconds": "NaN"}),
             ["kill_after_seconds must be", "NaN"],
@@ -87,26 +66,11 @@ fn a_command_that_cannot_start_is_refused_and_leaves_no_job() {
             json!({"cmd": "true", "kill_after_seconds": 1e300}),
             ["kill_after_seconds must be", "from 0 to 31622400"],
         ),
-        (
-            json!({"cmd": "true", "x".repeat(100_000): 1}),
-            ["unknown parameter", ""],
-        ),
-        (
-            json!({"cmd": "true", "command": "false"}),
-            ["cmd", "given twice"],
-        ),
-        (
-            json!({"cmd": "true", "timeout_seconds": 5}),
-            ["timeout_seconds", "wait_seconds"],
-        ),
-        (
-            json!({"cmd": "true", "working_dir": "/"}),
-            ["working_dir", "cwd"],
-        ),
-        (
-            json!({"cmd": "true", "description": "List files"}),
-            ["description", ""],
-        ),
+        (json!({"cmd": "true", "x".repeat(100_000): 1}), ["unknown parameter", ""]),
+        (json!({"cmd": "true", "command": "false"}), ["cmd", "given twice"]),
+        (json!({"cmd": "true", "timeout_seconds": 5}), ["timeout_seconds", "wait_seconds"]),
+        (json!({"cmd": "true", "working_dir": "/"}), ["working_dir", "cwd"]),
+        (json!({"cmd": "true", "description": "List files"}), ["description", ""]),
         (json!({"script": "ls"}), ["cmd", "script"]),
         (
             json!({"cmd": "true", "wait_seconds": 1, "until_pattern": "("}),
@@ -147,41 +111,21 @@ fn a_wrong_parameter_is_refused_by_name() {
     };
     for (tool, arguments, words) in [
         (GET, json!({"ref_id": ""}), ["ref_id", "missing or empty"]),
-        (
-            GET,
-            with("max_chars", json!(1.5)),
-            ["max_chars", "whole number"],
-        ),
+        (GET, with("max_chars", json!(1.5)), ["max_chars", "whole number"]),
         (GET, with("max_chars", json!(-5)), ["max_chars", "100000"]),
         (GET, with("cursor", json!("somewhere")), ["cursor", ""]),
         (GET, with("wait_seconds", json!([])), ["wait_seconds", ""]),
         (GET, with("until_pattern", json!({})), ["until_pattern", ""]),
-        (
-            GET,
-            with("wait_second", json!(5)),
-            ["wait_second", "wait_seconds"],
-        ),
+        (GET, with("wait_second", json!(5)), ["wait_second", "wait_seconds"]),
         (GET, json!({}), ["ref_id", ""]),
         (GET, json!({"job_id": "abc"}), ["job_id", "ref_id"]),
         (GET, json!({"pid": 123}), ["pid", "ref_id"]),
-        (
-            CLEANUP,
-            with("grace_seconds", json!("x")),
-            ["grace_seconds", ""],
-        ),
-        (
-            CLEANUP,
-            with("keep_result", json!("perhaps")),
-            ["keep_result", ""],
-        ),
+        (CLEANUP, with("grace_seconds", json!("x")), ["grace_seconds", ""]),
+        (CLEANUP, with("keep_result", json!("perhaps")), ["keep_result", ""]),
         (CLEANUP, with("keep", json!(true)), ["keep", "keep_result"]),
         (CLEANUP, json!({"bash_id": "abc"}), ["bash_id", "ref_id"]),
         (LIST, json!({"wait_seconds": "x"}), ["wait_seconds", ""]),
-        (
-            LIST,
-            json!({"status": "running"}),
-            ["status", "wait_seconds"],
-        ),
+        (LIST, json!({"status": "running"}), ["status", "wait_seconds"]),
     ] {
         assert_refused(&client, tool, &arguments, &words);
     }
@@ -220,10 +164,7 @@ fn an_unknown_id_names_known_ones_and_one_that_was_cleaned_up_is_told_from_it() 
     let reply = assert_refused(&client, CLEANUP, &unknown, &[&id]);
     assert_eq!(reply["ref_id"], unknown["ref_id"]);
     // An id may come in capitals and with spaces.
-    assert_eq!(
-        client.get(&format!(" {} ", id.to_uppercase()))["output"],
-        "fine\n"
-    );
+    assert_eq!(client.get(&format!(" {} ", id.to_uppercase()))["output"], "fine\n");
     client.clean_up(&id);
     assert_refused(&client, GET, &json!({"ref_id": id}), &["cleaned up"]);
 }
@@ -235,14 +176,8 @@ fn what_strict_function_calling_sends_for_nothing_means_not_given() {
         json!({"cmd": "pwd; cat", "cwd": value, "stdin": value, "kill_after_seconds": value,
             "wait_seconds": value, "until_pattern": value})
     };
-    let (null, empty) = (
-        client.execute(&all(json!(null))),
-        client.execute(&all(json!(""))),
-    );
-    assert!(
-        null["result"].is_null() && empty["result"].is_null(),
-        "{null} {empty}"
-    );
+    let (null, empty) = (client.execute(&all(json!(null))), client.execute(&all(json!(""))));
+    assert!(null["result"].is_null() && empty["result"].is_null(), "{null} {empty}");
     client.wait(&ref_id(&null));
     let id = ref_id(&empty);
     assert_eq!(client.wait(&id)["state"], "exited");
@@ -257,10 +192,7 @@ fn what_strict_function_calling_sends_for_nothing_means_not_given() {
         assert!(reply["cursor"].is_null(), "{reply}");
     }
     client.call(LIST, &json!({"wait_seconds": ""}));
-    client.call(
-        CLEANUP,
-        &json!({"ref_id": id, "grace_seconds": "", "keep_result": ""}),
-    );
+    client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": "", "keep_result": ""}));
     let listed = client.request("tools/call", &json!({"name": LIST}));
     assert_eq!(listed["structuredContent"]["success"], true, "{listed}");
 }
@@ -273,11 +205,7 @@ fn numbers_may_come_as_strings_and_command_and_id_for_cmd_and_ref_id() {
     let id = ref_id(&reply);
     let get = json!({"id": id, "wait_seconds": "1.5", "max_chars": "1000"});
     assert_eq!(client.call(GET, &get)["output"], "fine\n");
-    for (keep, word) in [
-        ("true", "readable"),
-        ("True", "readable"),
-        ("False", "deleted"),
-    ] {
+    for (keep, word) in [("true", "readable"), ("True", "readable"), ("False", "deleted")] {
         let arguments = json!({"ref_id": "", "id": id, "grace_seconds": "1", "keep_result": keep});
         let reply = client.call(CLEANUP, &arguments);
         assert!(text(&reply, "message").contains(word), "{keep}: {reply}");
@@ -287,9 +215,7 @@ fn numbers_may_come_as_strings_and_command_and_id_for_cmd_and_ref_id() {
 #[test]
 fn a_shell_that_cannot_be_started_is_named() {
     for shell in ["/no/such/shell", "/etc/passwd"] {
-        let client = Setup::new()
-            .flags(["--shell", &format!("{shell} -c")])
-            .start();
+        let client = Setup::new().flags(["--shell", &format!("{shell} -c")]).start();
         assert_not_started(&client, &json!({"cmd": "true"}), &[shell, "--shell"]);
     }
 }
@@ -323,18 +249,13 @@ fn bad_configuration_is_an_error_at_start_up_that_names_it() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{flag}={value} was accepted");
         assert!(error.contains(flag), "{flag}={value}: {error}");
-        assert!(
-            output.stdout.is_empty(),
-            "{flag}={value} writes to standard output"
-        );
+        assert!(output.stdout.is_empty(), "{flag}={value} writes to standard output");
     }
 }
 
 #[test]
 fn environment_variables_configure_and_flags_win() {
-    let client = Setup::new()
-        .environment("BACKGROUND_COMMAND_MCP_SHELL", "/bin/echo env")
-        .start();
+    let client = Setup::new().environment("BACKGROUND_COMMAND_MCP_SHELL", "/bin/echo env").start();
     assert_eq!(client.run("x")["output"], "env x\n");
     let client = Setup::new()
         .environment("BACKGROUND_COMMAND_MCP_SHELL", "/bin/echo env")

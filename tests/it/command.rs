@@ -12,27 +12,19 @@ fn the_directory_is_the_one_asked_for_or_the_servers() {
     let directory = directory.to_str().unwrap();
     let started = client.execute(&json!({"cmd": "pwd", "cwd": directory}));
     assert_eq!(started["cwd"], directory);
-    assert_eq!(
-        client.wait(&ref_id(&started))["output"],
-        format!("{directory}\n")
-    );
+    assert_eq!(client.wait(&ref_id(&started))["output"], format!("{directory}\n"));
     let here = std::env::current_dir().unwrap();
     assert_eq!(client.run("pwd")["output"], format!("{}\n", here.display()));
     let other = Setup::new().flags(["--cwd", directory]).start();
     assert_eq!(other.run("pwd")["output"], format!("{directory}\n"));
     std::fs::create_dir(client.scratch().join("below")).unwrap();
     let started = other.execute(&json!({"cmd": "pwd", "cwd": "below"}));
-    assert_eq!(
-        other.wait(&ref_id(&started))["output"],
-        format!("{directory}/below\n")
-    );
+    assert_eq!(other.wait(&ref_id(&started))["output"], format!("{directory}/below\n"));
 }
 
 #[test]
 fn the_shell_receives_the_command_as_its_last_argument() {
-    let client = Setup::new()
-        .flags(["--shell", "/bin/echo 'one word' two"])
-        .start();
+    let client = Setup::new().flags(["--shell", "/bin/echo 'one word' two"]).start();
     assert_eq!(client.run("a  b")["output"], "one word two a  b\n");
 }
 
@@ -72,10 +64,7 @@ fn invariant_08_a_child_inherits_nothing_but_its_three_streams() {
     let reply = client.run("ls /proc/$$/fd; grep -E '^Sig(Blk|Ign)' /proc/self/status");
     let output = text(&reply, "output");
     let mut lines = output.lines();
-    let descriptors: Vec<_> = lines
-        .by_ref()
-        .take_while(|line| !line.starts_with("Sig"))
-        .collect();
+    let descriptors: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("Sig")).collect();
     assert_eq!(descriptors, ["0", "1", "2"], "{output}");
     // The C library's posix_spawn leaves the two signals it uses itself, 32 and 33, ignored.
     let of_the_library = 0b11 << 31;
@@ -101,10 +90,7 @@ fn the_environment_is_the_servers_own_and_a_marker() {
     let id = ref_id(&started);
     let reply = client.wait(&id);
     let output = text(&reply, "output");
-    assert!(
-        output.lines().any(|line| line == "COLOUR=blue and green"),
-        "{output}"
-    );
+    assert!(output.lines().any(|line| line == "COLOUR=blue and green"), "{output}");
     let marker = format!("BACKGROUND_COMMAND_MCP_JOB_{}=1", id.replace('-', ""));
     assert!(output.contains(&marker), "{output}");
 }
@@ -115,11 +101,8 @@ fn commands_are_run_by_bash() {
     let directory = tempfile::TempDir::new().unwrap();
     let client = Setup::new().start();
     std::fs::create_dir_all(directory.path().join("venv/bin")).unwrap();
-    std::fs::write(
-        directory.path().join("venv/bin/activate"),
-        "export VIRTUAL_ENV=here\n",
-    )
-    .unwrap();
+    std::fs::write(directory.path().join("venv/bin/activate"), "export VIRTUAL_ENV=here\n")
+        .unwrap();
     for (cmd, output) in [
         ("mkdir -p src/{a,b}; ls src", "a\nb\n"),
         ("if [[ -d /tmp ]]; then echo yes; else echo no; fi", "yes\n"),
@@ -127,18 +110,12 @@ fn commands_are_run_by_bash() {
         ("diff <(echo 1) <(echo 1) && echo same", "same\n"),
         ("names=(one two); echo ${names[1]} ${#names[@]}", "two 2\n"),
         ("set -euo pipefail; false | cat; echo not reached", ""),
-        (
-            "name=abc; echo ${name^^} ${name/b/x} ${name:1:1}",
-            "ABC axc b\n",
-        ),
+        ("name=abc; echo ${name^^} ${name/b/x} ${name:1:1}", "ABC axc b\n"),
         ("cat <<< words", "words\n"),
         ("ls nothing-here &> both; wc -l < both", "1\n"),
         ("for ((i = 0; i < 3; i++)); do echo -n $i; done", "012"),
         ("echo -e 'a\\tb'; echo $'c\\td'", "a\tb\nc\td\n"),
-        (
-            "function greet { local name=$1; echo hello $name; }; greet you",
-            "hello you\n",
-        ),
+        ("function greet { local name=$1; echo hello $name; }; greet you", "hello you\n"),
         ("declare -A ages=([ann]=3); echo ${ages[ann]}", "3\n"),
     ] {
         let reply =
@@ -171,10 +148,7 @@ fn a_plain_sh_that_is_given_bash_is_told_as_such_whatever_the_exit_code() {
         "[[ -d /tmp ]] 2>&1; true",
     ] {
         let reply = client.execute(&json!({"cmd": cmd, "wait_seconds": 30}));
-        assert!(
-            text(&reply, "hint").contains("run bash -c '…'"),
-            "{cmd}: {reply}"
-        );
+        assert!(text(&reply, "hint").contains("run bash -c '…'"), "{cmd}: {reply}");
     }
     let reply = client.execute(&json!({"cmd": "nothing-like-it", "wait_seconds": 30}));
     assert!(!text(&reply, "hint").contains("bash"), "{reply}");

@@ -32,11 +32,8 @@ fn walk(value: &Value, path: &str, visit: &mut impl FnMut(&str, &serde_json::Map
 #[test]
 fn there_are_exactly_four_tools_with_their_titles() {
     let client = Client::start();
-    let mut names: Vec<_> = client
-        .tools
-        .iter()
-        .map(|tool| (text(tool, "name"), text(tool, "title")))
-        .collect();
+    let mut names: Vec<_> =
+        client.tools.iter().map(|tool| (text(tool, "name"), text(tool, "title"))).collect();
     names.sort_unstable();
     let expected = [
         (CLEANUP, "Clean Up Background Process"),
@@ -81,10 +78,7 @@ fn parameters_and_which_are_required_are_those_of_the_contract() {
         let found = schema.get("required").cloned().unwrap_or(json!([]));
         assert_eq!(found, required, "{name}");
         for (parameter, property) in properties {
-            assert!(
-                !text(property, "description").is_empty(),
-                "{name} {parameter}"
-            );
+            assert!(!text(property, "description").is_empty(), "{name} {parameter}");
         }
     }
 }
@@ -133,18 +127,12 @@ fn reply_schemas_have_any_of_on_nullable_seed_keys_only() {
         let schema = &tool["outputSchema"];
         assert_eq!(schema["type"], "object", "{schema}");
         walk(schema, "", &mut |path, object| {
-            for keyword in [
-                "$ref", "$defs", "oneOf", "allOf", "format", "default", "$schema", "title",
-            ] {
-                assert!(
-                    !object.contains_key(keyword),
-                    "{keyword} at {path} of {schema}"
-                );
+            for keyword in
+                ["$ref", "$defs", "oneOf", "allOf", "format", "default", "$schema", "title"]
+            {
+                assert!(!object.contains_key(keyword), "{keyword} at {path} of {schema}");
             }
-            assert!(
-                !object.get("type").is_some_and(Value::is_array),
-                "{path} of {schema}"
-            );
+            assert!(!object.get("type").is_some_and(Value::is_array), "{path} of {schema}");
             if let Some(alternatives) = object.get("anyOf") {
                 let alternatives = alternatives.as_array().unwrap();
                 assert_eq!(alternatives.len(), 2, "{path}");
@@ -157,10 +145,7 @@ fn reply_schemas_have_any_of_on_nullable_seed_keys_only() {
             assert_eq!(result["type"], "object", "{schema}");
         }
         let properties = schema["properties"].as_object().unwrap();
-        assert!(
-            !properties.values().any(Value::is_boolean),
-            "a boolean schema in {schema}"
-        );
+        assert!(!properties.values().any(Value::is_boolean), "a boolean schema in {schema}");
     }
     nullable.sort();
     let expected = [
@@ -171,10 +156,7 @@ fn reply_schemas_have_any_of_on_nullable_seed_keys_only() {
         (GET, "finished_at"),
         (GET, "returncode"),
     ];
-    assert_eq!(
-        nullable,
-        expected.map(|(tool, key)| (tool.to_owned(), key.to_owned()))
-    );
+    assert_eq!(nullable, expected.map(|(tool, key)| (tool.to_owned(), key.to_owned())));
 }
 
 #[test]
@@ -182,28 +164,14 @@ fn seed_keys_are_required_in_reply_schemas() {
     let client = Client::start();
     let expected: [(&str, &[&str]); 4] = [
         (EXECUTE, &["success", "ref_id", "error"]),
-        (
-            GET,
-            &[
-                "running",
-                "returncode",
-                "cmd",
-                "created_at",
-                "finished_at",
-                "output",
-                "error",
-            ],
-        ),
+        (GET, &["running", "returncode", "cmd", "created_at", "finished_at", "output", "error"]),
         (LIST, &["success", "count", "processes"]),
         (CLEANUP, &["success", "ref_id", "message"]),
     ];
     for (name, keys) in expected {
         let required = &tool(&client, name)["outputSchema"]["required"];
         for key in keys {
-            assert!(
-                required.as_array().unwrap().contains(&json!(key)),
-                "{key} in {required}"
-            );
+            assert!(required.as_array().unwrap().contains(&json!(key)), "{key} in {required}");
         }
     }
 }
@@ -226,27 +194,17 @@ fn annotations_say_what_each_tool_may_do() {
 
 #[test]
 fn texts_are_short_and_name_what_the_server_is_configured_to() {
-    let client = Setup::new()
-        .flags(["--shell", "/bin/sh -e -c", "--retention-seconds", "7200"])
-        .start();
+    let client =
+        Setup::new().flags(["--shell", "/bin/sh -e -c", "--retention-seconds", "7200"]).start();
     for tool in &client.tools {
         let description = text(tool, "description");
         assert!(description.chars().count() <= 900, "{description}");
-        assert!(
-            !description.contains("  "),
-            "a line was joined badly: {description}"
-        );
+        assert!(!description.contains("  "), "a line was joined badly: {description}");
     }
     let execute = text(tool(&client, EXECUTE), "description");
-    assert!(
-        execute.contains("/bin/sh -e -c") && execute.contains("2 h"),
-        "{execute}"
-    );
+    assert!(execute.contains("/bin/sh -e -c") && execute.contains("2 h"), "{execute}");
     let contract: String = execute.chars().take(300).collect();
-    assert!(
-        contract.contains("ref_id") && contract.contains("background"),
-        "{contract}"
-    );
+    assert!(contract.contains("ref_id") && contract.contains("background"), "{contract}");
     let instructions = text(&client.initialized, "instructions");
     assert!(instructions.chars().count() <= 700, "{instructions}");
     let cwd = std::env::current_dir().unwrap();

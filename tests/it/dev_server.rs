@@ -31,10 +31,7 @@ fn a_web_server_is_started_known_to_be_ready_used_and_stopped_in_three_calls() {
     connection.read_to_string(&mut response).unwrap();
     assert!(response.contains("200 OK"), "{response}");
     let stopped = client.call(CLEANUP, &json!({"ref_id": ref_id(&started)}));
-    assert!(
-        text(&stopped["result"], "error").contains("GET /"),
-        "{stopped}"
-    );
+    assert!(text(&stopped["result"], "error").contains("GET /"), "{stopped}");
     // std sets SO_REUSEADDR, so this fails only if somebody still listens.
     TcpListener::bind(("127.0.0.1", port)).unwrap();
 }

@@ -15,10 +15,7 @@ fn tables() -> BTreeMap<(String, String), Vec<(String, String)>> {
         if let Some(heading) = line.strip_prefix("## ") {
             tool = heading.replace('`', "");
         }
-        let cells: Vec<String> = line
-            .split('|')
-            .map(|cell| cell.trim().replace('`', ""))
-            .collect();
+        let cells: Vec<String> = line.split('|').map(|cell| cell.trim().replace('`', "")).collect();
         match cells.as_slice() {
             [_, name, kind, ..] if kind == "type" => name.clone_into(&mut table),
             [_, name, kind, _, _] if !name.starts_with("---") => {
@@ -61,26 +58,12 @@ fn properties(schema: &Value, if_required: &str) -> Vec<(String, String)> {
 fn the_contract_is_that_of_the_schemas() {
     let client = Client::start();
     let tables = tables();
-    assert_eq!(
-        tables
-            .keys()
-            .filter(|(_, table)| table == "parameter")
-            .count(),
-        4
-    );
+    assert_eq!(tables.keys().filter(|(_, table)| table == "parameter").count(), 4);
     for tool in &client.tools {
         let name = tool["name"].as_str().unwrap();
         let table = |kind: &str| &tables[&(name.to_owned(), kind.to_owned())];
-        assert_eq!(
-            *table("parameter"),
-            properties(&tool["inputSchema"], ", required"),
-            "{name}"
-        );
-        assert_eq!(
-            *table("key"),
-            properties(&tool["outputSchema"], ", always"),
-            "{name}"
-        );
+        assert_eq!(*table("parameter"), properties(&tool["inputSchema"], ", required"), "{name}");
+        assert_eq!(*table("key"), properties(&tool["outputSchema"], ", always"), "{name}");
     }
 }
 

@@ -21,16 +21,9 @@ fn cleanup_ends_a_running_job_with_term() {
     assert_eq!(result["state"], "stopped", "{reply}");
     assert_eq!(result["returncode"], 9, "{reply}");
     assert_eq!(result["output"], "ready\nasked\n", "{reply}");
-    assert!(
-        result["output_path"].is_null() && result["cursor"].is_null(),
-        "{reply}"
-    );
+    assert!(result["output_path"].is_null() && result["cursor"].is_null(), "{reply}");
     assert_eq!(client.list()["count"], 0);
-    assert!(
-        client.output_files().is_empty(),
-        "{:?}",
-        client.output_files()
-    );
+    assert!(client.output_files().is_empty(), "{:?}", client.output_files());
 }
 
 #[test]
@@ -56,16 +49,10 @@ fn cleanup_of_a_finished_job_says_that_it_had_ended_and_can_be_repeated() {
     let id = client.begin("echo words");
     client.wait(&id);
     let reply = client.clean_up(&id);
-    assert!(
-        text(&reply, "message").contains("had ended by itself"),
-        "{reply}"
-    );
+    assert!(text(&reply, "message").contains("had ended by itself"), "{reply}");
     assert_eq!(reply["result"]["state"], "exited");
     let again = client.clean_up(&id);
-    assert!(
-        text(&again, "message").contains("nothing left to do"),
-        "{again}"
-    );
+    assert!(text(&again, "message").contains("nothing left to do"), "{again}");
     assert!(again["result"].is_null(), "{again}");
 }
 
@@ -79,11 +66,7 @@ fn two_cleanups_at_once_both_succeed() {
     for posted in posted {
         client.reply(posted);
     }
-    assert!(
-        client.living().is_empty(),
-        "{}",
-        processes::describe(client.living())
-    );
+    assert!(client.living().is_empty(), "{}", processes::describe(client.living()));
 }
 
 #[test]
@@ -159,20 +142,13 @@ fn a_wait_that_a_cleanup_ends_points_at_nothing_that_is_deleted() {
 fn ending_one_job_delays_no_other_call() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "trap '' TERM; echo ready; while :; do {}; done",
-        gate.wait()
-    ));
+    let id = client.begin(&format!("trap '' TERM; echo ready; while :; do {}; done", gate.wait()));
     client.wait_for(&id, "ready");
     let slow = client.post(CLEANUP, &json!({"ref_id": id, "grace_seconds": 20}));
     let started = Instant::now();
     assert_eq!(client.run("echo quick")["output"], "quick\n");
     client.list();
-    assert!(
-        started.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert!(!client.is_answered(slow.id), "the job ended too early");
     client.call(CLEANUP, &json!({"ref_id": client.begin("true")}));
     processes::signal(client.living()[0], Signal::KILL);
@@ -181,35 +157,17 @@ fn ending_one_job_delays_no_other_call() {
 
 /// Shapes of a job's processes, and how many pids each prints.
 const SHAPES: [(&str, usize); 9] = [
-    (
-        "sh -c 'sleep 300 & echo $!; echo $$; wait' & echo $$; wait",
-        3,
-    ),
+    ("sh -c 'sleep 300 & echo $!; echo $$; wait' & echo $$; wait", 3),
     ("echo $$; sh -c 'echo $$ >&2; exec sleep 300' 2>&1 | cat", 2),
     ("setsid sh -c 'echo $$; sleep 300' & echo $$; wait", 2),
-    (
-        "(setsid sh -c 'sh -c \"echo \\$\\$; exec sleep 300\" & exit' &); echo $$; exec sleep 300",
-        2,
-    ),
-    (
-        "env -i setsid sh -c 'echo $$; exec sleep 300' & echo $$; wait",
-        2,
-    ),
+    ("(setsid sh -c 'sh -c \"echo \\$\\$; exec sleep 300\" & exit' &); echo $$; exec sleep 300", 2),
+    ("env -i setsid sh -c 'echo $$; exec sleep 300' & echo $$; wait", 2),
     // Its parent ends, so that only adoption can find it.
-    (
-        "(env -i setsid sh -c 'echo $$; exec sleep 300' &); echo $$; exec sleep 300",
-        2,
-    ),
+    ("(env -i setsid sh -c 'echo $$; exec sleep 300' &); echo $$; exec sleep 300", 2),
     // So does the command.
     ("(env -i setsid sh -c 'echo $$; exec sleep 300' &)", 1),
-    (
-        "setsid sh -c 'trap \"\" TERM; echo $$; sleep 300' & trap '' TERM; echo $$; wait",
-        2,
-    ),
-    (
-        "nohup sh -c 'echo $$; sleep 300' & disown; echo $$; exec sleep 300",
-        2,
-    ),
+    ("setsid sh -c 'trap \"\" TERM; echo $$; sleep 300' & trap '' TERM; echo $$; wait", 2),
+    ("nohup sh -c 'echo $$; sleep 300' & disown; echo $$; exec sleep 300", 2),
 ];
 
 #[test]
@@ -220,24 +178,12 @@ fn cleanup_answers_when_no_process_of_the_job_is_left_whatever_its_shape() {
         let pids = eventually("all processes have printed their pids", || {
             let reply = client.get(&id);
             let pids = pids_in(&reply["output"]);
-            if pids.len() == count {
-                Ok(pids)
-            } else {
-                Err(reply.to_string())
-            }
+            if pids.len() == count { Ok(pids) } else { Err(reply.to_string()) }
         });
-        assert!(
-            pids.iter().all(|pid| is_alive(*pid)),
-            "{cmd}: {}",
-            processes::describe(pids)
-        );
+        assert!(pids.iter().all(|pid| is_alive(*pid)), "{cmd}: {}", processes::describe(pids));
         let reply = client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.2}));
         let alive: Vec<_> = pids.into_iter().filter(|pid| is_alive(*pid)).collect();
-        assert!(
-            alive.is_empty(),
-            "{cmd}: {}; {reply}",
-            processes::describe(alive)
-        );
+        assert!(alive.is_empty(), "{cmd}: {}; {reply}", processes::describe(alive));
         assert_eq!(client.living(), Vec::<u32>::new(), "{cmd}");
     }
 }
@@ -265,10 +211,7 @@ fn cleanup_ends_a_tree_that_keeps_forking() {
     // Each child starts its successor in a new session and ends: a chain that no single look can hold.
     let chain = client.scratch().join("chain");
     std::fs::write(&chain, "trap '' TERM\nsleep 0.02\nsetsid sh \"$0\" &\n").unwrap();
-    let id = client.begin(&format!(
-        "sh '{}'; echo ready; exec sleep 300",
-        chain.display()
-    ));
+    let id = client.begin(&format!("sh '{}'; echo ready; exec sleep 300", chain.display()));
     client.wait_for(&id, "ready");
     client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.1}));
     let left = client.living();

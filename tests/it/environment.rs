@@ -45,10 +45,7 @@ fn programs_are_told_where_they_run() {
     let shown = |variables: &str| text(&run(&desktop(variables), show), "output").to_owned();
     assert_eq!(shown(""), "dumb\nC.UTF-8\n1\nUTF-8\n");
     assert_eq!(shown("TERM=xterm LANG="), "dumb\nC.UTF-8\n1\nUTF-8\n");
-    assert_eq!(
-        shown("LC_ALL=C PYTHONUNBUFFERED=x"),
-        "dumb\n\nx\nANSI_X3.4-1968\n"
-    );
+    assert_eq!(shown("LC_ALL=C PYTHONUNBUFFERED=x"), "dumb\n\nx\nANSI_X3.4-1968\n");
     let set = run(
         &desktop(""),
         "export TERM=xterm LANG=C PYTHONUNBUFFERED=; echo $TERM $LANG $PYTHONUNBUFFERED.",
@@ -95,38 +92,19 @@ fn an_editor_that_needs_a_terminal_fails_with_a_way_out() {
         assert_eq!(reply["state"], "exited", "{variables} {cmd}: {reply}");
         assert_ne!(reply["returncode"], 0, "{variables} {cmd}: {reply}");
         let error = text(&reply, "error");
-        assert!(
-            error.contains("no terminal to edit in"),
-            "{variables} {cmd}: {reply}"
-        );
+        assert!(error.contains("no terminal to edit in"), "{variables} {cmd}: {reply}");
         assert!(error.len() < 400, "{variables} {cmd}: {reply}");
     }
 }
 
 /// Commands that edit without one, and what they print in the end.
 const RUN: &[(&str, &str, &str)] = &[
-    (
-        "",
-        "git -c core.editor=true commit --amend -q && git log -1 --format=%s",
-        "commit-3\n",
-    ),
+    ("", "git -c core.editor=true commit --amend -q && git log -1 --format=%s", "commit-3\n"),
     ("", "EDITOR=true git commit --amend -q && echo ok", "ok\n"),
     ("", "VISUAL=true git commit --amend -q && echo ok", "ok\n"),
-    (
-        "EDITOR=vim VISUAL=vim",
-        "EDITOR=true git commit --amend -q && echo ok",
-        "ok\n",
-    ),
-    (
-        "",
-        "GIT_EDITOR=true git rebase -i -q HEAD~2 2>/dev/null && echo ok",
-        "ok\n",
-    ),
-    (
-        "EDITOR=vim",
-        "GIT_EDITOR=: git rebase -i -q HEAD~2 && echo ok",
-        "ok\n",
-    ),
+    ("EDITOR=vim VISUAL=vim", "EDITOR=true git commit --amend -q && echo ok", "ok\n"),
+    ("", "GIT_EDITOR=true git rebase -i -q HEAD~2 2>/dev/null && echo ok", "ok\n"),
+    ("EDITOR=vim", "GIT_EDITOR=: git rebase -i -q HEAD~2 && echo ok", "ok\n"),
     (
         "",
         "GIT_SEQUENCE_EDITOR='sed -i s/^pick/drop/' git rebase -i -q HEAD~2 2>/dev/null; git log --format=%s",
@@ -152,16 +130,8 @@ const RUN: &[(&str, &str, &str)] = &[
         "git commit --amend -q; git log -1 --format=%s",
         "edited-3\n",
     ),
-    (
-        "",
-        "git -c core.editor='vim -es +wq' commit --amend -q && echo ok",
-        "ok\n",
-    ),
-    (
-        "EDITOR=vim",
-        "git commit --amend --no-edit -q && echo ok",
-        "ok\n",
-    ),
+    ("", "git -c core.editor='vim -es +wq' commit --amend -q && echo ok", "ok\n"),
+    ("EDITOR=vim", "git commit --amend --no-edit -q && echo ok", "ok\n"),
     (
         "EDITOR=vim",
         "echo x > file; git commit -qam 'with a message' && git log -1 --format=%s",

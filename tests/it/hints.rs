@@ -29,10 +29,7 @@ fn a_running_job_hints_at_one_long_wait_without_a_cursor() {
     let id = client.begin(&format!("echo x; {}", gate.wait()));
     let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 0.05}));
     let hint = text(&reply, "hint");
-    assert!(
-        hint.contains(&format!("ref_id=\"{id}\" and wait_seconds=45")),
-        "{hint}"
-    );
+    assert!(hint.contains(&format!("ref_id=\"{id}\" and wait_seconds=45")), "{hint}");
     assert!(!hint.contains("cursor"), "{hint}");
     gate.open();
     client.wait(&id);
@@ -47,24 +44,12 @@ fn a_running_job_with_much_output_hints_at_a_wait() {
     let reply = client.get(&id);
     assert!(text(&reply, "output").contains("left out"), "{reply}");
     let hint = text(&reply, "hint");
-    assert!(
-        hint.ends_with(&format!("ref_id=\"{id}\" and wait_seconds=45")),
-        "{hint}"
-    );
+    assert!(hint.ends_with(&format!("ref_id=\"{id}\" and wait_seconds=45")), "{hint}");
     let reply = client.call(GET, &json!({"ref_id": id, "max_chars": 1000}));
-    assert!(
-        text(&reply, "hint").contains("bytes left out: call"),
-        "{reply}"
-    );
+    assert!(text(&reply, "hint").contains("bytes left out: call"), "{reply}");
     gate.open();
-    let reply = client.call(
-        GET,
-        &json!({"ref_id": id, "wait_seconds": 40, "max_chars": 1000}),
-    );
-    assert!(
-        text(&reply, "hint").contains("bytes left out: call"),
-        "{reply}"
-    );
+    let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 40, "max_chars": 1000}));
+    assert!(text(&reply, "hint").contains("bytes left out: call"), "{reply}");
 }
 
 #[test]
@@ -77,10 +62,7 @@ fn a_hint_to_wait_on_keeps_the_pattern() {
         let mut call = json!({"ref_id": id, "wait_seconds": asked, "until_pattern": "ready"});
         let reply = client.call(GET, &call);
         let hint = text(&reply, "hint");
-        assert!(
-            hint.ends_with("wait_seconds=0.1 and the same until_pattern"),
-            "{hint}"
-        );
+        assert!(hint.ends_with("wait_seconds=0.1 and the same until_pattern"), "{hint}");
         call["cursor"] = cursor.clone();
         let reply = client.call(GET, &call);
         let hint = text(&reply, "hint");
@@ -109,18 +91,13 @@ fn an_end_without_a_match_is_said() {
         ("seq 1 100000", "bytes left out: call"),
     ] {
         let hint = ended(cmd);
-        assert!(
-            hint.starts_with(said) && hint.contains(more),
-            "{cmd}: {hint}"
-        );
+        assert!(hint.starts_with(said) && hint.contains(more), "{cmd}: {hint}");
     }
     let gate = Gate::new();
     let id = client.begin(&format!("( {} ) & echo started", gate.wait()));
     client.wait(&id);
-    let reply = client.call(
-        GET,
-        &json!({"ref_id": id, "wait_seconds": 0.1, "until_pattern": "never"}),
-    );
+    let reply =
+        client.call(GET, &json!({"ref_id": id, "wait_seconds": 0.1, "until_pattern": "never"}));
     let hint = text(&reply, "hint");
     assert!(
         hint.contains("may still match") && hint.ends_with("and the same until_pattern"),
@@ -155,11 +132,7 @@ fn a_question_is_recognised() {
     client.wait_for(&id, "Overwrite");
     let reply = eventually("the question is seen", || {
         let reply = client.get(&id);
-        if text(&reply, "hint").contains("stdin=") {
-            Ok(reply)
-        } else {
-            Err(reply.to_string())
-        }
+        if text(&reply, "hint").contains("stdin=") { Ok(reply) } else { Err(reply.to_string()) }
     });
     let hint = text(&reply, "hint");
     assert!(hint.contains("[y/N]") && hint.contains("--yes"), "{hint}");
@@ -175,11 +148,8 @@ fn a_question_is_recognised() {
 fn a_line_that_asks_nothing_is_no_question() {
     let client = Client::start();
     let gate = Gate::new();
-    for line in [
-        "INFO Generated admin password: abc123 (see docs)",
-        "Continue? [y/N]",
-        "password:",
-    ] {
+    for line in ["INFO Generated admin password: abc123 (see docs)", "Continue? [y/N]", "password:"]
+    {
         let id = client.begin(&format!("echo '{line}'; {}", gate.wait()));
         let cursor = client.wait_for(&id, ".")["cursor"].clone();
         for arguments in [
@@ -199,20 +169,11 @@ fn a_line_that_asks_nothing_is_no_question() {
 fn a_question_is_seen_at_the_end_of_the_output_whatever_the_page() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "seq 1 2000; printf 'Overwrite? [y/N] '; {}",
-        gate.wait()
-    ));
+    let id = client.begin(&format!("seq 1 2000; printf 'Overwrite? [y/N] '; {}", gate.wait()));
     let look = client.wait_for(&id, "Overwrite");
-    for (cursor, max_chars) in [
-        ("start", 100),
-        ("start", 100_000),
-        (text(&look, "cursor"), 100),
-    ] {
-        let page = client.call(
-            GET,
-            &json!({"ref_id": id, "cursor": cursor, "max_chars": max_chars}),
-        );
+    for (cursor, max_chars) in [("start", 100), ("start", 100_000), (text(&look, "cursor"), 100)] {
+        let page =
+            client.call(GET, &json!({"ref_id": id, "cursor": cursor, "max_chars": max_chars}));
         assert!(
             text(&page, "hint").contains("Overwrite? [y/N]")
                 && text(&page, "hint").contains("--yes"),
@@ -227,10 +188,7 @@ fn a_question_is_seen_at_the_end_of_the_output_whatever_the_page() {
 fn who_asks_for_a_password_is_not_answered_with_yes() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "printf \"me@host's password: \" >&2; {}",
-        gate.wait()
-    ));
+    let id = client.begin(&format!("printf \"me@host's password: \" >&2; {}", gate.wait()));
     client.wait_for(&id, "password");
     let reply = client.get(&id);
     let hint = text(&reply, "hint");
@@ -248,10 +206,7 @@ fn a_time_limit_in_milliseconds_is_noticed() {
     let client = Client::start();
     let reply = client.execute(&json!({"cmd": "true", "kill_after_seconds": 600_000}));
     let hint = text(&reply, "hint");
-    assert!(
-        hint.contains("6.9 days") && hint.contains("seconds"),
-        "{hint}"
-    );
+    assert!(hint.contains("6.9 days") && hint.contains("seconds"), "{hint}");
     client.wait(&ref_id(&reply));
 }
 
@@ -259,10 +214,7 @@ fn a_time_limit_in_milliseconds_is_noticed() {
 fn a_pattern_without_a_wait_is_noticed() {
     let client = Client::start();
     let reply = client.execute(&json!({"cmd": "true", "until_pattern": "x"}));
-    assert!(
-        text(&reply, "hint").contains("until_pattern, which needs wait_seconds"),
-        "{reply}"
-    );
+    assert!(text(&reply, "hint").contains("until_pattern, which needs wait_seconds"), "{reply}");
     client.wait(&ref_id(&reply));
 }
 
@@ -271,14 +223,8 @@ fn output_left_out_names_the_file_to_search() {
     let client = Client::start();
     let reply = client.run("seq 1 100000");
     let hint = text(&reply, "hint");
-    assert!(
-        hint.contains(&format!("grep {}", text(&reply, "output_path"))),
-        "{hint}"
-    );
-    assert!(
-        hint.contains(&format!("cursor=\"{}\"", text(&reply, "cursor"))),
-        "{hint}"
-    );
+    assert!(hint.contains(&format!("grep {}", text(&reply, "output_path"))), "{hint}");
+    assert!(hint.contains(&format!("cursor=\"{}\"", text(&reply, "cursor"))), "{hint}");
 }
 
 #[test]
@@ -305,18 +251,12 @@ fn the_numbers_of_a_running_job_are_plausible() {
     assert!(cpu > 0.0 && cpu <= elapsed + 0.1, "{reply}");
     let memory = reply["memory_bytes"].as_u64().unwrap();
     assert!((100_000..1 << 30).contains(&memory), "{reply}");
-    assert!(
-        reply["silent_seconds"].as_f64().unwrap() <= elapsed,
-        "{reply}"
-    );
+    assert!(reply["silent_seconds"].as_f64().unwrap() <= elapsed, "{reply}");
     let entry = client.list()["processes"][0].clone();
     assert_eq!(entry["processes"], 2, "{entry}");
     assert!(entry["cpu_seconds"].as_f64() >= Some(cpu), "{entry}");
     assert!(entry["memory_bytes"].as_u64() > Some(100_000), "{entry}");
-    assert!(
-        entry["pid"].as_u64() > Some(1) && entry["cwd"].is_string(),
-        "{entry}"
-    );
+    assert!(entry["pid"].as_u64() > Some(1) && entry["cwd"].is_string(), "{entry}");
     gate.open();
     let finished = client.wait(&id);
     for key in ["processes", "cpu_seconds", "memory_bytes", "silent_seconds"] {
@@ -351,10 +291,7 @@ fn a_reply_for_a_short_finished_command_is_short() {
         - cmd.len()
         - text(&reply, "output").len()
         - text(&reply, "error").len();
-    assert!(
-        size < 250,
-        "{size} characters besides command and output: {reply}"
-    );
+    assert!(size < 250, "{size} characters besides command and output: {reply}");
 }
 
 #[test]

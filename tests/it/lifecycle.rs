@@ -23,14 +23,9 @@ fn exit_codes_are_reported_as_they_are() {
 #[test]
 fn a_signal_is_reported_by_number_and_name() {
     let client = Client::start();
-    for (name, number) in [
-        ("TERM", 15),
-        ("KILL", 9),
-        ("SEGV", 11),
-        ("HUP", 1),
-        ("INT", 2),
-        ("PIPE", 13),
-    ] {
+    for (name, number) in
+        [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("HUP", 1), ("INT", 2), ("PIPE", 13)]
+    {
         let reply = client.run(&format!("kill -{name} $$"));
         assert_eq!(reply["state"], "signaled", "{reply}");
         assert_eq!(reply["returncode"], -number, "{reply}");
@@ -46,33 +41,17 @@ fn invariant_03_a_command_has_ended_when_its_own_process_has() {
     let started = Instant::now();
     let id = client.begin("sleep 300 & echo started $!");
     let reply = client.wait(&id);
-    assert!(
-        started.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(reply["state"], "exited", "{reply}");
     assert_eq!(reply["returncode"], 0);
-    let sleeper: u32 = text(&reply, "output")
-        .trim()
-        .rsplit(' ')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let sleeper: u32 = text(&reply, "output").trim().rsplit(' ').next().unwrap().parse().unwrap();
     assert_eq!(reply["leftover_processes"], json!([sleeper]), "{reply}");
-    assert!(
-        text(&reply, "hint").contains("cleanup_background_process"),
-        "{reply}"
-    );
+    assert!(text(&reply, "hint").contains("cleanup_background_process"), "{reply}");
     assert!(is_alive(sleeper));
     assert_eq!(client.get(&id)["finished_at"], reply["finished_at"]);
     let cleaned = client.clean_up(&id);
     assert!(text(&cleaned, "message").contains("left"), "{cleaned}");
-    assert!(
-        !is_alive(sleeper),
-        "cleanup answered before the process was gone"
-    );
+    assert!(!is_alive(sleeper), "cleanup answered before the process was gone");
 }
 
 #[test]
@@ -96,21 +75,12 @@ fn invariant_03_what_was_written_before_the_end_is_there_when_the_end_is() {
 fn invariant_03_the_pipes_are_read_before_anyone_hears_of_the_end() {
     let client = Client::start();
     let gate = Gate::new();
-    let cmd = format!(
-        "{}; head -c 50000 /dev/zero | tr '\\0' x; echo last; echo err >&2",
-        gate.wait()
-    );
-    let started: Vec<_> = (0..12)
-        .map(|_| client.execute(&json!({"cmd": cmd})))
-        .collect();
+    let cmd =
+        format!("{}; head -c 50000 /dev/zero | tr '\\0' x; echo last; echo err >&2", gate.wait());
+    let started: Vec<_> = (0..12).map(|_| client.execute(&json!({"cmd": cmd}))).collect();
     let waits: Vec<_> = started
         .iter()
-        .map(|started| {
-            client.post(
-                GET,
-                &json!({"ref_id": started["ref_id"], "wait_seconds": 40}),
-            )
-        })
+        .map(|started| client.post(GET, &json!({"ref_id": started["ref_id"], "wait_seconds": 40})))
         .collect();
     client.ping();
     processes::signal(client.server_pid(), Signal::STOP);
@@ -133,17 +103,10 @@ fn invariant_03_the_pipes_are_read_before_anyone_hears_of_the_end() {
 fn invariant_03_a_leftovers_output_is_still_captured() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "( {}; echo late; echo later >&2 ) & echo early",
-        gate.wait()
-    ));
+    let id = client.begin(&format!("( {}; echo late; echo later >&2 ) & echo early", gate.wait()));
     let reply = client.wait(&id);
     assert_eq!(reply["output"], "early\n");
-    assert_eq!(
-        reply["leftover_processes"].as_array().unwrap().len(),
-        1,
-        "{reply}"
-    );
+    assert_eq!(reply["leftover_processes"].as_array().unwrap().len(), 1, "{reply}");
     gate.open();
     let after = client.released(&id);
     assert_eq!(after["output"], "early\nlate\n", "{after}");
@@ -189,11 +152,7 @@ fn invariant_04_a_leftover_keeps_the_slot_and_is_not_killed() {
     client.released(&id);
     eventually("the slot is free", || {
         let (reply, is_error) = client.outcome(client.post(EXECUTE, &json!({"cmd": "true"})));
-        if is_error {
-            Err(reply.to_string())
-        } else {
-            Ok(())
-        }
+        if is_error { Err(reply.to_string()) } else { Ok(()) }
     });
 }
 
@@ -206,11 +165,7 @@ fn invariant_05_the_leader_is_reaped_last() {
     let id = ref_id(&started);
     let reply = client.wait(&id);
     assert_eq!(reply["returncode"], 5);
-    assert_eq!(
-        processes::state(leader),
-        Some('Z'),
-        "reaped while its group lives"
-    );
+    assert_eq!(processes::state(leader), Some('Z'), "reaped while its group lives");
     gate.open();
     client.released(&id);
     eventually("the leader is reaped", || match processes::state(leader) {
@@ -224,10 +179,7 @@ fn invariant_05_the_leader_is_reaped_last() {
 fn a_job_that_closes_its_output_is_still_running() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "echo closing; exec >&- 2>&-; {}; exit 6",
-        gate.wait()
-    ));
+    let id = client.begin(&format!("echo closing; exec >&- 2>&-; {}; exit 6", gate.wait()));
     client.wait_for(&id, "closing");
     let reply = client.get(&id);
     assert_eq!(reply["running"], true, "{reply}");
@@ -239,12 +191,7 @@ fn a_job_that_closes_its_output_is_still_running() {
 fn a_job_is_found_while_it_is_being_started_by_others() {
     let client = Client::start();
     let posted: Vec<_> = (0..20)
-        .map(|n| {
-            client.post(
-                EXECUTE,
-                &json!({"cmd": format!("echo {n}"), "wait_seconds": 30}),
-            )
-        })
+        .map(|n| client.post(EXECUTE, &json!({"cmd": format!("echo {n}"), "wait_seconds": 30})))
         .collect();
     for (n, posted) in posted.into_iter().enumerate() {
         let reply = client.reply(posted);

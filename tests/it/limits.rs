@@ -24,19 +24,12 @@ fn eventually_expired(client: &Client, id: &str) {
 fn too_many_running_jobs_are_refused_with_the_limit_and_the_oldest() {
     let client = Setup::new().flags(["--max-running", "3"]).start();
     let gate = Gate::new();
-    let ids: Vec<_> = (0..3)
-        .map(|n| client.begin(&format!("{} # number {n}", gate.wait())))
-        .collect();
+    let ids: Vec<_> =
+        (0..3).map(|n| client.begin(&format!("{} # number {n}", gate.wait()))).collect();
     let refusal = client.refused(EXECUTE, &json!({"cmd": "echo one too many"}));
     let error = text(&refusal, "error");
-    assert!(
-        error.starts_with("3 jobs") && error.contains("--max-running"),
-        "{error}"
-    );
-    let places: Vec<_> = ids
-        .iter()
-        .map(|id| error.find(id.as_str()).unwrap())
-        .collect();
+    assert!(error.starts_with("3 jobs") && error.contains("--max-running"), "{error}");
+    let places: Vec<_> = ids.iter().map(|id| error.find(id.as_str()).unwrap()).collect();
     assert!(places.is_sorted(), "not the oldest first: {error}");
     assert_eq!(client.list()["count"], 3);
 
@@ -63,10 +56,7 @@ fn a_slot_is_free_when_a_job_has_ended() {
 fn a_command_that_cannot_start_takes_no_slot() {
     let client = Setup::new().flags(["--max-running", "1"]).start();
     for _ in 0..5 {
-        client.refused(
-            EXECUTE,
-            &json!({"cmd": "true", "cwd": "/no/such/directory"}),
-        );
+        client.refused(EXECUTE, &json!({"cmd": "true", "cwd": "/no/such/directory"}));
         client.refused(EXECUTE, &json!({"cmd": ""}));
     }
     assert_eq!(client.run("echo fine")["output"], "fine\n");
@@ -79,32 +69,19 @@ fn invariant_11_retention_counts_from_the_finish() {
     let id = client.begin(&format!("{}; echo done", gate.wait()));
     eventually("the job is older than the retention", || {
         let reply = client.get(&id);
-        if reply["elapsed_seconds"].as_f64() > Some(2.5) {
-            Ok(())
-        } else {
-            Err(reply.to_string())
-        }
+        if reply["elapsed_seconds"].as_f64() > Some(2.5) { Ok(()) } else { Err(reply.to_string()) }
     });
     gate.open();
     assert_eq!(client.wait(&id)["output"], "done\n");
     assert_eq!(client.get(&id)["state"], "exited");
     eventually_expired(&client, &id);
     let reply = client.refused(GET, &json!({"ref_id": id}));
-    for named in [
-        "expired",
-        "--retention-seconds",
-        "--max-finished",
-        "This server started",
-    ] {
+    for named in ["expired", "--retention-seconds", "--max-finished", "This server started"] {
         assert!(text(&reply, "error").contains(named), "{named}: {reply}");
     }
     assert_eq!(reply["cmd"], Value::Null);
     assert_eq!(client.list()["count"], 0);
-    assert!(
-        client.output_files().is_empty(),
-        "{:?}",
-        client.output_files()
-    );
+    assert!(client.output_files().is_empty(), "{:?}", client.output_files());
     let cleaned = client.call(CLEANUP, &json!({"ref_id": id}));
     assert_eq!(cleaned["success"], true);
 }
@@ -112,9 +89,7 @@ fn invariant_11_retention_counts_from_the_finish() {
 #[test]
 fn invariant_11_the_oldest_go_when_newer_ones_are_enough() {
     // The sweeper looks every quarter of the retention.
-    let client = Setup::new()
-        .flags(["--max-finished", "3", "--retention-seconds", "20"])
-        .start();
+    let client = Setup::new().flags(["--max-finished", "3", "--retention-seconds", "20"]).start();
     let ids: Vec<_> = (0..5)
         .map(|n| {
             let id = client.begin(&format!("echo {n}"));
@@ -133,10 +108,8 @@ fn invariant_11_the_oldest_go_when_newer_ones_are_enough() {
 fn invariant_04_a_job_with_a_leftover_is_not_evicted() {
     let client = Setup::new().flags(["--retention-seconds", "0.2"]).start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "echo kept; {} &",
-        gate.wait().replace("read", "exec 1>&- 2>&-; read")
-    ));
+    let id = client
+        .begin(&format!("echo kept; {} &", gate.wait().replace("read", "exec 1>&- 2>&-; read")));
     client.wait(&id);
     let other = client.begin("true");
     eventually_expired(&client, &other);
@@ -150,15 +123,10 @@ fn the_oldest_output_goes_when_there_is_too_much() {
     let client = Setup::new().flags(["--max-total-bytes", "262144"]).start();
     let mut ids = Vec::new();
     for n in 0..12 {
-        let id = client.begin(&format!(
-            "echo job {n}; head -c 60000 /dev/zero | tr '\\0' x"
-        ));
+        let id = client.begin(&format!("echo job {n}; head -c 60000 /dev/zero | tr '\\0' x"));
         let reply = client.wait(&id);
         assert!(reply["dropped_bytes"].is_null(), "{reply}");
-        assert!(
-            text(&reply, "output").starts_with(&format!("job {n}\n")),
-            "{reply}"
-        );
+        assert!(text(&reply, "output").starts_with(&format!("job {n}\n")), "{reply}");
         ids.push(id);
         let on_disk: u64 = client
             .output_files()
@@ -169,14 +137,8 @@ fn the_oldest_output_goes_when_there_is_too_much() {
     }
     eventually_expired(&client, &ids[0]);
     assert_eq!(state(&client, &ids[11]), "exited");
-    let states: Vec<_> = ids
-        .iter()
-        .map(|id| state(&client, id) == "expired")
-        .collect();
-    assert!(
-        states.is_sorted_by(|older, newer| older >= newer),
-        "not the oldest first: {states:?}"
-    );
+    let states: Vec<_> = ids.iter().map(|id| state(&client, id) == "expired").collect();
+    assert!(states.is_sorted_by(|older, newer| older >= newer), "not the oldest first: {states:?}");
 }
 
 /// What is kept is what the option says, not much less.
@@ -247,12 +209,8 @@ fn the_list_shows_every_running_job_and_the_newest_finished() {
     let listed = client.list();
     assert_eq!(listed["count"], 23, "{listed}");
     assert_eq!(listed["omitted"], 5, "{listed}");
-    let shown: Vec<_> = listed["processes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| text(entry, "ref_id"))
-        .collect();
+    let shown: Vec<_> =
+        listed["processes"].as_array().unwrap().iter().map(|entry| text(entry, "ref_id")).collect();
     for id in &running {
         assert!(shown[..3].contains(&id.as_str()), "{listed}");
     }

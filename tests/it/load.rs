@@ -22,59 +22,37 @@ fn run_many(client: &Client, count: usize) {
 #[test]
 fn a_thousand_short_jobs_leave_nothing_behind() {
     let client = Setup::new()
-        .flags([
-            "--max-finished",
-            "100",
-            "--retention-seconds",
-            "2",
-            "--log",
-            "warn",
-        ])
+        .flags(["--max-finished", "100", "--retention-seconds", "2", "--log", "warn"])
         .start();
     run_many(&client, 200);
     let all_expired = || {
         eventually("all results have expired", || {
             let listed = client.list();
-            if listed["count"] == 0 {
-                Ok(())
-            } else {
-                Err(listed["count"].to_string())
-            }
+            if listed["count"] == 0 { Ok(()) } else { Err(listed["count"].to_string()) }
         });
     };
     all_expired();
     let measure = || {
         let pid = client.server_pid();
         let children = processes::children(pid).len();
-        (
-            processes::open_descriptors(pid),
-            processes::pool_threads(pid),
-            children,
-        )
+        (processes::open_descriptors(pid), processes::pool_threads(pid), children)
     };
     let rest = eventually("idle threads have ended", || {
         let now = measure();
-        if now.1 <= 1 {
-            Ok(now)
-        } else {
-            Err(format!("{now:?}"))
-        }
+        if now.1 <= 1 { Ok(now) } else { Err(format!("{now:?}")) }
     });
     let memory = processes::status_number(client.server_pid(), "VmRSS");
     run_many(&client, 1000);
     all_expired();
-    eventually(
-        "descriptors, threads and children are where they were",
-        || {
-            let now = measure();
-            // Threads for files come and go: there may be one fewer by now.
-            if now.0 == rest.0 && now.1 <= rest.1 && now.2 == rest.2 {
-                Ok(())
-            } else {
-                Err(format!("{now:?} after {rest:?}"))
-            }
-        },
-    );
+    eventually("descriptors, threads and children are where they were", || {
+        let now = measure();
+        // Threads for files come and go: there may be one fewer by now.
+        if now.0 == rest.0 && now.1 <= rest.1 && now.2 == rest.2 {
+            Ok(())
+        } else {
+            Err(format!("{now:?} after {rest:?}"))
+        }
+    });
     // Results are gone for everybody before the first of their files is.
     client.await_output_files(0);
     let after = processes::status_number(client.server_pid(), "VmRSS");
@@ -89,24 +67,14 @@ fn three_hundred_megabytes_on_both_streams_leave_the_server_small() {
     let started = client.execute(&json!({"cmd": format!("{flood} >&2 & {flood}; wait")}));
     let id = ref_id(&started);
     let reply = eventually("it has ended", || {
-        let reply = client.call(
-            crate::support::reply::GET,
-            &json!({"ref_id": id, "wait_seconds": 45}),
-        );
-        if reply["running"] == false {
-            Ok(reply)
-        } else {
-            Err(reply["output_bytes"].to_string())
-        }
+        let reply =
+            client.call(crate::support::reply::GET, &json!({"ref_id": id, "wait_seconds": 45}));
+        if reply["running"] == false { Ok(reply) } else { Err(reply["output_bytes"].to_string()) }
     });
     for key in ["output_bytes", "error_bytes"] {
         assert_eq!(reply[key], 300_000_000, "{reply}");
     }
-    let kept: u64 = client
-        .output_files()
-        .iter()
-        .map(|file| file.metadata().unwrap().len())
-        .sum();
+    let kept: u64 = client.output_files().iter().map(|file| file.metadata().unwrap().len()).sum();
     assert!(kept <= 128 << 20, "{kept} bytes are kept");
     assert_eq!(reply["dropped_bytes"], 600_000_000 - kept, "{reply}");
     let reply = client.call(

@@ -13,11 +13,7 @@ fn assert_named(client: &Client, id: &str, mut named: Vec<String>, mut expected:
         let news = texts(&client.get(id)["also_ended"]);
         assert!(news.len() <= 5, "{news:?}");
         named.extend(news);
-        if named.len() >= expected.len() {
-            Ok(())
-        } else {
-            Err(format!("{named:?}"))
-        }
+        if named.len() >= expected.len() { Ok(()) } else { Err(format!("{named:?}")) }
     });
     named.sort();
     expected.sort();
@@ -46,9 +42,7 @@ fn no_more_than_five_ends_are_named_at_a_time() {
     let client = Client::start();
     let gate = Gate::new();
     let id = client.begin(&gate.wait());
-    let quick: Vec<_> = (0..8)
-        .map(|_| client.post(EXECUTE, &json!({"cmd": "true"})))
-        .collect();
+    let quick: Vec<_> = (0..8).map(|_| client.post(EXECUTE, &json!({"cmd": "true"}))).collect();
     let mut expected = Vec::new();
     let mut named = Vec::new();
     for posted in quick {
@@ -74,11 +68,7 @@ fn an_end_told_to_nobody_is_told_again() {
     gate.open();
     eventually("the end is named", || {
         let reply = client.get(&stays);
-        if texts(&reply["also_ended"]) == [id.as_str()] {
-            Ok(())
-        } else {
-            Err(reply.to_string())
-        }
+        if texts(&reply["also_ended"]) == [id.as_str()] { Ok(()) } else { Err(reply.to_string()) }
     });
     other.open();
     client.wait(&stays);
@@ -91,11 +81,7 @@ fn a_job_whose_execute_was_cancelled_runs_on_and_is_named() {
     let posted = client.post(EXECUTE, &json!({"cmd": gate.wait(), "wait_seconds": 40}));
     eventually("the command runs", || {
         let living = client.living();
-        if living.len() == 1 {
-            Ok(())
-        } else {
-            Err(processes::describe(living))
-        }
+        if living.len() == 1 { Ok(()) } else { Err(processes::describe(living)) }
     });
     client.cancel(posted);
     let named = eventually("the next reply names it", || {
@@ -140,10 +126,8 @@ fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
     let client = Client::start();
     let mut cancelled = Vec::new();
     for n in 0..30 {
-        let posted = client.post(
-            EXECUTE,
-            &json!({"cmd": format!("sleep 300; : {n}"), "wait_seconds": 40}),
-        );
+        let posted =
+            client.post(EXECUTE, &json!({"cmd": format!("sleep 300; : {n}"), "wait_seconds": 40}));
         client.cancel(posted);
         cancelled.push(posted);
     }
@@ -153,11 +137,7 @@ fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
         let reply = client.list();
         named.extend(texts(&reply["also_started"]));
         let listed = reply["count"].as_u64().unwrap();
-        if listed == named.len() as u64 {
-            Ok(())
-        } else {
-            Err(format!("{named:?} of {reply}"))
-        }
+        if listed == named.len() as u64 { Ok(()) } else { Err(format!("{named:?} of {reply}")) }
     });
     for id in &named {
         client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.1}));
@@ -169,10 +149,8 @@ fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
 fn a_list_shows_the_newest_ends_whether_or_not_older_ones_were_told() {
     let client = Client::start();
     let gates: Vec<_> = (0..23).map(|_| Gate::new()).collect();
-    let mut jobs: Vec<_> = gates
-        .iter()
-        .map(|gate| client.execute(&json!({"cmd": gate.wait()})))
-        .collect();
+    let mut jobs: Vec<_> =
+        gates.iter().map(|gate| client.execute(&json!({"cmd": gate.wait()}))).collect();
     for (gate, job) in gates.iter().zip(&jobs) {
         gate.open();
         let pid = u32::try_from(job["pid"].as_u64().unwrap()).unwrap();
@@ -199,9 +177,7 @@ fn a_list_that_waits_tells_of_every_end_and_then_waits() {
     const JOBS: usize = 45;
     let client = Client::start();
     let held = Gate::new();
-    let started: Vec<_> = (0..JOBS)
-        .map(|_| client.execute(&json!({"cmd": held.wait()})))
-        .collect();
+    let started: Vec<_> = (0..JOBS).map(|_| client.execute(&json!({"cmd": held.wait()}))).collect();
     let ids: Vec<_> = started.iter().map(ref_id).collect();
     let pids: Vec<_> = started.iter().map(|job| job["pid"].to_string()).collect();
     (0..JOBS).for_each(|_| held.open());

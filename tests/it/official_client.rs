@@ -12,10 +12,7 @@ use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
 
 #[test]
 fn the_official_client_runs_a_job_to_its_end() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let directory = TempDir::new().unwrap();
         let mut command = tokio::process::Command::new(SERVER);
@@ -34,10 +31,7 @@ fn the_official_client_runs_a_job_to_its_end() {
         assert_eq!(client.list_all_tools().await.unwrap().len(), 4);
         let id = ref_id(&call(EXECUTE, json!({"cmd": "echo fine; exit 3"})).await);
         let reply = call(GET, json!({"ref_id": id, "wait_seconds": 40})).await;
-        assert_eq!(
-            (&reply["output"], &reply["returncode"]),
-            (&json!("fine\n"), &json!(3))
-        );
+        assert_eq!((&reply["output"], &reply["returncode"]), (&json!("fine\n"), &json!(3)));
         assert_eq!(call(LIST, json!({})).await["count"], 1);
         call(CLEANUP, json!({"ref_id": id})).await;
         client.cancel().await.unwrap();

@@ -16,19 +16,10 @@ fn cat(path: &str) -> Vec<u8> {
     let entries = std::fs::read_dir(path.parent().unwrap()).unwrap().flatten();
     let mut files: Vec<_> = entries
         .map(|entry| entry.path())
-        .filter(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with(name)
-        })
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name))
         .collect();
     files.sort();
-    files
-        .iter()
-        .flat_map(|file| std::fs::read(file).unwrap())
-        .collect()
+    files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect()
 }
 
 /// What `seq 1 LAST` prints.
@@ -65,16 +56,10 @@ fn a_short_reply_carries_no_numbers_and_no_paths() {
 fn broken_utf8_is_shown_as_replacement_characters_and_kept_as_bytes() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "printf 'a\\377\\376b \\303\\244 \\303\\n'; {}",
-        gate.wait()
-    ));
+    let id = client.begin(&format!("printf 'a\\377\\376b \\303\\244 \\303\\n'; {}", gate.wait()));
     let reply = client.wait_for(&id, "b");
     assert_eq!(reply["output"], "a\u{fffd}\u{fffd}b ä \u{fffd}\n");
-    assert_eq!(
-        cat(text(&reply, "output_path")),
-        b"a\xff\xfeb \xc3\xa4 \xc3\n"
-    );
+    assert_eq!(cat(text(&reply, "output_path")), b"a\xff\xfeb \xc3\xa4 \xc3\n");
     gate.open();
     client.wait(&id);
 }
@@ -90,11 +75,7 @@ fn a_character_cut_across_writes_is_whole() {
     ));
     eventually("the first two bytes have come", || {
         let reply = client.get(&id);
-        if reply["output_bytes"] == 3 {
-            Ok(())
-        } else {
-            Err(reply.to_string())
-        }
+        if reply["output_bytes"] == 3 { Ok(()) } else { Err(reply.to_string()) }
     });
     assert_eq!(client.get(&id)["output"], "x");
     first.open();
@@ -128,39 +109,19 @@ fn long_output_shows_its_start_and_end_and_a_marker_that_leads_to_the_rest() {
     let reply = client.wait(&id);
     let output = text(&reply, "output");
     let all = numbers(100_000);
-    assert!(
-        output.chars().count() + text(&reply, "error").len() <= 8000,
-        "{}",
-        output.len()
-    );
-    let markers: Vec<_> = output
-        .lines()
-        .filter(|line| line.contains("left out"))
-        .collect();
-    let [marker] = markers[..] else {
-        panic!("not one marker: {output}")
-    };
+    assert!(output.chars().count() + text(&reply, "error").len() <= 8000, "{}", output.len());
+    let markers: Vec<_> = output.lines().filter(|line| line.contains("left out")).collect();
+    let [marker] = markers[..] else { panic!("not one marker: {output}") };
     let (head, tail) = output.split_once(&format!("{marker}\n")).unwrap();
     assert!(all.starts_with(head) && head.ends_with('\n'), "{head}");
     assert!(all.ends_with(tail), "{tail}");
-    assert!(
-        (1000..2200).contains(&head.len()),
-        "the head has {}",
-        head.len()
-    );
-    assert!(
-        (5000..7000).contains(&tail.len()),
-        "the tail has {}",
-        tail.len()
-    );
+    assert!((1000..2200).contains(&head.len()), "the head has {}", head.len());
+    assert!((5000..7000).contains(&tail.len()), "the tail has {}", tail.len());
     assert_eq!(reply["error"], "error: it broke\n");
     assert_eq!(reply["output_bytes"], all.len(), "{reply}");
     let missing = all.len() - head.len() - tail.len();
-    let said: String = marker
-        .chars()
-        .take_while(|c| *c != 'b')
-        .filter(char::is_ascii_digit)
-        .collect();
+    let said: String =
+        marker.chars().take_while(|c| *c != 'b').filter(char::is_ascii_digit).collect();
     assert_eq!(said, missing.to_string(), "{marker}");
     assert!(
         marker.contains(&id) && marker.contains(text(&reply, "cursor")),
@@ -185,10 +146,7 @@ fn max_chars_bounds_both_streams_together() {
         let reply = client.call(GET, &json!({"ref_id": id, "max_chars": max_chars}));
         let chars = text(&reply, "output").chars().count() + text(&reply, "error").chars().count();
         assert!(chars <= max_chars.min(100_000), "{chars} for {max_chars}");
-        assert!(
-            chars > max_chars.min(100_000) / 2,
-            "{chars} for {max_chars}"
-        );
+        assert!(chars > max_chars.min(100_000) / 2, "{chars} for {max_chars}");
     }
 }
 
@@ -221,35 +179,19 @@ fn invariant_06_every_byte_is_kept_or_counted() {
     let id = client.begin("seq 1 100000; seq 1 100000 >&2");
     let reply = client.wait(&id);
     let mut dropped = 0;
-    for (bytes, path) in [
-        ("output_bytes", "output_path"),
-        ("error_bytes", "error_path"),
-    ] {
+    for (bytes, path) in [("output_bytes", "output_path"), ("error_bytes", "error_path")] {
         assert_eq!(reply[bytes], all.len(), "{reply}");
         let kept = cat(text(&reply, path));
         assert!(kept.len() <= 65_536, "{} bytes are kept", kept.len());
-        assert!(
-            kept.len() >= 65_536 - 2 * 8192,
-            "only {} bytes are kept",
-            kept.len()
-        );
+        assert!(kept.len() >= 65_536 - 2 * 8192, "only {} bytes are kept", kept.len());
         let first = &all.as_bytes()[..8192];
-        assert!(
-            kept.starts_with(first),
-            "the first segment is not the start"
-        );
-        assert!(
-            all.as_bytes().ends_with(&kept[8192..]),
-            "the rest is not the end"
-        );
+        assert!(kept.starts_with(first), "the first segment is not the start");
+        assert!(all.as_bytes().ends_with(&kept[8192..]), "the rest is not the end");
         dropped += all.len() - kept.len();
     }
     assert_eq!(reply["dropped_bytes"], dropped, "{reply}");
     let output = text(&reply, "output");
-    assert!(
-        output.starts_with("1\n2\n3\n") && output.ends_with("\n100000\n"),
-        "{output}"
-    );
+    assert!(output.starts_with("1\n2\n3\n") && output.ends_with("\n100000\n"), "{output}");
     let all_dropped = format!(" of them dropped for good: call {GET}");
     let hint = text(&reply, "hint");
     assert!(hint.contains(&all_dropped), "{hint}");
@@ -258,10 +200,7 @@ fn invariant_06_every_byte_is_kept_or_counted() {
         words.filter_map(|word| word.parse().ok()).collect()
     };
     assert_eq!(figures(hint)[1], dropped, "{hint}");
-    let marker = output
-        .lines()
-        .find(|line| line.contains("left out"))
-        .unwrap();
+    let marker = output.lines().find(|line| line.contains("left out")).unwrap();
     assert!(marker.contains(&all_dropped), "{marker}");
     let [left_out, dropped, readable] = figures(marker)[..] else {
         panic!("not three figures: {marker}")
@@ -269,20 +208,13 @@ fn invariant_06_every_byte_is_kept_or_counted() {
     assert_eq!(left_out, dropped + readable, "{marker}");
     assert!(
         marker.ends_with(
-            "to read the other {readable} …]"
-                .replace("{readable}", &thousands(readable))
-                .as_str()
+            "to read the other {readable} …]".replace("{readable}", &thousands(readable)).as_str()
         ),
         "{marker}"
     );
     let (paged, _, _) = client.pages(&id, "start", 20_000);
-    let gaps: Vec<_> = paged
-        .lines()
-        .filter(|line| line.contains("bytes are not kept"))
-        .collect();
-    let [gap] = gaps[..] else {
-        panic!("what was dropped is not said once: {gaps:?}")
-    };
+    let gaps: Vec<_> = paged.lines().filter(|line| line.contains("bytes are not kept")).collect();
+    let [gap] = gaps[..] else { panic!("what was dropped is not said once: {gaps:?}") };
     let (head, tail) = paged.split_once(gap).unwrap();
     assert!(all.starts_with(head.trim_end()), "{head}");
     assert!(all.ends_with(tail.trim_start()), "{tail}");
@@ -328,11 +260,7 @@ fn files_are_private() {
     let id = client.begin(&format!("echo secret; {}", gate.wait()));
     client.wait_for(&id, "secret");
     let files = client.output_files();
-    assert_eq!(
-        files.len(),
-        1,
-        "a file for each stream that has a byte: {files:?}"
-    );
+    assert_eq!(files.len(), 1, "a file for each stream that has a byte: {files:?}");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&files[0]), 0o600);
     assert_eq!(mode(files[0].parent().unwrap()), 0o700);
@@ -350,9 +278,7 @@ fn starting_creates_nothing_before_the_first_job() {
 
 #[test]
 fn output_that_cannot_be_stored_is_said_and_counted() {
-    let client = Setup::new()
-        .output_dir(Path::new("/dev/null/nowhere"))
-        .start();
+    let client = Setup::new().output_dir(Path::new("/dev/null/nowhere")).start();
     let id = client.begin("echo lost words");
     let reply = client.wait(&id);
     assert_eq!(reply["state"], "exited", "{reply}");
@@ -399,16 +325,10 @@ fn output_of_a_job_is_readable_while_it_floods() {
                 .all(|line| "a line of some length".starts_with(line) || line.contains("left out")),
             "{output}"
         );
-        if reply["output_bytes"].as_u64() > Some(1 << 20) {
-            Ok(())
-        } else {
-            Err(reply.to_string())
-        }
+        if reply["output_bytes"].as_u64() > Some(1 << 20) { Ok(()) } else { Err(reply.to_string()) }
     });
-    let reply = client.call(
-        crate::support::reply::CLEANUP,
-        &json!({"ref_id": id, "keep_result": true}),
-    );
+    let reply =
+        client.call(crate::support::reply::CLEANUP, &json!({"ref_id": id, "keep_result": true}));
     assert_eq!(reply["result"]["state"], "stopped", "{reply}");
     let kept = client.get(&id);
     assert_eq!(kept["running"], Value::Bool(false));

@@ -17,11 +17,7 @@ fn pages_of_any_size_together_are_the_whole() {
     client.wait(&id);
     for max_chars in [700, 5000, 100_000] {
         let (output, error, _) = client.pages(&id, "start", max_chars);
-        assert_eq!(
-            output,
-            numbers(1..=3000) + "no newline at the end",
-            "in pages of {max_chars}"
-        );
+        assert_eq!(output, numbers(1..=3000) + "no newline at the end", "in pages of {max_chars}");
         assert_eq!(error, numbers(5000..=6000), "in pages of {max_chars}");
     }
 }
@@ -33,10 +29,7 @@ fn pages_of_a_few_characters_come_forward() {
     client.wait(&id);
     for max_chars in [1, 2, 3] {
         let (output, error, _) = client.pages(&id, "start", max_chars);
-        assert_eq!(
-            (&*output, &*error),
-            ("äöü€ a longer line than a page\n", "two\n")
-        );
+        assert_eq!((&*output, &*error), ("äöü€ a longer line than a page\n", "two\n"));
     }
 }
 
@@ -45,25 +38,15 @@ fn a_page_is_bounded_and_says_where_the_next_one_starts() {
     let client = Client::start();
     let id = client.begin("seq 1 5000");
     client.wait(&id);
-    let page = client.call(
-        GET,
-        &json!({"ref_id": id, "cursor": "start", "max_chars": 1000}),
-    );
+    let page = client.call(GET, &json!({"ref_id": id, "cursor": "start", "max_chars": 1000}));
     assert!(text(&page, "output").chars().count() <= 1000, "{page}");
     let cursor = text(&page, "cursor");
     let hint = text(&page, "hint");
     assert!(hint.contains(&format!("cursor=\"{cursor}\"")), "{hint}");
-    let last = client.call(
-        GET,
-        &json!({"ref_id": id, "cursor": "start", "max_chars": 100_000}),
-    );
+    let last = client.call(GET, &json!({"ref_id": id, "cursor": "start", "max_chars": 100_000}));
     assert!(last["hint"].is_null(), "there is no next page: {last}");
     let beyond = client.call(GET, &json!({"ref_id": id, "cursor": last["cursor"]}));
-    assert_eq!(
-        (text(&beyond, "output"), text(&beyond, "error")),
-        ("", ""),
-        "{beyond}"
-    );
+    assert_eq!((text(&beyond, "output"), text(&beyond, "error")), ("", ""), "{beyond}");
     assert_eq!(beyond["cursor"], last["cursor"]);
 }
 
@@ -98,9 +81,8 @@ fn a_running_job_is_read_on_as_it_grows() {
         expected += &format!("part{step}");
     }
     assert_eq!(output, expected + "\nend\n");
-    let expected: String = (1..=steps)
-        .map(|step| numbers(step * 1000 + 500..=step * 1000 + 599))
-        .collect();
+    let expected: String =
+        (1..=steps).map(|step| numbers(step * 1000 + 500..=step * 1000 + 599)).collect();
     assert_eq!(error, expected);
 }
 
@@ -128,10 +110,7 @@ fn an_unfinished_line_is_shown_and_continued_by_the_next_page() {
 fn the_cursor_of_a_look_leads_to_what_comes_after_it() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "seq 1 5000; {}; echo new; echo error >&2",
-        gate.wait()
-    ));
+    let id = client.begin(&format!("seq 1 5000; {}; echo new; echo error >&2", gate.wait()));
     let look = client.wait_for(&id, "^5000$");
     gate.open();
     client.wait(&id);
@@ -170,11 +149,7 @@ fn a_failure_at_the_end_of_a_long_log_is_in_the_first_reply() {
     let client = Client::start();
     let id = client.begin("for i in $(seq 1 40000); do echo \"compiling module $i of a large project\"; done; echo 'error: cannot find value' >&2; echo failed; exit 1");
     let reply = client.wait(&id);
-    assert!(
-        reply["output_bytes"].as_u64() > Some(1_500_000),
-        "{}",
-        reply["output_bytes"]
-    );
+    assert!(reply["output_bytes"].as_u64() > Some(1_500_000), "{}", reply["output_bytes"]);
     let chars = text(&reply, "output").chars().count() + text(&reply, "error").chars().count();
     assert!(chars <= 8000, "{chars}");
     assert!(text(&reply, "output").ends_with("failed\n"));
@@ -188,10 +163,7 @@ fn a_cursor_is_not_needed_to_be_one_of_ours_but_must_look_like_one() {
     client.wait(&id);
     let beyond = client.call(GET, &json!({"ref_id": id, "cursor": "o99999e99999"}));
     assert_eq!(beyond["output"], "", "{beyond}");
-    assert_eq!(
-        client.call(GET, &json!({"ref_id": id, "cursor": " START "}))["output"],
-        "words\n"
-    );
+    assert_eq!(client.call(GET, &json!({"ref_id": id, "cursor": " START "}))["output"], "words\n");
     let reply = client.refused(GET, &json!({"ref_id": id, "cursor": "o1e"}));
     assert!(text(&reply, "error").contains("cursor"), "{reply}");
 }
@@ -220,15 +192,8 @@ fn a_wait_with_a_cursor_shows_only_what_is_new() {
     let cursor = client.wait_for(&id, "old")["cursor"].clone();
     gate.open();
     let reply = eventually("it has ended", || {
-        let reply = client.call(
-            GET,
-            &json!({"ref_id": id, "cursor": cursor, "wait_seconds": 40}),
-        );
-        if reply["running"] == false {
-            Ok(reply)
-        } else {
-            Err(reply.to_string())
-        }
+        let reply = client.call(GET, &json!({"ref_id": id, "cursor": cursor, "wait_seconds": 40}));
+        if reply["running"] == false { Ok(reply) } else { Err(reply.to_string()) }
     });
     assert_eq!(reply["output"], "new\n", "{reply}");
 }

@@ -10,17 +10,10 @@ use crate::support::{Client, Gate, Setup, eventually};
 fn replies_come_as_they_are_ready_and_to_their_own_requests() {
     let client = Client::start();
     let gate = Gate::new();
-    let slow = client.post(
-        EXECUTE,
-        &json!({"cmd": format!("{}; echo slow", gate.wait()), "wait_seconds": 40}),
-    );
+    let slow = client
+        .post(EXECUTE, &json!({"cmd": format!("{}; echo slow", gate.wait()), "wait_seconds": 40}));
     let quick: Vec<_> = (0..10)
-        .map(|n| {
-            client.post(
-                EXECUTE,
-                &json!({"cmd": format!("echo {n}"), "wait_seconds": 40}),
-            )
-        })
+        .map(|n| client.post(EXECUTE, &json!({"cmd": format!("echo {n}"), "wait_seconds": 40})))
         .collect();
     for (n, posted) in quick.into_iter().enumerate().rev() {
         assert_eq!(client.reply(posted)["result"]["output"], format!("{n}\n"));
@@ -50,9 +43,8 @@ fn many_large_replies_at_once_all_come() {
     let client = Client::start();
     let id = client.begin("seq 1 100000");
     client.wait(&id);
-    let posted: Vec<_> = (0..25)
-        .map(|_| client.post(GET, &json!({"ref_id": id, "max_chars": 50_000})))
-        .collect();
+    let posted: Vec<_> =
+        (0..25).map(|_| client.post(GET, &json!({"ref_id": id, "max_chars": 50_000}))).collect();
     for posted in posted {
         assert!(text(&client.reply(posted), "output").len() > 40_000);
     }
@@ -65,11 +57,7 @@ fn logs_do_not_tell_commands_or_output() {
     let started = client.execute(&json!({"cmd": format!("echo {secret}"), "wait_seconds": 40}));
     let id = ref_id(&started);
     eventually("the job is in the log", || {
-        if client.log().contains(&id) {
-            Ok(())
-        } else {
-            Err(client.log())
-        }
+        if client.log().contains(&id) { Ok(()) } else { Err(client.log()) }
     });
     client.clean_up(&id);
     assert!(!client.log().contains(secret), "{}", client.log());

@@ -27,22 +27,10 @@ fn flags() -> BTreeMap<String, Flag> {
         let Some(flag) = current.as_ref().and_then(|name| flags.get_mut(name)) else {
             continue;
         };
-        let between = |start: &str| {
-            Some(
-                line.split_once(start)?
-                    .1
-                    .split_once(']')?
-                    .0
-                    .trim()
-                    .to_owned(),
-            )
-        };
+        let between =
+            |start: &str| Some(line.split_once(start)?.1.split_once(']')?.0.trim().to_owned());
         if let Some(variable) = between("[env: ") {
-            variable
-                .split('=')
-                .next()
-                .unwrap()
-                .clone_into(&mut flag.variable);
+            variable.split('=').next().unwrap().clone_into(&mut flag.variable);
         }
         if let Some(default) = between("[default: ") {
             default.trim_matches('"').clone_into(&mut flag.default);
@@ -64,13 +52,8 @@ fn table() -> BTreeMap<String, Vec<String>> {
             .map(|cell| cell.trim().replace('`', ""))
             .collect::<Vec<_>>()
     };
-    rows.map(|row| {
-        (
-            cells(row)[0].split_whitespace().next().unwrap().to_owned(),
-            cells(row),
-        )
-    })
-    .collect()
+    rows.map(|row| (cells(row)[0].split_whitespace().next().unwrap().to_owned(), cells(row)))
+        .collect()
 }
 
 #[test]

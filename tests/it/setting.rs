@@ -27,11 +27,8 @@ fn assert_runs_in(client: &Client, directory: &Path) {
 
 #[test]
 fn the_directory_is_the_nearest_one_that_means_something() {
-    let (own, project, home) = (
-        TempDir::new().unwrap(),
-        TempDir::new().unwrap(),
-        TempDir::new().unwrap(),
-    );
+    let (own, project, home) =
+        (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
     let path = |dir: &TempDir| dir.path().to_str().unwrap().to_owned();
     let in_own = format!("cd {}", path(&own));
     let setup = |start: &str| Setup::new().environment("HOME", &path(&home)).after(start);
@@ -90,16 +87,8 @@ fn the_login_shell_adds_to_the_environment() {
         let reply = client.run("echo \"$PATH\"; echo \"$OF_THE_CLIENT $OF_THE_PROFILE\"");
         let mut seen = text(&reply, "output").lines();
         let path = seen.next().unwrap();
-        assert!(
-            path.split(':').any(|entry| entry == "/of/the/profile"),
-            "{shell}: {path}"
-        );
-        assert_eq!(
-            seen.next(),
-            Some("as it was new"),
-            "{shell}: {}",
-            client.log()
-        );
+        assert!(path.split(':').any(|entry| entry == "/of/the/profile"), "{shell}: {path}");
+        assert_eq!(seen.next(), Some("as it was new"), "{shell}: {}", client.log());
     }
 }
 
@@ -157,10 +146,7 @@ fn the_end_of_the_server_does_not_wait_for_a_profile() {
     client.post(EXECUTE, &json!({"cmd": "echo never"}));
     let pid: u32 = eventually("the profile runs", || {
         let pid = std::fs::read_to_string(home.path().join("pid"));
-        pid.map_err(|error| error.to_string())?
-            .trim()
-            .parse()
-            .map_err(|error| format!("{error}"))
+        pid.map_err(|error| error.to_string())?.trim().parse().map_err(|error| format!("{error}"))
     });
     let end = client.hang_up();
     assert!(end.took < Duration::from_secs(2), "{end:?}");
@@ -190,10 +176,7 @@ fn a_tilde_is_the_home_directory_in_settings_too() {
     let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap();
     let home = home.path().to_str().unwrap();
     assert!(line("directory").contains(home), "{shown}");
-    assert!(
-        line("output").ends_with(&format!("{home}/output")),
-        "{shown}"
-    );
+    assert!(line("output").ends_with(&format!("{home}/output")), "{shown}");
 }
 
 #[test]
@@ -229,8 +212,5 @@ fn a_check_tells_by_its_exit_code() {
     assert!(shown.contains("could not be stored"), "{shown}");
     let (code, shown) = check(&["--shell", "/no/such/shell"]);
     assert_eq!(code, Some(1), "{shown}");
-    assert!(
-        shown.contains("/no/such/shell cannot be started"),
-        "{shown}"
-    );
+    assert!(shown.contains("/no/such/shell cannot be started"), "{shown}");
 }

@@ -31,10 +31,7 @@ fn invariant_09_calls_under_way_are_answered_at_the_end() {
         let id = client.begin(&gate.wait());
         let waits = [
             client.post(GET, &json!({"ref_id": id, "wait_seconds": 40})),
-            client.post(
-                GET,
-                &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never"}),
-            ),
+            client.post(GET, &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never"})),
             client.post(LIST, &json!({"wait_seconds": 40})),
             client.post(EXECUTE, &json!({"cmd": gate.wait(), "wait_seconds": 40})),
         ];
@@ -49,10 +46,7 @@ fn invariant_09_calls_under_way_are_answered_at_the_end() {
                 client.end()
             }
         };
-        assert!(
-            end.status.success() && end.took < Duration::from_secs(3),
-            "{end:?}"
-        );
+        assert!(end.status.success() && end.took < Duration::from_secs(3), "{end:?}");
         for wait in waits {
             let reply = client.reply(wait);
             assert!(reply["hint"].is_null(), "there is no next call: {reply}");
@@ -104,21 +98,14 @@ fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
     living.wait(&id);
 
     let next = Setup::new().output_dir(root.path()).start();
-    assert!(
-        dead.exists() || !living.output_files().is_empty(),
-        "swept before the first job"
-    );
+    assert!(dead.exists() || !living.output_files().is_empty(), "swept before the first job");
     next.run("echo next");
     eventually("the dead server's files are gone", || {
         let files = files_below(root.path());
         let of_the_dead = files
             .iter()
             .any(|file| std::fs::read(file).is_ok_and(|bytes| bytes == b"words of the dead\n"));
-        if dead.exists() || of_the_dead {
-            Err(format!("{files:?}"))
-        } else {
-            Ok(())
-        }
+        if dead.exists() || of_the_dead { Err(format!("{files:?}")) } else { Ok(()) }
     });
     assert_eq!(living.get(&id)["output"], "words of the living\n");
     for file in foreign {
@@ -151,9 +138,5 @@ fn a_server_inside_a_job_of_another_ends_with_it() {
     let id = ref_id(&started);
     outer.wait_for(&id, "\"success\":true");
     outer.clean_up(&id);
-    assert!(
-        outer.living().is_empty(),
-        "{}",
-        processes::describe(outer.living())
-    );
+    assert!(outer.living().is_empty(), "{}", processes::describe(outer.living()));
 }

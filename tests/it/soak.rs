@@ -37,11 +37,7 @@ impl Dice {
 
 /// A command and what it must come to.
 fn command(dice: &mut Dice, n: u64) -> (String, Expected) {
-    let numbers = |last: u64| {
-        (1..=last)
-            .map(|number| format!("{number}\n"))
-            .collect::<String>()
-    };
+    let numbers = |last: u64| (1..=last).map(|number| format!("{number}\n")).collect::<String>();
     let code = dice.below(4);
     let (cmd, output, error, returncode, endless) = match dice.below(7) {
         0 => (
@@ -51,13 +47,7 @@ fn command(dice: &mut Dice, n: u64) -> (String, Expected) {
             code.cast_signed(),
             false,
         ),
-        1 => (
-            format!("echo {n} >&2; kill -9 $$"),
-            String::new(),
-            format!("{n}\n"),
-            -9,
-            false,
-        ),
+        1 => (format!("echo {n} >&2; kill -9 $$"), String::new(), format!("{n}\n"), -9, false),
         2 => (
             format!("seq 900; sleep 0.0{code}; seq 9"),
             numbers(900) + &numbers(9),
@@ -65,13 +55,9 @@ fn command(dice: &mut Dice, n: u64) -> (String, Expected) {
             0,
             false,
         ),
-        3 => (
-            format!("(setsid sleep 1000 &); echo {n}"),
-            format!("{n}\n"),
-            String::new(),
-            0,
-            false,
-        ),
+        3 => {
+            (format!("(setsid sleep 1000 &); echo {n}"), format!("{n}\n"), String::new(), 0, false)
+        }
         4 => (
             format!("echo {n}; trap '' TERM; sleep 1000"),
             format!("{n}\n"),
@@ -94,16 +80,7 @@ fn command(dice: &mut Dice, n: u64) -> (String, Expected) {
             false,
         ),
     };
-    (
-        cmd,
-        Expected {
-            output,
-            error,
-            returncode,
-            endless,
-            robbed: false,
-        },
-    )
+    (cmd, Expected { output, error, returncode, endless, robbed: false })
 }
 
 /// Whether a reply says what the model says, as far as the job has come.
@@ -127,11 +104,7 @@ fn check(reply: &Value, expected: &Expected, whole: bool) {
         assert_eq!(reply["returncode"], expected.returncode, "{reply}");
         assert_eq!(
             reply["state"],
-            if expected.returncode < 0 {
-                "signaled"
-            } else {
-                "exited"
-            },
+            if expected.returncode < 0 { "signaled" } else { "exited" },
             "{reply}"
         );
     }
@@ -185,10 +158,8 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
             (50..60, Some(id)) => {
                 let expected = &jobs[&id];
                 let wait = if expected.endless { 0.05 } else { 40.0 };
-                let reply = client.call(
-                    GET,
-                    &json!({"ref_id": id, "wait_seconds": wait, "max_chars": 20_000}),
-                );
+                let reply = client
+                    .call(GET, &json!({"ref_id": id, "wait_seconds": wait, "max_chars": 20_000}));
                 assert_eq!(reply["running"], expected.endless, "{reply}");
                 check(&reply, expected, !expected.endless);
                 "waits"
@@ -217,11 +188,7 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
                 let reply = client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.1}));
                 assert_eq!(reply["success"], true, "{reply}");
                 if !expected.endless {
-                    check(
-                        &reply["result"],
-                        &expected,
-                        reply["result"]["state"] != "stopped",
-                    );
+                    check(&reply["result"], &expected, reply["result"]["state"] != "stopped");
                 }
                 "cleanups"
             }
@@ -266,11 +233,7 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
 #[ignore = "ten minutes; SOAK_SECONDS and SOAK_SEED choose others"]
 #[expect(clippy::print_stderr, reason = "the seed, to see it again")]
 fn soak() {
-    let number = |name| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text: String| text.parse().ok())
-    };
+    let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse().ok());
     let seconds = number("SOAK_SECONDS").unwrap_or(600);
     let seed =
         number("SOAK_SEED").unwrap_or_else(|| u64::from(std::process::id()) * 2_654_435_761 + 1);

@@ -10,10 +10,7 @@ use crate::support::{Client, Gate};
 fn a_command_is_started_watched_collected_and_cleaned_up() {
     let client = Client::start();
     let gate = Gate::new();
-    let cmd = format!(
-        "echo begun; {}; echo done; echo oops >&2; exit 3",
-        gate.wait()
-    );
+    let cmd = format!("echo begun; {}; echo done; echo oops >&2; exit 3", gate.wait());
     let started = client.execute(&json!({"cmd": cmd}));
     let id = ref_id(&started);
     assert!(started["pid"].as_u64().unwrap() > 1, "{started}");

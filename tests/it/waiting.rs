@@ -29,11 +29,7 @@ fn a_wait_that_runs_out_answers_with_what_there_is() {
     let id = client.begin(&format!("echo so far; {}", gate.wait()));
     let started = Instant::now();
     let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 0.3}));
-    assert!(
-        started.elapsed() >= Duration::from_millis(300),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
     assert_eq!(reply["state"], "running", "{reply}");
     assert_eq!(reply["output"], "so far\n", "{reply}");
     gate.open();
@@ -47,14 +43,9 @@ fn a_wait_for_what_has_happened_answers_at_once() {
     client.wait(&id);
     let started = Instant::now();
     client.call(GET, &json!({"ref_id": id, "wait_seconds": 40}));
-    client.call(
-        GET,
-        &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "there"}),
-    );
-    let reply = client.call(
-        GET,
-        &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "not there"}),
-    );
+    client.call(GET, &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "there"}));
+    let reply =
+        client.call(GET, &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "not there"}));
     assert!(reply["matched"].is_null(), "{reply}");
     assert_soon(started);
 }
@@ -87,12 +78,7 @@ fn the_cap_depends_on_the_client_and_the_configuration_and_is_named() {
     for (setup, cap) in [
         (Setup::new(), "45"),
         (Setup::new().client("claude-code"), "600"),
-        (
-            Setup::new()
-                .client("claude-code")
-                .flags(["--max-wait-seconds", "7"]),
-            "7",
-        ),
+        (Setup::new().client("claude-code").flags(["--max-wait-seconds", "7"]), "7"),
     ] {
         let client = setup.start();
         let gate = Gate::new();
@@ -122,10 +108,7 @@ fn a_wait_beyond_the_cap_is_cut_and_said() {
     let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 1e15}));
     assert!(text(&reply, "hint").contains("was cut to 0.3"), "{reply}");
     let listed = client.call(LIST, &json!({"wait_seconds": 30_000}));
-    assert!(
-        text(&listed, "hint").contains("unit is seconds"),
-        "{listed}"
-    );
+    assert!(text(&listed, "hint").contains("unit is seconds"), "{listed}");
     gate.open();
     client.wait(&id);
 }
@@ -142,15 +125,9 @@ fn a_list_wait_answers_when_any_job_ends() {
         let reply = client.reply(wait);
         assert_soon(started);
         let entries = reply["processes"].as_array().unwrap();
-        let entry = entries
-            .iter()
-            .find(|entry| entry["ref_id"] == ids[index].as_str())
-            .unwrap();
+        let entry = entries.iter().find(|entry| entry["ref_id"] == ids[index].as_str()).unwrap();
         assert_eq!(entry["running"], false, "{reply}");
-        let next = format!(
-            "call get_command_background_result with ref_id=\"{}\"",
-            ids[index]
-        );
+        let next = format!("call get_command_background_result with ref_id=\"{}\"", ids[index]);
         let hint = text(&reply, "hint").to_lowercase();
         assert!(hint.contains(&next), "{hint}");
     }
@@ -169,11 +146,7 @@ fn a_list_wait_answers_at_once_for_an_end_nobody_was_told_of() {
     // The end is seen from outside, so that no reply has told of it.
     eventually("the command has ended", || {
         let living = client.living();
-        if living.len() == 1 {
-            Ok(())
-        } else {
-            Err(processes::describe(living))
-        }
+        if living.len() == 1 { Ok(()) } else { Err(processes::describe(living)) }
     });
     let started = Instant::now();
     let reply = client.call(LIST, &json!({"wait_seconds": 40}));
@@ -190,10 +163,7 @@ fn a_cancelled_wait_changes_nothing() {
     let id = client.begin(&format!("echo before; {}; echo after", gate.wait()));
     let waits = [
         client.post(GET, &json!({"ref_id": id, "wait_seconds": 40})),
-        client.post(
-            GET,
-            &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "after"}),
-        ),
+        client.post(GET, &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "after"})),
         client.post(LIST, &json!({"wait_seconds": 40})),
     ];
     client.ping();
@@ -207,10 +177,7 @@ fn a_cancelled_wait_changes_nothing() {
     assert_eq!(reply["output"], "before\nafter\n");
     client.ping();
     for wait in waits {
-        assert!(
-            !client.is_answered(wait.id),
-            "a cancelled request was answered"
-        );
+        assert!(!client.is_answered(wait.id), "a cancelled request was answered");
     }
 }
 
@@ -226,53 +193,29 @@ fn progress_comes_while_a_call_waits_and_not_after() {
     let silent = client.post(GET, &json!({"ref_id": id, "wait_seconds": 40}));
     let told = eventually("two notifications come", || {
         let told = client.notifications("notifications/progress");
-        if told.len() >= 2 {
-            Ok(told)
-        } else {
-            Err(format!("{told:?}"))
-        }
+        if told.len() >= 2 { Ok(told) } else { Err(format!("{told:?}")) }
     });
     gate.open();
     client.reply(silent);
-    let progress: Vec<f64> = told
-        .iter()
-        .map(|one| one["params"]["progress"].as_f64().unwrap())
-        .collect();
-    assert!(
-        progress.is_sorted_by(|earlier, later| earlier < later),
-        "{progress:?}"
-    );
+    let progress: Vec<f64> =
+        told.iter().map(|one| one["params"]["progress"].as_f64().unwrap()).collect();
+    assert!(progress.is_sorted_by(|earlier, later| earlier < later), "{progress:?}");
     for one in &told {
         assert_eq!(one["params"]["progressToken"], "token-1", "{one}");
         let message = text(&one["params"], "message");
-        assert!(
-            message.contains("running") && message.contains('8'),
-            "{message}"
-        );
+        assert!(message.contains("running") && message.contains('8'), "{message}");
     }
     eventually("the reply has come", || {
-        if client.is_answered(request) {
-            Ok(())
-        } else {
-            Err("no".to_owned())
-        }
+        if client.is_answered(request) { Ok(()) } else { Err("no".to_owned()) }
     });
     client.run("true");
     let unread = client.unread();
-    let place = unread
-        .iter()
-        .position(|message| message["id"] == request)
-        .unwrap();
+    let place = unread.iter().position(|message| message["id"] == request).unwrap();
     assert!(
-        !unread[place..]
-            .iter()
-            .any(|message| message["method"] == "notifications/progress"),
+        !unread[place..].iter().any(|message| message["method"] == "notifications/progress"),
         "progress after the reply: {unread:?}"
     );
-    assert_eq!(
-        client.answer(request)["result"]["structuredContent"]["running"],
-        false
-    );
+    assert_eq!(client.answer(request)["result"]["structuredContent"]["running"], false);
 }
 
 #[test]
@@ -300,11 +243,7 @@ fn a_hundred_waits_at_once_cost_no_cpu() {
         // What is measured is this time itself.
         std::thread::sleep(Duration::from_millis(500));
         let used = ticks() - before;
-        if used <= 1 {
-            Ok(())
-        } else {
-            Err(format!("{used} ticks in half a second"))
-        }
+        if used <= 1 { Ok(()) } else { Err(format!("{used} ticks in half a second")) }
     });
     let started = Instant::now();
     gate.open();

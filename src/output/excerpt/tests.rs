@@ -14,12 +14,7 @@ fn stream(bytes: impl Into<Vec<u8>>, ended: bool) -> Memory {
 }
 
 fn with_regions(bytes: Vec<u8>, regions: Vec<Range<u64>>, ended: bool) -> Memory {
-    Stream {
-        end: bytes.len() as u64,
-        reader: Bytes::new(bytes),
-        regions,
-        ended,
-    }
+    Stream { end: bytes.len() as u64, reader: Bytes::new(bytes), regions, ended }
 }
 
 fn numbered(lines: Range<usize>) -> String {
@@ -27,15 +22,9 @@ fn numbered(lines: Range<usize>) -> String {
 }
 
 fn shown(stdout: &mut Memory, stderr: &mut Memory, max_chars: usize, tail_only: bool) -> Excerpt {
-    let budget = Budget {
-        max_chars,
-        tail_only,
-    };
+    let budget = Budget { max_chars, tail_only };
     excerpt(stdout, stderr, budget, &|cut| {
-        format!(
-            "[{} left out, {} dropped, {}]",
-            cut.bytes, cut.dropped, cut.cursor
-        )
+        format!("[{} left out, {} dropped, {}]", cut.bytes, cut.dropped, cut.cursor)
     })
 }
 
@@ -65,38 +54,22 @@ fn pages(
 
 #[test]
 fn text_that_fits_is_shown_whole() {
-    let excerpt = shown(
-        &mut stream("one\ntwo", true),
-        &mut stream("oh\n", true),
-        100,
-        false,
-    );
+    let excerpt = shown(&mut stream("one\ntwo", true), &mut stream("oh\n", true), 100, false);
     assert_eq!((&*excerpt.output, &*excerpt.error), ("one\ntwo", "oh\n"));
-    assert_eq!(
-        (excerpt.cut, excerpt.next.to_string()),
-        (None, "o7e3".to_owned())
-    );
+    assert_eq!((excerpt.cut, excerpt.next.to_string()), (None, "o7e3".to_owned()));
 }
 
 #[test]
 fn long_text_keeps_its_start_and_end_at_line_ends() {
     let text = numbered(0..10_000);
-    let excerpt = shown(
-        &mut stream(&*text, true),
-        &mut stream("", true),
-        1000,
-        false,
-    );
+    let excerpt = shown(&mut stream(&*text, true), &mut stream("", true), 1000, false);
     assert!(chars(&excerpt) <= 1000, "{}", chars(&excerpt));
     assert!(chars(&excerpt) > 700, "{}", chars(&excerpt));
     assert!(excerpt.output.starts_with("line 0\n") && excerpt.output.ends_with("line 9999\n"));
     let cut = excerpt.cut.expect("there is a cut");
     let (head, tail) = excerpt.output.split_once("[").expect("a marker");
     let tail = tail.split_once("]\n").expect("a line of its own").1;
-    assert_eq!(
-        (head.len() + tail.len()) as u64 + cut.bytes,
-        text.len() as u64
-    );
+    assert_eq!((head.len() + tail.len()) as u64 + cut.bytes, text.len() as u64);
     assert_eq!(cut.cursor.stdout, head.len() as u64);
     assert!(tail.starts_with("line "), "{tail}");
     assert!(text.starts_with(head) && text.ends_with(tail));
@@ -116,18 +89,13 @@ fn a_stream_that_needs_little_leaves_its_share() {
     let mut out = stream(numbered(0..1000), true);
     let excerpt = shown(&mut out, &mut stream("oh\n", true), 1000, false);
     assert_eq!(excerpt.error, "oh\n");
-    assert!(
-        excerpt.output.chars().count() > 600,
-        "{}",
-        excerpt.output.len()
-    );
+    assert!(excerpt.output.chars().count() > 600, "{}", excerpt.output.len());
 }
 
 #[test]
 fn many_bytes_with_few_characters_are_shown_whole() {
-    let bar: String = (0..20_000)
-        .map(|step| format!("\r\x1b[32m{step:5} of 20000\x1b[0m"))
-        .collect();
+    let bar: String =
+        (0..20_000).map(|step| format!("\r\x1b[32m{step:5} of 20000\x1b[0m")).collect();
     let mut out = stream(bar + "\ndone\n", true);
     let excerpt = shown(&mut out, &mut stream("", true), 8000, false);
     assert_eq!(excerpt.output, "19999 of 20000\ndone\n");
@@ -157,22 +125,15 @@ fn bytes_that_are_not_kept_are_told() {
     // Nothing is kept at the end.
     let mut out = with_regions(text, std::iter::once(0..14).collect(), true);
     let excerpt = shown(&mut out, &mut stream("", true), 200, false);
-    assert!(
-        excerpt.output.starts_with("line 0\nline 1\n"),
-        "{}",
-        excerpt.output
-    );
+    assert!(excerpt.output.starts_with("line 0\nline 1\n"), "{}", excerpt.output);
     assert!(excerpt.output.contains("not kept"), "{}", excerpt.output);
 }
 
 #[test]
 fn what_may_still_be_completed_is_held_back_until_the_end() {
-    for (bytes, visible) in [
-        ("half \u{e9}", 5),
-        ("text\r", 4),
-        ("text\x1b[3", 4),
-        ("text\x1b]0;ti", 4),
-    ] {
+    for (bytes, visible) in
+        [("half \u{e9}", 5), ("text\r", 4), ("text\x1b[3", 4), ("text\x1b]0;ti", 4)]
+    {
         let mut bytes = bytes.as_bytes().to_vec();
         if visible == 5 {
             bytes.pop();
@@ -189,14 +150,8 @@ fn an_unfinished_line_is_shown_and_continued_by_the_next_page() {
         |text: &str, from| page(&mut stream(text, false), &mut stream("", false), from, 100);
     let first = page_of("whole\nhalf", Cursor::default());
     assert_eq!(first.output, "whole\nhalf");
-    assert_eq!(
-        page_of("whole\nhalf and half\n", first.next).output,
-        " and half\n"
-    );
-    let beyond = Cursor {
-        stdout: 500,
-        stderr: 500,
-    };
+    assert_eq!(page_of("whole\nhalf and half\n", first.next).output, " and half\n");
+    let beyond = Cursor { stdout: 500, stderr: 500 };
     assert_eq!(page_of("whole\n", beyond).next.to_string(), "o6e0");
 }
 
@@ -265,10 +220,7 @@ fn what_fits_is_whole_however_many_bytes_it_takes() {
     let bar = "\r\x1b[2K\x1b[36mstill going\x1b[0m".repeat(1000);
     let (mut out, mut err) = (stream(colours, true), stream(bar, true));
     let excerpt = shown(&mut out, &mut err, 6000, false);
-    assert_eq!(
-        (excerpt.output, &*excerpt.error, excerpt.cut),
-        (expected, "still going", None)
-    );
+    assert_eq!((excerpt.output, &*excerpt.error, excerpt.cut), (expected, "still going", None));
 }
 
 proptest! {

@@ -5,12 +5,7 @@ use super::*;
 #[track_caller]
 fn check(raw: impl AsRef<[u8]>, shown: &str) {
     let raw = raw.as_ref();
-    assert_eq!(
-        line(raw),
-        shown,
-        "rendering of {:?}",
-        String::from_utf8_lossy(raw)
-    );
+    assert_eq!(line(raw), shown, "rendering of {:?}", String::from_utf8_lossy(raw));
 }
 
 #[test]
@@ -113,21 +108,12 @@ fn a_movement_to_another_row_ends_the_line() {
         ("text\x1b7\x1b[24;1Hstatus\x1b8more", "textmore\nstatus"),
         ("abc\x1b[s\x1b[1Gx\x1b[ud", "xbcd"),
         // As `watch` does, which writes only what has changed.
-        (
-            "\x1b[H\x1b[Ja 1\x1b[2;1Hkept\x1b[1;3H2\x1b[2;5H!",
-            "a 2\nkept!",
-        ),
+        ("\x1b[H\x1b[Ja 1\x1b[2;1Hkept\x1b[1;3H2\x1b[2;5H!", "a 2\nkept!"),
         ("\x1b[Hlong\x1b[2;1Hmore\x1b[H\x1b[Jend", "end"),
         // Rows of a box.
-        (
-            "\x1b[3;5H┌──┐\x1b[4;5H│ok│\x1b[5;5H└──┘",
-            "    ┌──┐\n    │ok│\n    └──┘",
-        ),
+        ("\x1b[3;5H┌──┐\x1b[4;5H│ok│\x1b[5;5H└──┘", "    ┌──┐\n    │ok│\n    └──┘"),
         // Another screen and back.
-        (
-            "$ vi\x1b[?1049h\x1b[H~\x1b[2;1H~\x1b[?1049l$",
-            "$ vi\n~\n~\n$",
-        ),
+        ("$ vi\x1b[?1049h\x1b[H~\x1b[2;1H~\x1b[?1049l$", "$ vi\n~\n~\n$"),
         // What is written next stands in the other row, and does not continue this one.
         ("READY 3\x1b[2;1H", "READY 3\n"),
     ] {

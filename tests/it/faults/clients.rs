@@ -19,11 +19,7 @@ fn a_client_that_never_reads_stops_no_job_and_no_end() {
     let writer = input.try_clone().unwrap();
     let mut peer = Peer::over((input, server_input), Wire::Fifo.output(), |_| {});
     peer.send(&initialize(0, "2025-06-18"));
-    peer.call(
-        1,
-        EXECUTE,
-        &json!({"cmd": format!("seq 200000; echo > {}", done.display())}),
-    );
+    peer.call(1, EXECUTE, &json!({"cmd": format!("seq 200000; echo > {}", done.display())}));
     let running = format!("echo $$ > {}; sleep 1000", pid_file.display());
     peer.call(2, EXECUTE, &json!({"cmd": running}));
     // Some ten megabytes of replies, to a client that would read them. The server takes as much as it will.
@@ -36,15 +32,8 @@ fn a_client_that_never_reads_stops_no_job_and_no_end() {
     });
     let pid: u32 = eventually("one job has ended, the other runs", || {
         let pid = fs::read_to_string(&pid_file).unwrap_or_default();
-        let pid = pid
-            .trim()
-            .parse()
-            .map_err(|error| format!("{error}: {pid:?}"))?;
-        if done.exists() {
-            Ok(pid)
-        } else {
-            Err("the first job runs".to_owned())
-        }
+        let pid = pid.trim().parse().map_err(|error| format!("{error}: {pid:?}"))?;
+        if done.exists() { Ok(pid) } else { Err("the first job runs".to_owned()) }
     });
     let memory = processes::status_number(peer.server_pid(), "VmHWM");
     assert!(memory < 64 << 10, "{memory} kB for what is not read");
@@ -52,11 +41,7 @@ fn a_client_that_never_reads_stops_no_job_and_no_end() {
     let asked = Instant::now();
     peer.signal(Signal::TERM);
     peer.ends_well();
-    assert!(
-        asked.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        asked.elapsed()
-    );
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     assert!(!processes::is_alive(pid));
 }
 
@@ -72,16 +57,8 @@ fn busy() -> Vec<u8> {
         call(3, EXECUTE, &json!({"cmd": "yes"})),
         call(4, LIST, &json!({"wait_seconds": 30})),
         call(5, GET, &json!({"ref_id": "5"})),
-        call(
-            6,
-            CLEANUP,
-            &json!({"ref_id": "00000000-0000-4000-8000-000000000000"}),
-        ),
-        call(
-            7,
-            EXECUTE,
-            &json!({"cmd": "cat", "stdin": "x".repeat(1000), "wait_seconds": 30}),
-        ),
+        call(6, CLEANUP, &json!({"ref_id": "00000000-0000-4000-8000-000000000000"})),
+        call(7, EXECUTE, &json!({"cmd": "cat", "stdin": "x".repeat(1000), "wait_seconds": 30})),
     ];
     lines.map(|line| format!("{line}\n")).concat().into_bytes()
 }
@@ -103,10 +80,7 @@ fn a_client_may_close_either_side_at_any_moment() {
             let closed = Instant::now();
             peer.ends_well();
             let took = closed.elapsed();
-            assert!(
-                took < Duration::from_secs(3),
-                "{took:?} after {cut} bytes, {closes_input}"
-            );
+            assert!(took < Duration::from_secs(3), "{took:?} after {cut} bytes, {closes_input}");
         }
     }
 }
@@ -121,25 +95,15 @@ fn invariant_09_a_thousand_waits_at_once_are_answered_once_each() {
     let list = json!({"wait_seconds": 40});
     let kinds = [(GET, get), (GET, pattern), (LIST, list)];
     let kinds = kinds.iter().cycle().take(1000);
-    let waits: Vec<_> = kinds
-        .map(|(tool, arguments)| client.post(tool, arguments))
-        .collect();
+    let waits: Vec<_> = kinds.map(|(tool, arguments)| client.post(tool, arguments)).collect();
     client.ping();
-    assert_eq!(
-        client.unread().len(),
-        0,
-        "answered before there was a reason"
-    );
+    assert_eq!(client.unread().len(), 0, "answered before there was a reason");
     gate.open();
     for wait in waits {
         client.reply(wait);
     }
     client.ping();
-    assert!(
-        client.unread().is_empty(),
-        "answered twice: {:?}",
-        client.unread()
-    );
+    assert!(client.unread().is_empty(), "answered twice: {:?}", client.unread());
 }
 
 #[test]
@@ -159,10 +123,7 @@ fn a_client_that_cancels_everything_changes_no_job() {
         client.cancel(posted);
         // Again, and of what was never asked.
         client.cancel(posted);
-        client.notify(
-            "notifications/cancelled",
-            &json!({"requestId": 1_000_000 + n}),
-        );
+        client.notify("notifications/cancelled", &json!({"requestId": 1_000_000 + n}));
     }
     client.ping();
     let unread = client.unread();

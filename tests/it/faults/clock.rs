@@ -62,10 +62,7 @@ impl Shifted {
         )?;
         let client = Setup::new()
             .environment("LD_PRELOAD", library.to_str().unwrap())
-            .environment(
-                "SHIFT_FILE",
-                directory.path().join("shift").to_str().unwrap(),
-            )
+            .environment("SHIFT_FILE", directory.path().join("shift").to_str().unwrap())
             .flags(["--retention-seconds", retention_seconds])
             .start();
         let clock = Clock(directory);
@@ -108,30 +105,17 @@ fn a_jumping_wall_clock_changes_no_retention_no_wait_and_no_elapsed_time() {
         let elapsed = client.get(running)["elapsed_seconds"].as_f64().unwrap();
         clock.shift_to(shift);
         let seen = year_of_a_new_job(&client) - this_year;
-        assert_eq!(
-            seen.signum(),
-            i32::try_from(shift.signum()).unwrap(),
-            "the clock has jumped"
-        );
+        assert_eq!(seen.signum(), i32::try_from(shift.signum()).unwrap(), "the clock has jumped");
         let wait = std::time::Instant::now();
         let reply = client.call(GET, &json!({"ref_id": running, "wait_seconds": 0.3}));
         let waited = wait.elapsed().as_secs_f64();
-        assert!(
-            (0.3..5.0).contains(&waited),
-            "waited {waited} s after a jump of {shift} s"
-        );
+        assert!((0.3..5.0).contains(&waited), "waited {waited} s after a jump of {shift} s");
         assert_eq!(reply["running"], true, "{reply}");
         let grown = reply["elapsed_seconds"].as_f64().unwrap() - elapsed;
-        assert!(
-            (0.3..10.0).contains(&grown),
-            "elapsed {grown} s in a jump of {shift} s: {reply}"
-        );
+        assert!((0.3..10.0).contains(&grown), "elapsed {grown} s in a jump of {shift} s: {reply}");
         let silent = reply["silent_seconds"].as_f64().unwrap_or(0.0);
         assert!((0.0..60.0).contains(&silent), "{reply}");
-        assert!(
-            !client.is_answered(long.id),
-            "a wait ended with a jump of {shift} s"
-        );
+        assert!(!client.is_answered(long.id), "a wait ended with a jump of {shift} s");
         client.cancel(long);
         assert_eq!(
             client.get(&finished)["output"],
@@ -157,10 +141,6 @@ fn a_result_expires_in_its_time_whatever_the_clock_says() {
     clock.shift_to(-TEN_YEARS);
     eventually("the result has expired", || {
         let (reply, _) = client.outcome(client.post(GET, &json!({"ref_id": id})));
-        if reply["state"] == "expired" {
-            Ok(())
-        } else {
-            Err(reply.to_string())
-        }
+        if reply["state"] == "expired" { Ok(()) } else { Err(reply.to_string()) }
     });
 }

@@ -23,11 +23,7 @@ struct Disk {
 impl Disk {
     /// None where nothing can be mounted.
     fn mounted(test: &str, options: &str, flags: [&str; 2]) -> Option<Self> {
-        if !can(
-            test,
-            "unshare",
-            &["--mount", "sh", "-c", "mount -t tmpfs none /tmp"],
-        ) {
+        if !can(test, "unshare", &["--mount", "sh", "-c", "mount -t tmpfs none /tmp"]) {
             return None;
         }
         let directory = TempDir::new().unwrap();
@@ -41,11 +37,7 @@ impl Disk {
             .output_dir(&path)
             .flags(flags)
             .start();
-        Some(Self {
-            client,
-            path,
-            _directory: directory,
-        })
+        Some(Self { client, path, _directory: directory })
     }
 
     /// The files as the server sees them.
@@ -56,10 +48,7 @@ impl Disk {
 
     fn bytes(&self) -> u64 {
         let files = files_below(&self.seen(&self.path));
-        files
-            .iter()
-            .map(|file| file.metadata().map_or(0, |file| file.len()))
-            .sum()
+        files.iter().map(|file| file.metadata().map_or(0, |file| file.len())).sum()
     }
 
     /// Runs a command where the disk is.
@@ -81,44 +70,22 @@ const NO_FLAGS: [&str; 2] = ["--log", "info"];
 fn assert_undisturbed(disk: &Disk, kept_at_most: u64) -> Value {
     let client = &disk.client;
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "seq 1 200000; echo done >&2; {}; exit 7",
-        gate.wait()
-    ));
+    let id = client.begin(&format!("seq 1 200000; echo done >&2; {}; exit 7", gate.wait()));
     let reply = eventually("everything is written", || {
         let reply = client.get(&id);
-        if number(&reply, "output_bytes") == 1_288_895 {
-            Ok(reply)
-        } else {
-            Err(reply.to_string())
-        }
+        if number(&reply, "output_bytes") == 1_288_895 { Ok(reply) } else { Err(reply.to_string()) }
     });
     assert_eq!(reply["running"], true, "{reply}");
     let asked = Instant::now();
     client.ping();
     client.list();
-    assert!(
-        asked.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        asked.elapsed()
-    );
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     gate.open();
     let reply = client.wait(&id);
-    assert_eq!(
-        (&reply["state"], &reply["returncode"]),
-        (&json!("exited"), &json!(7)),
-        "{reply}"
-    );
+    assert_eq!((&reply["state"], &reply["returncode"]), (&json!("exited"), &json!(7)), "{reply}");
     let kept = 1_288_895 + 5 - number(&reply, "dropped_bytes");
-    assert!(
-        kept <= kept_at_most,
-        "{kept} bytes are said to be kept: {reply}"
-    );
-    assert_eq!(
-        kept,
-        disk.bytes(),
-        "what is not on disk is counted as dropped: {reply}"
-    );
+    assert!(kept <= kept_at_most, "{kept} bytes are said to be kept: {reply}");
+    assert_eq!(kept, disk.bytes(), "what is not on disk is counted as dropped: {reply}");
     assert!(text(&reply, "hint").contains("--output-dir"), "{reply}");
     reply
 }
@@ -131,10 +98,7 @@ fn a_full_disk_costs_output_and_nothing_else() {
     let reply = assert_undisturbed(&disk, 256 << 10);
     assert!(text(&reply, "output").starts_with("1\n2\n3\n"), "{reply}");
     // Pages skip what is not there, say so, and come to an end.
-    let id = disk.client.list()["processes"][0]["ref_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = disk.client.list()["processes"][0]["ref_id"].as_str().unwrap().to_owned();
     let (output, _, _) = disk.client.pages(&id, "start", 50_000);
     assert!(
         output.starts_with("1\n2\n3\n") && output.len() > 100_000,
@@ -162,27 +126,18 @@ fn output_is_stored_again_as_soon_as_there_is_room() {
         wait = gate.wait()
     ));
     client.wait_for(&id, "first");
-    disk.sh(&format!(
-        "head -c 1M /dev/zero > {} || true",
-        fill.display()
-    ));
+    disk.sh(&format!("head -c 1M /dev/zero > {} || true", fill.display()));
     gate.open();
     eventually("everything is written", || {
         let reply = client.get(&id);
-        if number(&reply, "output_bytes") == 6 + 588_895 {
-            Ok(())
-        } else {
-            Err(reply.to_string())
-        }
+        if number(&reply, "output_bytes") == 6 + 588_895 { Ok(()) } else { Err(reply.to_string()) }
     });
     disk.sh(&format!("rm {}", fill.display()));
     // A failed disk is left alone for a moment.
     eventually("the last words are stored", || {
         gate.open();
-        let reply = client.call(
-            GET,
-            &json!({"ref_id": id, "until_pattern": "^last$", "wait_seconds": 1}),
-        );
+        let reply =
+            client.call(GET, &json!({"ref_id": id, "until_pattern": "^last$", "wait_seconds": 1}));
         if reply["matched"] == "last" {
             return Ok(());
         }
@@ -225,11 +180,7 @@ fn a_disk_that_cannot_be_written_costs_output_and_is_used_once_it_can() {
     };
     let client = &disk.client;
     let reply = client.run("seq 1 200000; exit 7");
-    assert_eq!(
-        (&reply["state"], &reply["returncode"]),
-        (&json!("exited"), &json!(7)),
-        "{reply}"
-    );
+    assert_eq!((&reply["state"], &reply["returncode"]), (&json!("exited"), &json!(7)), "{reply}");
     assert_eq!(number(&reply, "dropped_bytes"), 1_288_895, "{reply}");
     assert!(text(&reply, "hint").contains("--output-dir"), "{reply}");
     disk.sh(&format!("mount -o remount,rw {}", disk.path.display()));
@@ -253,11 +204,7 @@ fn a_directory_that_could_only_be_made_later_is_removed_by_the_supervisor() {
     client.kill_server();
     eventually("its files are gone", || {
         let files = files_below(&root);
-        if files.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{files:?}"))
-        }
+        if files.is_empty() { Ok(()) } else { Err(format!("{files:?}")) }
     });
 }
 
@@ -265,39 +212,26 @@ fn a_directory_that_could_only_be_made_later_is_removed_by_the_supervisor() {
 fn output_deleted_under_us_is_counted_as_dropped() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!(
-        "echo before; {wait}; echo after; {wait}; echo later",
-        wait = gate.wait()
-    ));
+    let id = client
+        .begin(&format!("echo before; {wait}; echo after; {wait}; echo later", wait = gate.wait()));
     let reply = client.wait_for(&id, "before");
     let directory = output_directory(&reply);
     std::fs::remove_dir_all(&directory).unwrap();
     gate.open();
     eventually("it went on", || {
         let reply = client.get(&id);
-        if number(&reply, "output_bytes") == 13 {
-            Ok(())
-        } else {
-            Err(reply.to_string())
-        }
+        if number(&reply, "output_bytes") == 13 { Ok(()) } else { Err(reply.to_string()) }
     });
     // A failed disk is left alone for a moment; then everything is stored again.
     let next = eventually("the next is stored", || {
         let reply = client.run("echo next");
-        if reply["output"] == "next\n" {
-            Ok(reply)
-        } else {
-            Err(reply.to_string())
-        }
+        if reply["output"] == "next\n" { Ok(reply) } else { Err(reply.to_string()) }
     });
     assert!(next["dropped_bytes"].is_null(), "{next}");
     gate.open();
     let reply = client.wait(&id);
     assert_eq!(reply["state"], "exited", "{reply}");
-    let (dropped, kept) = (
-        number(&reply, "dropped_bytes"),
-        text(&reply, "output").len() as u64,
-    );
+    let (dropped, kept) = (number(&reply, "dropped_bytes"), text(&reply, "output").len() as u64);
     assert!(dropped >= 7, "{reply}");
     assert!(!text(&reply, "output").contains("before"), "{reply}");
     assert!(dropped + kept >= number(&reply, "output_bytes"), "{reply}");
@@ -314,10 +248,7 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
     let gate = Gate::new();
     let jobs: Vec<_> = (0..20)
         .map(|n| {
-            let cmd = format!(
-                "seq 1 200000; seq 1 100000 >&2; {}; echo job {n} ends",
-                gate.wait()
-            );
+            let cmd = format!("seq 1 200000; seq 1 100000 >&2; {}; echo job {n} ends", gate.wait());
             ref_id(&client.call(EXECUTE, &json!({"cmd": cmd})))
         })
         .collect();
@@ -333,10 +264,7 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
         behind.map_or(Ok(()), Err)
     });
     let replies: Vec<_> = jobs.iter().map(|id| client.get(id)).collect();
-    let dropped: u64 = replies
-        .iter()
-        .map(|reply| number(reply, "dropped_bytes"))
-        .sum();
+    let dropped: u64 = replies.iter().map(|reply| number(reply, "dropped_bytes")).sum();
     assert_eq!(
         20 * (1_288_895 + 588_895) - dropped,
         client.bytes_on_disk_now(),
@@ -349,10 +277,7 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
         let (reply, _) =
             client.outcome(client.post(GET, &json!({"ref_id": id, "wait_seconds": 40})));
         // The oldest finished ones may have had to go.
-        assert!(
-            reply["state"] == "exited" || reply["state"] == "expired",
-            "{reply}"
-        );
+        assert!(reply["state"] == "exited" || reply["state"] == "expired", "{reply}");
     }
     assert!(client.bytes_on_disk_now() <= BOUND);
 }
@@ -364,11 +289,7 @@ fn a_flood_that_fills_the_store_leaves_room_for_the_words_of_others() {
     let flood = client.begin(&format!("yes | head -c 4194304; {}", gate.wait()));
     eventually("everything is written", || {
         let reply = client.get(&flood);
-        if number(&reply, "output_bytes") == 4_194_304 {
-            Ok(())
-        } else {
-            Err(reply.to_string())
-        }
+        if number(&reply, "output_bytes") == 4_194_304 { Ok(()) } else { Err(reply.to_string()) }
     });
     let reply = client.run("echo few words; echo and more >&2");
     assert_eq!(

@@ -28,11 +28,7 @@ impl Escape {
         eventually(self.what, || {
             let written = fs::read_to_string(&self.file).unwrap_or_default();
             let pids: Vec<u32> = written.lines().map_while(|pid| pid.parse().ok()).collect();
-            if pids.len() == self.count {
-                Ok(pids)
-            } else {
-                Err(written)
-            }
+            if pids.len() == self.count { Ok(pids) } else { Err(written) }
         })
     }
 }
@@ -42,30 +38,15 @@ fn escapes(scratch: &Path) -> Vec<Escape> {
     let mut escapes = Vec::new();
     let mut add = |what, count, shape: &dyn Fn(&str, &str) -> String| {
         let file = scratch.join(format!("pids-{}", escapes.len()));
-        let deaf = format!(
-            r#"trap "" TERM HUP INT QUIT; echo $$ >> {}; sleep 1000"#,
-            file.display()
-        );
+        let deaf =
+            format!(r#"trap "" TERM HUP INT QUIT; echo $$ >> {}; sleep 1000"#, file.display());
         let cmd = shape(&deaf, &file.display().to_string());
-        escapes.push(Escape {
-            what,
-            cmd,
-            file,
-            count,
-        });
+        escapes.push(Escape { what, cmd, file, count });
     };
-    add("setsid", 1, &|deaf, _| {
-        format!("setsid sh -c '{deaf}' & wait")
-    });
-    add("setsid, its parent gone", 1, &|deaf, _| {
-        format!("(setsid sh -c '{deaf}' &)")
-    });
-    add("double fork", 2, &|deaf, _| {
-        format!(r#"(sh -c '(sh -c "$0" &)' '{deaf}' &); {deaf}"#)
-    });
-    add("env -i setsid", 1, &|deaf, _| {
-        format!("env -i setsid sh -c '{deaf}' & wait")
-    });
+    add("setsid", 1, &|deaf, _| format!("setsid sh -c '{deaf}' & wait"));
+    add("setsid, its parent gone", 1, &|deaf, _| format!("(setsid sh -c '{deaf}' &)"));
+    add("double fork", 2, &|deaf, _| format!(r#"(sh -c '(sh -c "$0" &)' '{deaf}' &); {deaf}"#));
+    add("env -i setsid", 1, &|deaf, _| format!("env -i setsid sh -c '{deaf}' & wait"));
     // One that has left group, variable and parent when no scan has seen it yet is no job's among several, and ends with
     // the server: see the supervisor's tests.
     let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}});
@@ -133,11 +114,7 @@ fn cleanup_ends_every_escapee_and_nobody_of_another_job() {
     for (n, (escape, id, pids)) in escapees.iter().enumerate() {
         let reply = client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.05}));
         assert_eq!(reply["success"], true, "{}: {reply}", escape.what);
-        let alive: Vec<_> = pids
-            .iter()
-            .copied()
-            .filter(|pid| processes::is_alive(*pid))
-            .collect();
+        let alive: Vec<_> = pids.iter().copied().filter(|pid| processes::is_alive(*pid)).collect();
         assert!(
             alive.is_empty(),
             "{}: said to be ended: {}; {reply}",
@@ -203,10 +180,7 @@ fn an_escapee_of_one_of_several_jobs_is_never_that_of_the_last_one_and_ends_with
     client.clean_up(&id);
     client.run("true");
     client.clean_up(&last);
-    assert!(
-        processes::is_alive(escapee),
-        "it was ended with another job"
-    );
+    assert!(processes::is_alive(escapee), "it was ended with another job");
     let reply = client.run("true");
     assert!(reply["leftover_processes"].is_null(), "{reply}");
     client.assert_ends_well();
@@ -229,12 +203,7 @@ int main(void) {
 /// The server as an ordinary user, with that program in reach; none where it cannot be so.
 fn with_untouchable(test: &str) -> Option<(Client, PathBuf, TempDir)> {
     let (setup, directory) = as_an_ordinary_user(test)?;
-    let program = compiled(
-        test,
-        BECOMES_ROOT,
-        directory.path().join("becomes-root"),
-        &[],
-    )?;
+    let program = compiled(test, BECOMES_ROOT, directory.path().join("becomes-root"), &[])?;
     open_to_all(&program, 0o4755);
     Some((setup.start(), program, directory))
 }
@@ -259,11 +228,7 @@ fn who_cannot_be_ended_is_named_by_pid_and_not_called_stopped() {
         message.contains(&survivor.to_string()) && !message.contains("was stopped"),
         "{message}"
     );
-    assert_eq!(
-        reply["result"]["leftover_processes"],
-        json!([survivor]),
-        "{reply}"
-    );
+    assert_eq!(reply["result"]["leftover_processes"], json!([survivor]), "{reply}");
     assert!(processes::is_alive(survivor));
 
     // The job is kept, so that it can be tried again, by whoever has ended the process by other means.
@@ -292,24 +257,15 @@ fn who_survives_the_server_is_named_in_its_log() {
     let Some((client, program, _directory)) = with_untouchable("survivors of the server") else {
         return;
     };
-    let id = client.begin(&format!(
-        "(setsid {program} &); sleep 1000",
-        program = program.display()
-    ));
+    let id =
+        client.begin(&format!("(setsid {program} &); sleep 1000", program = program.display()));
     let survivor = super::pids_of(&client, &id, 1)[0];
     let end = client.hang_up();
-    assert!(
-        end.status.success() && end.took.as_secs_f64() < 3.0,
-        "{end:?}"
-    );
+    assert!(end.status.success() && end.took.as_secs_f64() < 3.0, "{end:?}");
     assert!(processes::is_alive(survivor));
     let log = eventually("the log names it", || {
         let log = client.log();
-        if log.contains(&survivor.to_string()) {
-            Ok(log)
-        } else {
-            Err(log)
-        }
+        if log.contains(&survivor.to_string()) { Ok(log) } else { Err(log) }
     });
     processes::signal(survivor, Signal::KILL);
     assert!(log.contains("did not end"), "{log}");

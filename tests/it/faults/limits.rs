@@ -32,12 +32,7 @@ fn limit(client: &Client, resource: &str, soft: &str) -> String {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    let before = prlimit(&[
-        &format!("--{resource}"),
-        "--output=SOFT",
-        "--noheadings",
-        "--raw",
-    ]);
+    let before = prlimit(&[&format!("--{resource}"), "--output=SOFT", "--noheadings", "--raw"]);
     prlimit(&[&format!("--{resource}={soft}:")]);
     before
 }
@@ -49,13 +44,10 @@ fn can_limit(test: &str) -> bool {
 /// Waits until no thread is left that could do what a new one is needed for.
 #[track_caller]
 fn idle(client: &Client) {
-    eventually(
-        "idle threads have ended",
-        || match processes::pool_threads(client.server_pid()) {
-            0 => Ok(()),
-            threads => Err(threads.to_string()),
-        },
-    );
+    eventually("idle threads have ended", || match processes::pool_threads(client.server_pid()) {
+        0 => Ok(()),
+        threads => Err(threads.to_string()),
+    });
 }
 
 /// Everything that the server does, with whatever keeps it from starting threads.
@@ -83,11 +75,7 @@ fn assert_works_without_threads(client: &Client, resource: &str, soft: impl Fn(&
         "{reply}"
     );
     let reply = client.wait(&silent);
-    assert_eq!(
-        (text(&reply, "state"), text(&reply, "output")),
-        ("exited", "words\n"),
-        "{reply}"
-    );
+    assert_eq!((text(&reply, "state"), text(&reply, "output")), ("exited", "words\n"), "{reply}");
     assert_eq!(client.get(&left)["leftover_processes"], json!(leftover));
     let listed = client.list();
     for id in [&wrote, &silent, &left, &deaf] {
@@ -97,10 +85,7 @@ fn assert_works_without_threads(client: &Client, resource: &str, soft: impl Fn(&
     assert_eq!(reply["matched"], "after", "{reply}");
     let reply = client.call(CLEANUP, &json!({"ref_id": deaf, "grace_seconds": 0.1}));
     assert!(reply["survivors"].is_null(), "{reply}");
-    let alive: Vec<_> = deaf_pids
-        .into_iter()
-        .filter(|pid| processes::is_alive(*pid))
-        .collect();
+    let alive: Vec<_> = deaf_pids.into_iter().filter(|pid| processes::is_alive(*pid)).collect();
     assert!(alive.is_empty(), "{}", processes::describe(alive));
     limit(client, resource, &before);
 
@@ -121,10 +106,7 @@ fn without_another_process_running_jobs_are_served_and_new_ones_refused() {
     let before = limit(&client, "nproc", "1");
     for _ in 0..3 {
         let refusal = client.refused(EXECUTE, &json!({"cmd": "echo x"}));
-        assert!(
-            text(&refusal, "error").contains("could not start another process"),
-            "{refusal}"
-        );
+        assert!(text(&refusal, "error").contains("could not start another process"), "{refusal}");
     }
     assert_eq!(client.list()["count"], 0);
     limit(&client, "nproc", &before);
@@ -134,10 +116,7 @@ fn without_another_process_running_jobs_are_served_and_new_ones_refused() {
 
     let before = limit(&client, "nproc", "1");
     let refusal = client.refused(EXECUTE, &json!({"cmd": "echo x"}));
-    assert!(
-        text(&refusal, "error").contains("could not start another process"),
-        "{refusal}"
-    );
+    assert!(text(&refusal, "error").contains("could not start another process"), "{refusal}");
     limit(&client, "nproc", &before);
 }
 
@@ -183,10 +162,7 @@ fn without_another_descriptor_nothing_running_is_lost_sight_of() {
     gate.open();
     let reply = client.wait(&silent);
     assert_eq!(reply["state"], "exited", "{reply}");
-    assert_eq!(
-        reply["dropped_bytes"], 6,
-        "what could not be stored is counted: {reply}"
-    );
+    assert_eq!(reply["dropped_bytes"], 6, "what could not be stored is counted: {reply}");
     assert_eq!(client.list()["count"], 2);
     // Nothing can be looked up about it now; that is no sign that it has ended.
     for _ in 0..3 {
@@ -199,10 +175,7 @@ fn without_another_descriptor_nothing_running_is_lost_sight_of() {
 
     assert_eq!(client.run("echo fine")["output"], "fine\n");
     let reply = client.call(CLEANUP, &json!({"ref_id": left, "grace_seconds": 0}));
-    assert!(
-        reply["survivors"].is_null() && !processes::is_alive(leftover[0]),
-        "{reply}"
-    );
+    assert!(reply["survivors"].is_null() && !processes::is_alive(leftover[0]), "{reply}");
 }
 
 /// What a job may have is the server's limit, and a job that runs into it is told apart from a server that does.
@@ -227,10 +200,7 @@ fn a_limit_on_the_size_of_files_costs_output_and_nothing_else() {
     assert_eq!(reply["output_bytes"], 2_000_000, "{reply}");
     let dropped = reply["dropped_bytes"].as_u64().unwrap();
     assert_eq!(2_000_000 - dropped, client.bytes_on_disk(), "{reply}");
-    assert_eq!(
-        client.run("echo on; sh -c 'ulimit -f'")["output"],
-        "on\n1000\n"
-    );
+    assert_eq!(client.run("echo on; sh -c 'ulimit -f'")["output"], "on\n1000\n");
 }
 
 #[test]

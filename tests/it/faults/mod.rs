@@ -34,11 +34,7 @@ fn pids_of(client: &Client, id: &str, count: usize) -> Vec<u32> {
     eventually(&format!("{count} pids are printed"), || {
         let reply = client.call(GET, &json!({"ref_id": id, "cursor": "start"}));
         let pids = pids_in(&reply["output"]);
-        if pids.len() == count {
-            Ok(pids)
-        } else {
-            Err(reply.to_string())
-        }
+        if pids.len() == count { Ok(pids) } else { Err(reply.to_string()) }
     })
 }
 
@@ -59,10 +55,7 @@ fn can(test: &str, program: &str, arguments: &[&str]) -> bool {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    eprintln!(
-        "{test}: skipped, `{program}` cannot do it here: {}",
-        reason.trim()
-    );
+    eprintln!("{test}: skipped, `{program}` cannot do it here: {}", reason.trim());
     false
 }
 
@@ -78,13 +71,7 @@ fn compiled(test: &str, source: &str, path: PathBuf, flags: &[&str]) -> Option<P
     }
     let file = path.with_extension("c");
     fs::write(&file, source).unwrap();
-    let output = Command::new("gcc")
-        .args(flags)
-        .arg("-o")
-        .arg(&path)
-        .arg(&file)
-        .output()
-        .unwrap();
+    let output = Command::new("gcc").args(flags).arg("-o").arg(&path).arg(&file).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     Some(path)
 }
@@ -103,20 +90,14 @@ fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
     }
     let user =
         1_000_000 + (std::process::id() % 100_000) * 100 + NEXT.fetch_add(1, Ordering::Relaxed);
-    let become_user = [
-        format!("--reuid={user}"),
-        format!("--regid={user}"),
-        "--clear-groups".to_owned(),
-    ];
+    let become_user =
+        [format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()];
     let [reuid, regid, groups] = become_user.each_ref().map(String::as_str);
     if !can(test, "setpriv", &[reuid, regid, groups, "true"]) {
         return None;
     }
     let directory = TempDir::new().unwrap();
-    let (server, output) = (
-        directory.path().join("server"),
-        directory.path().join("output"),
-    );
+    let (server, output) = (directory.path().join("server"), directory.path().join("output"));
     open_to_all(directory.path(), 0o755);
     // Where it was built, others may have no access. Another process copies it: a child that another test forks while this one
     // has the file open for writing would make it busy.
@@ -125,14 +106,8 @@ fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
     open_to_all(&server, 0o755);
     fs::create_dir(&output).unwrap();
     open_to_all(&output, 0o777);
-    let launcher = format!(
-        "shift; set -- setpriv {} {} \"$@\"",
-        become_user.join(" "),
-        server.display()
-    );
-    let setup = Setup::new()
-        .after(&launcher)
-        .output_dir(&output)
-        .flags(["--cwd", "/"]);
+    let launcher =
+        format!("shift; set -- setpriv {} {} \"$@\"", become_user.join(" "), server.display());
+    let setup = Setup::new().after(&launcher).output_dir(&output).flags(["--cwd", "/"]);
     Some((setup, directory))
 }

@@ -27,22 +27,12 @@ impl Neighbour {
         let running = text(&reply, "ref_id").to_owned();
         client.wait_for(&running, "first");
         let pid = u32::try_from(reply["pid"].as_u64().unwrap()).unwrap();
-        Self {
-            client,
-            gate,
-            finished,
-            running,
-            pid,
-        }
+        Self { client, gate, finished, running, pid }
     }
 
     #[track_caller]
     fn assert_untouched(&self, after: &str) {
-        assert_eq!(
-            self.client.get(&self.finished)["output"],
-            "finished words\n",
-            "after {after}"
-        );
+        assert_eq!(self.client.get(&self.finished)["output"], "finished words\n", "after {after}");
         let reply = self.client.get(&self.running);
         assert_eq!(reply["running"], true, "after {after}: {reply}");
         assert_eq!(reply["output"], "first\n", "after {after}: {reply}");
@@ -97,23 +87,16 @@ fn a_server_is_untouched_by_the_start_the_work_and_the_end_of_another() {
 fn servers_that_start_and_sweep_at_the_same_time_lose_nothing() {
     let root = tempfile::TempDir::new().unwrap();
     for round in 0..4 {
-        let clients: Vec<_> = (0..6)
-            .map(|_| Setup::new().output_dir(root.path()).start())
-            .collect();
+        let clients: Vec<_> =
+            (0..6).map(|_| Setup::new().output_dir(root.path()).start()).collect();
         let posted: Vec<_> = clients
             .iter()
             .map(|client| client.post(EXECUTE, &json!({"cmd": "echo mine", "wait_seconds": 30})))
             .collect();
         for (client, posted) in clients.iter().zip(posted) {
             let reply = client.reply(posted);
-            assert_eq!(
-                reply["result"]["output"], "mine\n",
-                "round {round}: {reply}"
-            );
-            assert!(
-                reply["result"]["dropped_bytes"].is_null(),
-                "round {round}: {reply}"
-            );
+            assert_eq!(reply["result"]["output"], "mine\n", "round {round}: {reply}");
+            assert!(reply["result"]["dropped_bytes"].is_null(), "round {round}: {reply}");
             assert_eq!(client.get(text(&reply, "ref_id"))["output"], "mine\n");
         }
         // Half of them die.

@@ -39,9 +39,7 @@ open my $D, ">", "$stop.done";
 /// A kernel in which the space of pids can be made small for a namespace alone.
 fn small_spaces_are_possible() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(['.', '-'])
-        .filter_map(|number| number.parse::<u32>().ok());
+    let mut numbers = release.split(['.', '-']).filter_map(|number| number.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version < (6, 14) {
         skipped(
@@ -88,11 +86,9 @@ fn invariant_05_nobody_is_hit_who_has_got_a_jobs_pid() {
         let text = std::fs::read_to_string(file(name)).unwrap_or_default();
         text.lines().filter_map(|pid| pid.parse().ok()).collect()
     };
-    eventually("every pid has been given once", || {
-        match read("had").len() {
-            some if some < PIDS => Err(format!("{some} were")),
-            _ => Ok(()),
-        }
+    eventually("every pid has been given once", || match read("had").len() {
+        some if some < PIDS => Err(format!("{some} were")),
+        _ => Ok(()),
     });
     let mut leaders = Vec::new();
     for _ in 0..4 {
@@ -110,11 +106,7 @@ fn invariant_05_nobody_is_hit_who_has_got_a_jobs_pid() {
     });
     std::fs::write(file("stop"), "").unwrap();
     eventually("the bystanders have been counted", || {
-        if file("stop.done").exists() {
-            Ok(())
-        } else {
-            Err(String::new())
-        }
+        if file("stop.done").exists() { Ok(()) } else { Err(String::new()) }
     });
     let hit = read("hit");
     assert!(
@@ -141,17 +133,11 @@ fn round(client: &Client) -> Vec<u64> {
         .map(|(n, job)| {
             // Pids are given in turn: at different times different ones are somebody's.
             let grace = 0.4 + 0.1 * n as f64;
-            client.post(
-                CLEANUP,
-                &json!({"ref_id": text(job, "ref_id"), "grace_seconds": grace}),
-            )
+            client.post(CLEANUP, &json!({"ref_id": text(job, "ref_id"), "grace_seconds": grace}))
         })
         .collect();
     for cleanup in cleanups {
         client.reply(cleanup);
     }
-    started
-        .iter()
-        .map(|job| job["pid"].as_u64().unwrap())
-        .collect()
+    started.iter().map(|job| job["pid"].as_u64().unwrap()).collect()
 }

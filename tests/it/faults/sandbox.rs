@@ -19,17 +19,7 @@ fn the_sandbox_of_the_readme_confines_and_ends_its_jobs() {
     if !can(
         "a sandbox",
         "bwrap",
-        &[
-            "--ro-bind",
-            "/",
-            "/",
-            "--dev",
-            "/dev",
-            "--proc",
-            "/proc",
-            "--unshare-all",
-            "true",
-        ],
+        &["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all", "true"],
     ) {
         return;
     }
@@ -49,10 +39,7 @@ fn the_sandbox_of_the_readme_confines_and_ends_its_jobs() {
         outside.path().display()
     ));
     assert_eq!(reply["returncode"], 3, "{reply}");
-    assert!(
-        text(&reply, "output").starts_with("in\nrefused\n"),
-        "{reply}"
-    );
+    assert!(text(&reply, "output").starts_with("in\nrefused\n"), "{reply}");
     assert!(project.path().join("inside").exists());
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     // Two lines of headings, no device.
@@ -63,9 +50,5 @@ fn the_sandbox_of_the_readme_confines_and_ends_its_jobs() {
     let inside = client.living();
     assert!(inside.len() >= 3, "{}", processes::describe(inside));
     client.clean_up(&id);
-    assert!(
-        client.living().is_empty(),
-        "{}",
-        processes::describe(client.living())
-    );
+    assert!(client.living().is_empty(), "{}", processes::describe(client.living()));
 }

@@ -132,14 +132,8 @@ fn a_slow_disk_slows_its_jobs_and_nobody_else() {
     let client = shim.server().environment("SHIM_DELAY", "40000").start();
     let asked = Instant::now();
     client.run("echo x");
-    assert!(
-        asked.elapsed() > Duration::from_millis(80),
-        "the disk is slow: {:?}",
-        asked.elapsed()
-    );
-    let noisy: Vec<_> = (0..3)
-        .map(|_| client.begin("seq 1 200000; exit 7"))
-        .collect();
+    assert!(asked.elapsed() > Duration::from_millis(80), "the disk is slow: {:?}", asked.elapsed());
+    let noisy: Vec<_> = (0..3).map(|_| client.begin("seq 1 200000; exit 7")).collect();
     let mut slowest = Duration::ZERO;
     for _ in 0..15 {
         let asked = Instant::now();
@@ -181,15 +175,8 @@ fn a_disk_that_hangs_holds_up_output_and_nothing_else() {
     // An end is told although the last words have to wait, and so is why they are not there.
     let reply = client.execute(&json!({"cmd": "echo words; exit 4", "wait_seconds": 30}));
     let result = &reply["result"];
-    assert_eq!(
-        (&result["returncode"], &result["output"]),
-        (&json!(4), &json!("")),
-        "{reply}"
-    );
-    assert!(
-        text(&reply, "hint").contains("disk with the output has not answered"),
-        "{reply}"
-    );
+    assert_eq!((&result["returncode"], &result["output"]), (&json!(4), &json!("")), "{reply}");
+    assert!(text(&reply, "hint").contains("disk with the output has not answered"), "{reply}");
     let last_words = ref_id(&reply);
     // A time limit and a stop are heard by watchers whose output is under way.
     let limited =
@@ -222,30 +209,18 @@ fn a_disk_that_hangs_holds_up_output_and_nothing_else() {
             (&json!("exited"), &json!(7)),
             "{reply}"
         );
-        let (output, error) = (
-            number(&reply, "output_bytes"),
-            number(&reply, "error_bytes"),
-        );
+        let (output, error) = (number(&reply, "output_bytes"), number(&reply, "error_bytes"));
         assert_eq!((output, error), (228_900, 228_900), "{reply}");
         assert!(reply["dropped_bytes"].is_null(), "{reply}");
         if n == 0 {
             let whole = format!("first\n{}", numbers(40_000));
             let (output, error, _) = client.pages(id, "start", 100_000);
-            assert!(
-                output == whole && error == whole,
-                "{} {}",
-                output.len(),
-                error.len()
-            );
+            assert!(output == whole && error == whole, "{} {}", output.len(), error.len());
         }
     }
     let reply = eventually("the last words are there", || {
         let reply = client.get(&last_words);
-        if reply["output"] == "words\n" {
-            Ok(reply)
-        } else {
-            Err(reply.to_string())
-        }
+        if reply["output"] == "words\n" { Ok(reply) } else { Err(reply.to_string()) }
     });
     assert!(reply["hint"].is_null(), "{reply}");
     eventually("the files of what was cleaned up are gone", || {
@@ -254,11 +229,7 @@ fn a_disk_that_hangs_holds_up_output_and_nothing_else() {
             let name = file.to_string_lossy();
             name.contains(stopped.as_str()) || name.contains(limited.as_str())
         });
-        if its {
-            Err(format!("{files:?}"))
-        } else {
-            Ok(())
-        }
+        if its { Err(format!("{files:?}")) } else { Ok(()) }
     });
 }
 
@@ -272,10 +243,7 @@ fn what_eviction_and_cleanup_both_remove_makes_room_once() {
     let Some(shim) = Shim::new("eviction and cleanup") else {
         return;
     };
-    let client = shim
-        .server()
-        .flags(["--max-total-bytes", &BOUND.to_string()])
-        .start();
+    let client = shim.server().flags(["--max-total-bytes", &BOUND.to_string()]).start();
     let gate = Gate::new();
     let flood = |bytes: u64| format!("head -c {bytes} /dev/zero | tr '\\0' x");
     let oldest = ref_id(&client.run("echo oldest"));
@@ -288,11 +256,9 @@ fn what_eviction_and_cleanup_both_remove_makes_room_once() {
         gate.wait(),
         flood(30_000)
     ));
-    eventually("all but 100 bytes are stored", || {
-        match client.bytes_on_disk() {
-            bytes if bytes == EVICTION - 100 => Ok(()),
-            bytes => Err(bytes.to_string()),
-        }
+    eventually("all but 100 bytes are stored", || match client.bytes_on_disk() {
+        bytes if bytes == EVICTION - 100 => Ok(()),
+        bytes => Err(bytes.to_string()),
     });
     shim.hang("writing");
     gate.open();
@@ -329,9 +295,7 @@ fn a_disk_that_cannot_be_read_holds_up_output_and_nothing_else() {
         json!({"ref_id": job}),
         json!({"ref_id": job, "until_pattern": "never", "wait_seconds": 45}),
     ];
-    let calls: Vec<_> = (0..40)
-        .map(|n| client.post(GET, &arguments[n % 2]))
-        .collect();
+    let calls: Vec<_> = (0..40).map(|n| client.post(GET, &arguments[n % 2])).collect();
     shim.hangs();
     gate.open();
     assert_lively(&client);
@@ -340,10 +304,7 @@ fn a_disk_that_cannot_be_read_holds_up_output_and_nothing_else() {
         if n % 2 == 0 {
             let reply = client.reply(call);
             assert_eq!(reply["output"], "", "{reply}");
-            assert!(
-                text(&reply, "error").contains("disk does not answer"),
-                "{reply}"
-            );
+            assert!(text(&reply, "error").contains("disk does not answer"), "{reply}");
         } else {
             client.cancel(call);
         }
@@ -352,11 +313,7 @@ fn a_disk_that_cannot_be_read_holds_up_output_and_nothing_else() {
     shim.recover("reading");
     let reply = eventually("it can be read again", || {
         let reply = client.get(&job);
-        if text(&reply, "output").ends_with("20000\n") {
-            Ok(reply)
-        } else {
-            Err(reply.to_string())
-        }
+        if text(&reply, "output").ends_with("20000\n") { Ok(reply) } else { Err(reply.to_string()) }
     });
     assert_eq!(reply["returncode"], 7, "{reply}");
 }

@@ -21,27 +21,15 @@ fn survivors() -> Vec<(String, usize)> {
     let mut shapes = vec![
         (DEAF.to_owned(), 1),
         (format!("setsid sh -c '{DEAF}' & {DEAF}"), 2),
-        (
-            format!("(sh -c '{DEAF}' &); (setsid sh -c '{DEAF}' &); {DEAF}"),
-            3,
-        ),
+        (format!("(sh -c '{DEAF}' &); (setsid sh -c '{DEAF}' &); {DEAF}"), 3),
         (format!("nohup sh -c '{DEAF}' &"), 1),
-        (
-            format!("(setsid nohup sh -c '(setsid sh -c \"$0\" &)' '{DEAF}' &)"),
-            1,
-        ),
-        (
-            format!("(env -i PATH=\"$PATH\" setsid sh -c '{DEAF}' > /dev/stdout 2>&1 &)"),
-            1,
-        ),
+        (format!("(setsid nohup sh -c '(setsid sh -c \"$0\" &)' '{DEAF}' &)"), 1),
+        (format!("(env -i PATH=\"$PATH\" setsid sh -c '{DEAF}' > /dev/stdout 2>&1 &)"), 1),
         ("echo $$; kill -STOP $$; sleep 1000".to_owned(), 1),
     ];
     if can("a rewritten title", "perl", &["-e", "1"]) {
         let daemon = r#"$0 = "x" x 2000; $SIG{$_} = "IGNORE" for qw(TERM HUP INT); $| = 1; print "$$\n"; sleep 1000"#;
-        shapes.push((
-            format!("(env -i PATH=\"$PATH\" setsid perl -e '{daemon}' &)"),
-            1,
-        ));
+        shapes.push((format!("(env -i PATH=\"$PATH\" setsid perl -e '{daemon}' &)"), 1));
     }
     shapes
 }
@@ -51,14 +39,8 @@ fn survivors() -> Vec<(String, usize)> {
 fn assert_nothing_outlives(what: &str, setup: Setup, end: impl FnOnce(&Client)) {
     let client = setup.start();
     client.run("echo finished");
-    let jobs: Vec<_> = survivors()
-        .iter()
-        .map(|(cmd, count)| (client.begin(cmd), *count))
-        .collect();
-    let pids: Vec<u32> = jobs
-        .iter()
-        .flat_map(|(id, count)| pids_of(&client, id, *count))
-        .collect();
+    let jobs: Vec<_> = survivors().iter().map(|(cmd, count)| (client.begin(cmd), *count)).collect();
+    let pids: Vec<u32> = jobs.iter().flat_map(|(id, count)| pids_of(&client, id, *count)).collect();
     let server = client.server_pid();
     end(&client);
     let ended = Instant::now();
@@ -66,10 +48,7 @@ fn assert_nothing_outlives(what: &str, setup: Setup, end: impl FnOnce(&Client)) 
     processes::assert_gone(&[server]);
     processes::assert_gone(&pids);
     let took = ended.elapsed();
-    assert!(
-        took < GONE_WITHIN,
-        "{what}: they lived for another {took:?}"
-    );
+    assert!(took < GONE_WITHIN, "{what}: they lived for another {took:?}");
     client.assert_nothing_left();
 }
 
@@ -92,11 +71,7 @@ fn invariant_10_nothing_outlives_a_killed_supervisor() {
 fn invariant_10_nothing_outlives_a_killed_process_group() {
     assert_nothing_outlives("SIGKILL of the group", Setup::new(), |client| {
         let group = processes::stat_field(client.pid(), 5).unwrap();
-        assert_eq!(
-            group,
-            u64::from(client.pid()),
-            "the supervisor leads its group"
-        );
+        assert_eq!(group, u64::from(client.pid()), "the supervisor leads its group");
         processes::signal_group(client.pid(), Signal::KILL);
     });
 }
@@ -107,11 +82,7 @@ fn invariant_10_nothing_outlives_a_request_to_end() {
         for to_server in [false, true] {
             let what = format!("{signal:?}, to the server: {to_server}");
             assert_nothing_outlives(&what, Setup::new(), |client| {
-                let pid = if to_server {
-                    client.server_pid()
-                } else {
-                    client.pid()
-                };
+                let pid = if to_server { client.server_pid() } else { client.pid() };
                 processes::signal(pid, signal);
             });
         }
@@ -134,11 +105,7 @@ fn invariant_10_nothing_outlives_the_server_of_an_ordinary_user() {
         };
         let what = format!("an ordinary user's, SIGKILL, to the server: {to_server}");
         assert_nothing_outlives(&what, setup, |client| {
-            let pid = if to_server {
-                client.server_pid()
-            } else {
-                client.pid()
-            };
+            let pid = if to_server { client.server_pid() } else { client.pid() };
             processes::signal(pid, Signal::KILL);
         });
     }
@@ -148,11 +115,7 @@ fn invariant_10_nothing_outlives_the_server_of_an_ordinary_user() {
 #[test]
 fn invariant_10_nothing_is_left_by_a_supervisor_that_is_the_first_process() {
     let namespace = ["--pid", "--fork", "--kill-child", "--mount-proc"];
-    if !can(
-        "the first process",
-        "unshare",
-        &[&namespace[..], &["true"]].concat(),
-    ) {
+    if !can("the first process", "unshare", &[&namespace[..], &["true"]].concat()) {
         return;
     }
     for signal in [None, Some(Signal::TERM), Some(Signal::KILL)] {
@@ -168,9 +131,7 @@ fn invariant_10_nothing_is_left_by_a_supervisor_that_is_the_first_process() {
             Some(signal) => processes::signal(server, signal),
         }
         let end = client.end();
-        let code = signal
-            .filter(|signal| *signal == Signal::KILL)
-            .map_or(0, |_| 128 + 9);
+        let code = signal.filter(|signal| *signal == Signal::KILL).map_or(0, |_| 128 + 9);
         assert_eq!(end.status.code(), Some(code), "{signal:?}: {end:?}");
         assert!(end.took < GONE_WITHIN, "{signal:?}: {end:?}");
         client.assert_nothing_left();
@@ -205,16 +166,9 @@ fn invariant_10_a_job_that_is_being_ended_does_not_outlive_a_killed_server() {
 fn a_process_that_was_there_before_the_server_outlives_it() {
     let file = TempDir::new().unwrap();
     let noted = file.path().join("pid");
-    let launcher = format!(
-        "sleep 1000 > /dev/null 2>&1 & echo $! > {}",
-        noted.display()
-    );
+    let launcher = format!("sleep 1000 > /dev/null 2>&1 & echo $! > {}", noted.display());
     let client = Setup::new().after(&launcher).start();
-    let other = std::fs::read_to_string(&noted)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let other = std::fs::read_to_string(&noted).unwrap().trim().parse().unwrap();
     client.begin(DEAF);
     processes::signal(client.server_pid(), Signal::KILL);
     client.end();
@@ -240,11 +194,9 @@ fn the_files_of_a_server_killed_with_its_supervisor_are_swept_by_the_next_one() 
     client.run("echo words of the dead");
     let server = client.server_pid();
     // In one instant: neither can act on the death of the other.
-    for (pid, signal) in [
-        (client.pid(), Signal::STOP),
-        (server, Signal::KILL),
-        (client.pid(), Signal::KILL),
-    ] {
+    for (pid, signal) in
+        [(client.pid(), Signal::STOP), (server, Signal::KILL), (client.pid(), Signal::KILL)]
+    {
         processes::signal(pid, signal);
     }
     client.end();
@@ -257,11 +209,7 @@ fn the_files_of_a_server_killed_with_its_supervisor_are_swept_by_the_next_one() 
     next.run("echo first output");
     eventually("they are swept", || {
         let still: Vec<_> = left.iter().filter(|file| file.exists()).collect();
-        if still.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{still:?}"))
-        }
+        if still.is_empty() { Ok(()) } else { Err(format!("{still:?}")) }
     });
 }
 
@@ -298,9 +246,7 @@ fn the_supervisor_removes_the_output_directory_whatever_its_name() {
     let others = directory.path().join("others");
     std::fs::create_dir(&others).unwrap();
     std::fs::write(others.join("file"), "not ours").unwrap();
-    let root = directory
-        .path()
-        .join(OsStr::from_bytes(b"others\nours \xff"));
+    let root = directory.path().join(OsStr::from_bytes(b"others\nours \xff"));
     let client = Setup::new().output_dir(&root).start();
     assert_eq!(client.run("echo words")["output"], "words\n");
     processes::signal(client.server_pid(), Signal::KILL);

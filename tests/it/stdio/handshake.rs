@@ -17,18 +17,10 @@ fn drive(peer: &mut Peer, call: impl Fn(u32, &str, &Value) -> Value) {
     peer.send(&call(10, EXECUTE, &json!({"cmd": "echo hello; exit 3"})));
     let started = peer.reply(10);
     let ref_id = &started["ref_id"];
-    peer.send(&call(
-        11,
-        GET,
-        &json!({"ref_id": ref_id, "wait_seconds": 30}),
-    ));
+    peer.send(&call(11, GET, &json!({"ref_id": ref_id, "wait_seconds": 30})));
     let result = peer.result(11);
     let ended = &result["structuredContent"];
-    assert_eq!(
-        (&ended["returncode"], &ended["output"]),
-        (&json!(3), &json!("hello\n")),
-        "{ended}"
-    );
+    assert_eq!((&ended["returncode"], &ended["output"]), (&json!(3), &json!("hello\n")), "{ended}");
     assert_eq!(result["content"][0]["text"], ended.to_string());
     peer.send(&call(12, LIST, &json!({})));
     let listed = peer.reply(12);
@@ -70,17 +62,9 @@ fn the_revision_without_a_handshake_is_spoken_end_to_end() {
         let tools = peer.result(1)["tools"].take();
         assert_eq!(tools.as_array().map(Vec::len), Some(4), "{tools}");
         drive(&mut peer, |id, tool, arguments| {
-            stateless(
-                id,
-                "tools/call",
-                json!({"name": tool, "arguments": arguments}),
-            )
+            stateless(id, "tools/call", json!({"name": tool, "arguments": arguments}))
         });
-        peer.send(&stateless(
-            2,
-            "tools/call",
-            json!({"name": LIST, "arguments": {}}),
-        ));
+        peer.send(&stateless(2, "tools/call", json!({"name": LIST, "arguments": {}})));
         assert_eq!(peer.result(2)["resultType"], "complete");
         // This revision has no ping any more.
         peer.send(&stateless(3, "ping", json!({})));

@@ -19,14 +19,9 @@ fn signals_in(line: &str) -> u64 {
 
 #[test]
 fn invariant_08_ignored_and_blocked_signals_reach_no_job_and_no_exit_is_lost() {
-    let client = Setup::new()
-        .after("set -- env --ignore-signal --block-signal \"$@\"")
-        .start();
+    let client = Setup::new().after("set -- env --ignore-signal --block-signal \"$@\"").start();
     let reply = client.run("grep -E '^Sig(Ign|Blk)' /proc/self/status; exit 7");
-    assert_eq!(
-        (&reply["state"], reply["returncode"].as_i64()),
-        (&"exited".into(), Some(7))
-    );
+    assert_eq!((&reply["state"], reply["returncode"].as_i64()), (&"exited".into(), Some(7)));
     let masks = text(&reply, "output");
     assert_eq!(masks.lines().count(), 2, "{masks}");
     for line in masks.lines() {
@@ -57,10 +52,7 @@ fn invariant_08_inherited_descriptors_reach_no_job() {
     assert_eq!(client.run("ls /proc/self/fd")["output"], "0\n1\n2\n3\n");
     let reply = client.run("readlink /proc/self/fd/0; readlink /proc/self/fd/3 || echo none");
     let output = text(&reply, "output");
-    assert!(
-        output.starts_with("/dev/null\n") && output.ends_with("none\n"),
-        "{reply}"
-    );
+    assert!(output.starts_with("/dev/null\n") && output.ends_with("none\n"), "{reply}");
 }
 
 #[test]
@@ -88,9 +80,7 @@ fn on_a_terminal(start: &str) -> (Client, OwnedFd) {
         ": </dev/tty || exit 9; server() {{ \"$@\" <&8 >&9 8<&- 9>&-; }}; exec_server() {{ exec \"$@\" <&8 >&9 8<&- 9>&-; }}; {start}"
     );
     let client = Setup::new()
-        .after(&format!(
-            "exec 8<&0 9>&1 0<>{path} && set -- setsid -c sh -c '{session}' sh \"$@\""
-        ))
+        .after(&format!("exec 8<&0 9>&1 0<>{path} && set -- setsid -c sh -c '{session}' sh \"$@\""))
         .start();
     let reply = client.run("echo answered </dev/tty || echo none");
     assert_eq!(reply["output"], "none\n", "{start}: {reply}");
@@ -129,10 +119,8 @@ fn invariant_08_no_job_has_the_terminal_of_its_clients_group() {
 fn an_interrupt_typed_at_the_clients_terminal_reaches_neither_server_nor_jobs() {
     let scratch = tempfile::TempDir::new().unwrap();
     let trace = scratch.path().join("trace");
-    let start = format!(
-        "trap \"echo interrupted > {}\" INT; server \"$@\"; exit $?",
-        trace.display()
-    );
+    let start =
+        format!("trap \"echo interrupted > {}\" INT; server \"$@\"; exit $?", trace.display());
     let (client, master) = on_a_terminal(&start);
     let id =
         client.begin("trap 'echo interrupted; exit' INT; echo ready; while :; do sleep 0.05; done");

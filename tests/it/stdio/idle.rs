@@ -42,9 +42,7 @@ fn sleeps(pid: u32) -> u64 {
     let statuses =
         threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
     let switches = statuses.map(|status| {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         line.unwrap().trim().parse::<u64>().unwrap()
     });
     switches.sum()
@@ -81,13 +79,10 @@ fn after_its_jobs_a_server_has_the_threads_it_had_before() {
         let id = client.begin("echo hello");
         client.wait(&id);
     }
-    eventually(
-        "the capture thread alone is there besides",
-        || match threads() {
-            now if now <= before + 1 => Ok(()),
-            more => Err(format!("{more}, before the first job {before}")),
-        },
-    );
+    eventually("the capture thread alone is there besides", || match threads() {
+        now if now <= before + 1 => Ok(()),
+        more => Err(format!("{more}, before the first job {before}")),
+    });
     let sleep = sleeps_for(client.server_pid());
     assert!(sleep > Duration::from_secs(4), "it wakes up in {sleep:?}");
 }
@@ -112,9 +107,7 @@ fn the_first_answer_comes_at_once() {
 fn before_the_first_job_nothing_is_created_or_spawned() {
     let home = TempDir::new().unwrap();
     let mut peer = Peer::with(Wire::Fifo, |command| {
-        command
-            .env("HOME", home.path())
-            .env("XDG_CACHE_HOME", home.path());
+        command.env("HOME", home.path()).env("XDG_CACHE_HOME", home.path());
         command.env("TMPDIR", home.path()).current_dir(home.path());
     });
     peer.send(&initialize(1, "2025-06-18"));
@@ -130,9 +123,7 @@ fn before_the_first_job_nothing_is_created_or_spawned() {
     assert!(!peer.output_dir().exists());
     // Every file outside of /dev and /proc that it has opened itself and kept is one of its standard streams.
     let files = |process: &str| {
-        let open = fs::read_dir(format!("/proc/{process}/fd"))
-            .unwrap()
-            .flatten();
+        let open = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
         let paths = open.filter_map(|fd| fs::read_link(fd.path()).ok());
         let regular = paths.filter(|path| {
             path.is_absolute() && !path.starts_with("/dev") && !path.starts_with("/proc")
@@ -171,14 +162,7 @@ fn before_the_first_job_nothing_is_scanned() {
     let answers = String::from_utf8_lossy(&traced.stdout).lines().count();
     assert_eq!(answers, 3, "{}", String::from_utf8_lossy(&traced.stderr));
     let trace = fs::read_to_string(trace).unwrap();
-    for call in [
-        "getdents64(",
-        "fork(",
-        "mkdir",
-        "O_CREAT",
-        "/proc\"",
-        "unlink",
-    ] {
+    for call in ["getdents64(", "fork(", "mkdir", "O_CREAT", "/proc\"", "unlink"] {
         let found: Vec<_> = trace.lines().filter(|line| line.contains(call)).collect();
         assert!(found.is_empty(), "{call}: {found:#?}");
     }
@@ -187,10 +171,6 @@ fn before_the_first_job_nothing_is_scanned() {
         line.contains("clone") && !line.contains("CLONE_THREAD") && !line.contains("resumed")
     };
     let processes: Vec<_> = trace.lines().filter(is_process).collect();
-    assert_eq!(
-        processes.len(),
-        1,
-        "the supervisor starts the server: {processes:#?}"
-    );
+    assert_eq!(processes.len(), 1, "the supervisor starts the server: {processes:#?}");
     assert_eq!(trace.matches("execve(").count(), 2, "{trace}");
 }

@@ -77,14 +77,8 @@ const BYTES: [(&[u8], &str); 5] = [
     (b"\xff\xfe{}", "null -32700 Parse error: …"),
     (b"\0\0\0", "null -32700 Parse error: …"),
     (b" \t \r", "nothing"),
-    (
-        b"{\"id\":\"caf\xe9\",\"jsonrpc\":\"2.0\",\"method\":\"ping\"}",
-        "\"caf\u{fffd}\" result",
-    ),
-    (
-        b"\xef\xbb\xbf{\"id\":1,\"jsonrpc\":\"2.0\",\"method\":\"ping\"}\r",
-        "1 result",
-    ),
+    (b"{\"id\":\"caf\xe9\",\"jsonrpc\":\"2.0\",\"method\":\"ping\"}", "\"caf\u{fffd}\" result"),
+    (b"\xef\xbb\xbf{\"id\":1,\"jsonrpc\":\"2.0\",\"method\":\"ping\"}\r", "1 result"),
 ];
 
 /// Sends a line and checks its one answer, member by member; then the server still answers.
@@ -140,20 +134,13 @@ fn invariant_09_every_line_is_answered_as_json_rpc_says() {
 #[test]
 fn bytes_and_surrogates_that_are_no_text_reach_the_tool_replaced() {
     let mut peer = Peer::on(Wire::Fifo);
-    let line = call(
-        1,
-        EXECUTE,
-        &json!({"cmd": "cat", "stdin": "HERE", "wait_seconds": 30}),
-    );
+    let line = call(1, EXECUTE, &json!({"cmd": "cat", "stdin": "HERE", "wait_seconds": 30}));
     let line = line.to_string();
     let (before, after) = line.split_once("HERE").unwrap();
     let text = b"caf\xe9 \\ud800x \\ud83d\\ude00";
     peer.write(&[before.as_bytes(), text, after.as_bytes(), b"\n"].concat());
     let reply = peer.reply(1);
-    assert_eq!(
-        reply["result"]["output"], "caf\u{fffd} \u{fffd}x \u{1f600}",
-        "{reply}"
-    );
+    assert_eq!(reply["result"]["output"], "caf\u{fffd} \u{fffd}x \u{1f600}", "{reply}");
     peer.finish();
 }
 
@@ -212,10 +199,7 @@ fn the_elements_of_a_batch_are_answered_one_by_one() {
     let answers = answers.map(|answer| format!("{} {}", answer["id"], answer["error"]["code"]));
     let mut answers: Vec<_> = answers.collect();
     answers.sort();
-    assert_eq!(
-        answers,
-        ["1 null", "2 null", "3 -32601", "null -32600", "null -32600"]
-    );
+    assert_eq!(answers, ["1 null", "2 null", "3 -32601", "null -32600", "null -32600"]);
     peer.ping(4);
     peer.finish();
 }

@@ -18,8 +18,7 @@ fn line_with(client: &Client, words: &[&str]) -> String {
         let log = client.log();
         let mut lines = log.lines();
         let line = lines.find(|line| words.iter().all(|word| line.contains(word)));
-        line.map(str::to_owned)
-            .ok_or_else(|| format!("no {words:?} in:\n{log}"))
+        line.map(str::to_owned).ok_or_else(|| format!("no {words:?} in:\n{log}"))
     })
 }
 
@@ -76,14 +75,8 @@ fn the_life_of_a_job_is_logged_with_its_id_and_pid() {
 
     let stopped = client.execute(&json!({"cmd": gate.wait()}));
     let other_id = stopped["ref_id"].as_str().unwrap();
-    let (ref_id, pid) = (
-        format!("ref_id={other_id}"),
-        format!("pid={}", stopped["pid"]),
-    );
-    client.call(
-        crate::support::reply::CLEANUP,
-        &json!({"ref_id": other_id, "keep_result": true}),
-    );
+    let (ref_id, pid) = (format!("ref_id={other_id}"), format!("pid={}", stopped["pid"]));
+    client.call(crate::support::reply::CLEANUP, &json!({"ref_id": other_id, "keep_result": true}));
     line_with(&client, &[&ref_id, &pid, "ending the job's processes"]);
     line_with(&client, &[&ref_id, &pid, "job finished"]);
     line_with(&client, &[job[0], job[1], "job evicted"]);
@@ -98,9 +91,7 @@ fn whole_commands_and_the_sdks_own_lines_are_logged_only_when_asked_for() {
     assert!(!plain.log().contains("swordfish"), "{}", plain.log());
     assert!(!plain.log().contains("rmcp"), "{}", plain.log());
 
-    let debug = Setup::new()
-        .flags(["--log", "background_command_mcp=debug"])
-        .start();
+    let debug = Setup::new().flags(["--log", "background_command_mcp=debug"]).start();
     debug.run(SECRET);
     line_with(&debug, &["DEBUG", "ref_id=", SECRET]);
     assert!(!debug.log().contains("rmcp"), "{}", debug.log());
@@ -127,14 +118,10 @@ fn a_log_file_is_private_and_appended_to_and_may_be_json() {
         client.hang_up();
         assert_eq!(client.log(), "", "standard error is silent");
         let log = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<Value> = log
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let lines: Vec<Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let with = |message: &str| {
-            let those = lines
-                .iter()
-                .filter(|line| line["fields"]["message"] == message);
+            let those = lines.iter().filter(|line| line["fields"]["message"] == message);
             those.cloned().collect::<Vec<_>>()
         };
         let starts = with("server started");
@@ -164,9 +151,7 @@ fn a_standard_error_that_nobody_reads_holds_nobody_up_and_the_loss_is_told() {
     for wire in WIRES {
         let (log, server_log) = wire.output();
         let mut peer = Peer::with(wire, |command| {
-            command
-                .args(["--log", "background_command_mcp=debug"])
-                .stderr(server_log);
+            command.args(["--log", "background_command_mcp=debug"]).stderr(server_log);
         });
         let comment = format!(": {}", "x".repeat(COMMAND));
         for id in 0..5 {
@@ -197,10 +182,7 @@ fn a_standard_error_that_nobody_reads_holds_nobody_up_and_the_loss_is_told() {
             let shown: String = line.chars().take(300).collect();
             assert!(is_whole, "torn: {shown}");
         }
-        assert!(
-            told.trim_end().ends_with("server ended"),
-            "the last line is the end"
-        );
+        assert!(told.trim_end().ends_with("server ended"), "the last line is the end");
     }
 }
 

@@ -74,11 +74,7 @@ fn calls_under_way_are_answered_within_200_ms_of_a_signal() {
             let gate = Gate::new();
             let job = peer.begin(&gate.wait());
             peer.call(1, GET, &json!({"ref_id": job, "wait_seconds": 40}));
-            peer.call(
-                2,
-                GET,
-                &json!({"ref_id": job, "wait_seconds": 40, "until_pattern": "x"}),
-            );
+            peer.call(2, GET, &json!({"ref_id": job, "wait_seconds": 40, "until_pattern": "x"}));
             peer.call(3, LIST, &json!({"wait_seconds": 40}));
             peer.ping(4);
             let sent = Instant::now();

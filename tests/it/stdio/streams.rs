@@ -42,10 +42,7 @@ fn a_terminal_will_do() {
     big["params"]["arguments"]["stdin"] = json!(text);
     peer.send(&big);
     let reply = peer.reply(2);
-    assert!(
-        reply["result"]["output"].as_str().unwrap().len() > 7000,
-        "{reply}"
-    );
+    assert!(reply["result"]["output"].as_str().unwrap().len() > 7000, "{reply}");
     // Without lines that the terminal edits there is no end of input but its hang-up.
     peer.signal(Signal::TERM);
     peer.ends_well();
@@ -55,9 +52,7 @@ fn a_terminal_will_do() {
 fn regular_files_will_do() {
     let own = TempDir::new().unwrap();
     let (input, output) = (own.path().join("in"), own.path().join("out"));
-    let calls: String = (0..500)
-        .map(|id| format!("{}\n", call(id, LIST, &json!({}))))
-        .collect();
+    let calls: String = (0..500).map(|id| format!("{}\n", call(id, LIST, &json!({})))).collect();
     std::fs::write(&input, calls).unwrap();
     let status = server(&own)
         .stdin(File::open(&input).unwrap())
@@ -68,11 +63,7 @@ fn regular_files_will_do() {
     let output = std::fs::read_to_string(output).unwrap();
     let mut ids: Vec<u64> = output
         .lines()
-        .map(|line| {
-            serde_json::from_str::<Value>(line).unwrap()["id"]
-                .as_u64()
-                .unwrap()
-        })
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap())
         .collect();
     ids.sort_unstable();
     assert!(ids.into_iter().eq(0..500));
@@ -81,11 +72,7 @@ fn regular_files_will_do() {
 #[test]
 fn the_null_device_is_the_end_of_input() {
     let own = TempDir::new().unwrap();
-    let status = server(&own)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
+    let status = server(&own).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{status}");
 }
 
@@ -94,21 +81,8 @@ fn the_null_device_is_the_end_of_input() {
 fn a_fifo_opened_for_both_directions_is_served() {
     let own = TempDir::new().unwrap();
     let path = own.path().join("fifo");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&path)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let both = || -> OwnedFd {
-        File::options()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .into()
-    };
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let both = || -> OwnedFd { File::options().read(true).write(true).open(&path).unwrap().into() };
     let mut peer = Peer::over((both(), both()), Wire::Fifo.output(), |_| {});
     peer.ping(1);
     peer.ping(2);
@@ -133,12 +107,7 @@ fn standard_streams_that_are_closed_harm_nothing() {
         drop(writeln!(input, "{}", call(1, LIST, &json!({}))));
         drop(input);
         let mut said = String::new();
-        server
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
+        server.stdout.take().unwrap().read_to_string(&mut said).unwrap();
         let status = server.wait().unwrap();
         assert!(status.success(), "{closed}: {status}");
         let answered = said.contains("\"count\":0");

@@ -15,9 +15,8 @@ use crate::support::{Gate, processes};
 fn invariant_09_calls_before_the_end_of_input_are_answered() {
     for wire in WIRES {
         let mut peer = Peer::on(wire);
-        let calls: String = (0..200)
-            .map(|id| format!("{}\n", call(id, LIST, &json!({}))))
-            .collect();
+        let calls: String =
+            (0..200).map(|id| format!("{}\n", call(id, LIST, &json!({})))).collect();
         peer.write(calls.as_bytes());
         peer.close_input();
         let mut ids: Vec<_> = (0..200).map(|_| peer.expect()["id"].as_u64()).collect();
@@ -44,11 +43,7 @@ fn closed_output_ends_the_server_and_its_jobs_while_calls_wait() {
         let gate = Gate::new();
         peer.call(1, EXECUTE, &json!({"cmd": gate.wait()}));
         let started = peer.reply(1);
-        peer.call(
-            2,
-            GET,
-            &json!({"ref_id": started["ref_id"], "wait_seconds": 40}),
-        );
+        peer.call(2, GET, &json!({"ref_id": started["ref_id"], "wait_seconds": 40}));
         peer.close_output();
         peer.ends_well();
         let pid = started["pid"].as_u64().unwrap();

@@ -115,15 +115,9 @@ impl Client {
             if let Some(index) = messages.iter().position(|message| message["id"] == id) {
                 return messages.remove(index);
             }
-            assert!(
-                !*self.inbox.ended.lock().unwrap(),
-                "no answer to {id}: the server has ended"
-            );
+            assert!(!*self.inbox.ended.lock().unwrap(), "no answer to {id}: the server has ended");
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "no answer to {id} within {PATIENCE:?}; unread: {messages:?}"
-            );
+            assert!(!left.is_zero(), "no answer to {id} within {PATIENCE:?}; unread: {messages:?}");
             messages = self.inbox.arrived.wait_timeout(messages, left).unwrap().0;
         }
     }
@@ -144,9 +138,7 @@ impl Client {
     /// Notifications that have arrived, by method.
     pub(crate) fn notifications(&self, method: &str) -> Vec<Value> {
         let messages = self.inbox.messages.lock().unwrap();
-        let those = messages
-            .iter()
-            .filter(|message| message["method"] == method);
+        let those = messages.iter().filter(|message| message["method"] == method);
         those.cloned().collect()
     }
 
@@ -180,11 +172,7 @@ impl Client {
     pub(crate) fn post_waiting(&self, tool: &'static str, arguments: &Value) -> Posted {
         let posted = self.post(tool, arguments);
         self.ping();
-        assert!(
-            !self.is_answered(posted.id),
-            "{tool} did not wait: {:?}",
-            self.unread()
-        );
+        assert!(!self.is_answered(posted.id), "{tool} did not wait: {:?}", self.unread());
         posted
     }
 
@@ -244,14 +232,9 @@ impl Client {
     /// Waits for a line of a job's output.
     #[track_caller]
     pub(crate) fn wait_for(&self, ref_id: &str, pattern: &str) -> Value {
-        let reply = self.call(
-            GET,
-            &json!({"ref_id": ref_id, "wait_seconds": 45, "until_pattern": pattern}),
-        );
-        assert!(
-            reply["matched"].is_string(),
-            "no line matches {pattern}: {reply}"
-        );
+        let reply = self
+            .call(GET, &json!({"ref_id": ref_id, "wait_seconds": 45, "until_pattern": pattern}));
+        assert!(reply["matched"].is_string(), "no line matches {pattern}: {reply}");
         reply
     }
 
@@ -294,10 +277,8 @@ impl Client {
     ) -> (String, String, String) {
         let (mut output, mut error, mut cursor) = (String::new(), String::new(), from.to_owned());
         loop {
-            let page = self.call(
-                GET,
-                &json!({"ref_id": ref_id, "cursor": cursor, "max_chars": max_chars}),
-            );
+            let page = self
+                .call(GET, &json!({"ref_id": ref_id, "cursor": cursor, "max_chars": max_chars}));
             let (out, err) = (text(&page, "output"), text(&page, "error"));
             page["cursor"].as_str().unwrap().clone_into(&mut cursor);
             if out.is_empty() && err.is_empty() {
@@ -325,20 +306,14 @@ impl Client {
     pub(crate) fn await_output_files(&self, count: usize) {
         eventually(&format!("there are {count} files"), || {
             let files = self.output_files();
-            if files.len() == count {
-                Ok(())
-            } else {
-                Err(format!("{files:?}"))
-            }
+            if files.len() == count { Ok(()) } else { Err(format!("{files:?}")) }
         });
     }
 
     /// How many bytes of output are on disk, while the server writes none.
     pub(crate) fn bytes_on_disk(&self) -> u64 {
         let files = self.output_files();
-        let lengths = files
-            .iter()
-            .map(|file| file.metadata().map_or(0, |file| file.len()));
+        let lengths = files.iter().map(|file| file.metadata().map_or(0, |file| file.len()));
         lengths.sum()
     }
 
@@ -418,11 +393,7 @@ impl Client {
     pub(crate) fn assert_nothing_left(&self) {
         eventually("no process is left of an ended server", || {
             let left = self.living();
-            if left.is_empty() {
-                Ok(())
-            } else {
-                Err(processes::describe(left))
-            }
+            if left.is_empty() { Ok(()) } else { Err(processes::describe(left)) }
         });
         if !self.shared_output {
             let files = files_below(&self.output_dir);
@@ -433,10 +404,7 @@ impl Client {
 
 impl Drop for Client {
     /// What holds at the end of every server is checked at the end of every test.
-    #[expect(
-        clippy::print_stderr,
-        reason = "a failed test shows what the server logged"
-    )]
+    #[expect(clippy::print_stderr, reason = "a failed test shows what the server logged")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the server's log:\n{}---", self.log());
@@ -453,10 +421,7 @@ impl Drop for Client {
             self.assert_ends_well();
         }
         let stray = self.inbox.stray.lock().unwrap();
-        assert!(
-            stray.is_empty(),
-            "not JSON-RPC on standard output: {stray:?}"
-        );
+        assert!(stray.is_empty(), "not JSON-RPC on standard output: {stray:?}");
     }
 }
 
@@ -475,17 +440,12 @@ pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
 
 #[track_caller]
 pub(crate) fn ref_id(reply: &Value) -> String {
-    reply["ref_id"]
-        .as_str()
-        .unwrap_or_else(|| panic!("no ref_id in {reply}"))
-        .to_owned()
+    reply["ref_id"].as_str().unwrap_or_else(|| panic!("no ref_id in {reply}")).to_owned()
 }
 
 #[track_caller]
 pub(crate) fn text<'a>(reply: &'a Value, key: &str) -> &'a str {
-    reply[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("no {key} in {reply}"))
+    reply[key].as_str().unwrap_or_else(|| panic!("no {key} in {reply}"))
 }
 
 /// Where the output of the job is that this reply shows.
@@ -498,8 +458,5 @@ pub(crate) fn output_directory(reply: &Value) -> PathBuf {
 /// The texts in an array, none if it is absent.
 pub(crate) fn texts(value: &Value) -> Vec<String> {
     let array = value.as_array().cloned().unwrap_or_default();
-    array
-        .iter()
-        .map(|text| text.as_str().unwrap().to_owned())
-        .collect()
+    array.iter().map(|text| text.as_str().unwrap().to_owned()).collect()
 }

@@ -26,9 +26,5 @@ const SOON: Duration = Duration::from_secs(10);
 /// The time from letting something happen to the reply that tells of it.
 #[track_caller]
 pub(crate) fn assert_soon(since: Instant) {
-    assert!(
-        since.elapsed() < SOON,
-        "answered only after {:?}",
-        since.elapsed()
-    );
+    assert!(since.elapsed() < SOON, "answered only after {:?}", since.elapsed());
 }

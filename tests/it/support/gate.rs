@@ -20,16 +20,8 @@ impl Gate {
         let fifo = directory.path().join("gate");
         let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
         assert!(made.success(), "mkfifo: {made}");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&fifo)
-            .unwrap();
-        Self {
-            fifo,
-            file,
-            _directory: directory,
-        }
+        let file = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+        Self { fifo, file, _directory: directory }
     }
 
     /// A piece of shell that blocks until the gate is opened once more.

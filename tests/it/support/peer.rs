@@ -58,20 +58,14 @@ pub(crate) fn sockets() -> (OwnedFd, OwnedFd) {
 /// A server that keeps what its jobs write in a directory of the test's own. Nobody reads its log.
 pub(crate) fn server(own: &TempDir) -> Command {
     let mut command = Command::new(SERVER);
-    command
-        .arg("--output-dir")
-        .arg(own.path().join("output"))
-        .stderr(Stdio::null());
+    command.arg("--output-dir").arg(own.path().join("output")).stderr(Stdio::null());
     command
 }
 
 /// Waits for readability or room. A failure says what was waited for.
 #[track_caller]
 pub(crate) fn await_ready(fd: impl AsFd, events: PollFlags) {
-    let timeout = Timespec {
-        tv_sec: PATIENCE.as_secs().cast_signed(),
-        tv_nsec: 0,
-    };
+    let timeout = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
     let ready = poll(&mut [PollFd::new(&fd, events)], Some(&timeout)).unwrap();
     assert!(ready > 0, "no {events:?} within {PATIENCE:?}");
 }
@@ -184,10 +178,7 @@ impl Peer {
         match line.pop() {
             None => None,
             Some(b'\n') => Some(line),
-            Some(_) => panic!(
-                "output ends within a line: {}",
-                String::from_utf8_lossy(&line)
-            ),
+            Some(_) => panic!("output ends within a line: {}", String::from_utf8_lossy(&line)),
         }
     }
 
@@ -200,8 +191,7 @@ impl Peer {
 
     #[track_caller]
     pub(crate) fn expect(&mut self) -> Value {
-        self.next()
-            .unwrap_or_else(|| panic!("the server has closed its output"))
+        self.next().unwrap_or_else(|| panic!("the server has closed its output"))
     }
 
     /// The next message, which must answer this request with a result.
@@ -253,9 +243,7 @@ impl Peer {
         self.call("begin", EXECUTE, &json!({"cmd": cmd}));
         let reply = self.reply("begin");
         let ref_id = reply["ref_id"].as_str();
-        ref_id
-            .unwrap_or_else(|| panic!("no ref_id in {reply}"))
-            .to_owned()
+        ref_id.unwrap_or_else(|| panic!("no ref_id in {reply}")).to_owned()
     }
 
     // The end.

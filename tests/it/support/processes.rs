@@ -68,11 +68,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 pub(crate) fn assert_gone(pids: &[u32]) {
     eventually(&format!("{pids:?} are gone"), || {
         let alive: Vec<_> = pids.iter().filter(|pid| is_alive(**pid)).collect();
-        if alive.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("alive: {alive:?}"))
-        }
+        if alive.is_empty() { Ok(()) } else { Err(format!("alive: {alive:?}")) }
     });
 }
 
@@ -81,9 +77,7 @@ pub(crate) fn status_number(pid: u32, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     let number = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
-    number
-        .and_then(|number| number.parse().ok())
-        .unwrap_or_else(|| panic!("no {key} in {status}"))
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {key} in {status}"))
 }
 
 /// Threads that the runtime has started for work that blocks; they end when they are idle.
@@ -100,16 +94,9 @@ pub(crate) fn open_descriptors(pid: u32) -> usize {
 /// Direct children, the dead ones too.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let mut children = Vec::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        children.extend(
-            list.split_whitespace()
-                .map(|pid| pid.parse::<u32>().unwrap()),
-        );
+        children.extend(list.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
     }
     children
 }
@@ -118,18 +105,11 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
 pub(crate) fn with_environment(entry: &str) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     for process in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = process
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-        if environment
-            .split(|byte| *byte == 0)
-            .any(|one| one == entry.as_bytes())
-            && is_alive(pid)
+        if environment.split(|byte| *byte == 0).any(|one| one == entry.as_bytes()) && is_alive(pid)
         {
             found.insert(pid);
         }
@@ -160,11 +140,7 @@ pub(crate) fn server_of(supervisor: u32) -> u32 {
 pub(crate) fn describe(pids: impl IntoIterator<Item = u32>) -> String {
     let one = |pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        format!(
-            "{pid} {:?} {}",
-            state(pid),
-            String::from_utf8_lossy(&line).replace('\0', " ")
-        )
+        format!("{pid} {:?} {}", state(pid), String::from_utf8_lossy(&line).replace('\0', " "))
     };
     pids.into_iter().map(one).collect::<Vec<_>>().join("; ")
 }

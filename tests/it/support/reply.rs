@@ -51,16 +51,8 @@ const GET_KEYS: &[&str] = &[
     "output!",
     "error!",
 ];
-const LIST_KEYS: &[&str] = &[
-    "success!",
-    "count!",
-    "processes!",
-    "omitted",
-    "error",
-    "hint",
-    "also_ended",
-    "also_started",
-];
+const LIST_KEYS: &[&str] =
+    &["success!", "count!", "processes!", "omitted", "error", "hint", "also_ended", "also_started"];
 const ENTRY_KEYS: &[&str] = &[
     "running!",
     "state!",
@@ -78,15 +70,8 @@ const ENTRY_KEYS: &[&str] = &[
     "pid",
     "cwd",
 ];
-const CLEANUP_KEYS: &[&str] = &[
-    "success!",
-    "ref_id!",
-    "message!",
-    "result",
-    "survivors",
-    "also_ended",
-    "also_started",
-];
+const CLEANUP_KEYS: &[&str] =
+    &["success!", "ref_id!", "message!", "result", "survivors", "also_ended", "also_started"];
 
 /// The output schemas that the server published.
 pub(crate) struct Schemas(HashMap<String, Value>);
@@ -187,10 +172,7 @@ fn check_keys(object: &Map<String, Value>, contract: &[&str]) {
                     || value.as_f64() == Some(0.0)
                     || value.as_array().is_some_and(Vec::is_empty);
                 let may_be_zero = ["returncode", "matched"].contains(key) && !value.is_null();
-                assert!(
-                    !says_nothing || may_be_zero,
-                    "{key} says nothing and is there: {shown}"
-                );
+                assert!(!says_nothing || may_be_zero, "{key} says nothing and is there: {shown}");
             }
             (false, None) => {}
         }
@@ -205,25 +187,19 @@ fn check_state(reply: &Map<String, Value>) {
     let has = |key: &str| reply.get(key).is_some_and(|value| !value.is_null());
     assert_eq!(reply["running"], state == "running", "{shown}");
     match state {
-        "running" => assert!(
-            !has("returncode") && !has("finished_at") && !has("signal"),
-            "{shown}"
-        ),
-        "exited" => assert!(
-            reply["returncode"].as_i64().unwrap() >= 0 && !has("signal"),
-            "{shown}"
-        ),
-        "signaled" => assert!(
-            reply["returncode"].as_i64().unwrap() < 0 && has("signal"),
-            "{shown}"
-        ),
+        "running" => {
+            assert!(!has("returncode") && !has("finished_at") && !has("signal"), "{shown}")
+        }
+        "exited" => {
+            assert!(reply["returncode"].as_i64().unwrap() >= 0 && !has("signal"), "{shown}")
+        }
+        "signaled" => {
+            assert!(reply["returncode"].as_i64().unwrap() < 0 && has("signal"), "{shown}")
+        }
         "timed_out" | "stopped" => assert!(has("returncode"), "{shown}"),
         "lost" => assert!(!has("returncode"), "{shown}"),
         "unknown" | "expired" => {
-            assert!(
-                !has("returncode") && !has("cmd") && !has("created_at"),
-                "{shown}"
-            );
+            assert!(!has("returncode") && !has("cmd") && !has("created_at"), "{shown}");
             assert!(reply["error"].as_str().unwrap().len() <= 4000, "{shown}");
             return;
         }

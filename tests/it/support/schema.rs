@@ -90,17 +90,11 @@ fn a_reply_that_is_not_as_its_schema_says_is_found_out() {
     for (wrong, found) in [
         (json!({}), " is without \"id\""),
         (json!({ "id": 5 }), "/id is none of"),
-        (
-            json!({ "id": "a", "pids": [1.5] }),
-            "/pids/0 is not of type \"integer\": 1.5",
-        ),
+        (json!({ "id": "a", "pids": [1.5] }), "/pids/0 is not of type \"integer\": 1.5"),
         (json!({ "id": "a", "more": true }), " has more"),
         (json!([]), " is not of type \"object\": []"),
     ] {
         let errors = violations(&schema, &wrong);
-        assert!(
-            errors.iter().any(|error| error.starts_with(found)),
-            "{errors:?}"
-        );
+        assert!(errors.iter().any(|error| error.starts_with(found)), "{errors:?}");
     }
 }
