@@ -88,7 +88,13 @@ fn describe(registry: &ProcessRegistry) {
 }
 
 async fn try_job(registry: &ProcessRegistry) -> Result<()> {
-    let start = Start { command: COMMAND.to_owned(), cwd: None, stdin: None, kill_after: None };
+    let start = Start {
+        command: COMMAND.to_owned(),
+        cwd: None,
+        stdin: None,
+        keep_stdin_open: false,
+        kill_after: None,
+    };
     let job = registry.start(start, &CancellationToken::new()).await;
     let job = job.map_err(|error| anyhow!("{}", job_error(&error)))?;
     let mut record = job.record();

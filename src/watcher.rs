@@ -24,8 +24,8 @@ use crate::output::log::OutputLog;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
 
-/// How long after the end of the command its pipes are expected to close.
-const PIPES_CLOSE_WITHIN: Duration = Duration::from_millis(150);
+/// How long after the end of the command its pipes may take to close, and processes that are just going to be gone.
+const SETTLE_WITHIN: Duration = Duration::from_millis(150);
 
 /// Everything a watcher needs. It knows nothing of the registry.
 #[derive(Debug)]
@@ -34,7 +34,8 @@ pub(crate) struct Assignment {
     pub(crate) side: WatcherSide,
     pub(crate) capture: Arc<CaptureThread>,
     pub(crate) logs: Both<OutputLog>,
-    pub(crate) stdin_text: Option<String>,
+    pub(crate) stdin_text: String,
+    pub(crate) keep_stdin_open: bool,
     pub(crate) kill_at: Option<Instant>,
     pub(crate) stop_grace: Duration,
     /// The job's place among the running ones, given back when nothing of it is alive.
@@ -52,13 +53,14 @@ pub(crate) async fn watch(assignment: Assignment) {
         capture,
         logs,
         stdin_text,
+        keep_stdin_open,
         kill_at,
         stop_grace,
         slot,
         ends,
         span,
     } = assignment;
-    let feeder = process.stdin.zip(stdin_text).map(|(stdin, text)| tokio::spawn(feed(stdin, text)));
+    let feeder = process.stdin.map(|stdin| tokio::spawn(feed(stdin, stdin_text, keep_stdin_open)));
     let mut watcher = Watcher {
         tree: Some(process.tree),
         capture: capture.attach([process.stdout, process.stderr], logs),
@@ -76,11 +78,15 @@ pub(crate) async fn watch(assignment: Assignment) {
     watcher.close().await;
 }
 
-/// Writes the text to the command's standard input and closes it. A command that does not read it to the end is no error.
-async fn feed(mut stdin: tokio::process::ChildStdin, text: String) {
+/// Writes the text to the command's standard input and closes it, unless it stays open. A command that does not read it to the end is no error.
+async fn feed(mut stdin: tokio::process::ChildStdin, text: String, stays_open: bool) {
     use tokio::io::AsyncWriteExt;
     if let Err(error) = stdin.write_all(text.as_bytes()).await {
         tracing::debug!(%error, "the command did not read all of its standard input");
+    }
+    if stays_open {
+        // Until the watcher ends this task with the job.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -135,11 +141,11 @@ impl Watcher {
         self.capture.captured().iter().all(|stream| stream.ended)
     }
 
-    /// The command's own process has ended. A child that is just going, like a filter behind the command, gets a moment to
-    /// close the pipes; where a process goes on holding them, what is in there by then is read. Then the end is told.
+    /// The command's own process has ended. A child that is just going, like a filter behind the command, gets a moment for
+    /// that; where a process goes on holding the pipes, what is in there by then is read. Then the end is told.
     async fn finish(&mut self, exit: Exit) {
         let at = Moment::now();
-        if timeout(PIPES_CLOSE_WITHIN, self.capture.streams_ended()).await.is_err() {
+        if timeout(SETTLE_WITHIN, settled(&mut self.capture, self.tree.as_mut())).await.is_err() {
             self.drain().await;
         }
         if let Some(tree) = &self.tree {
@@ -243,6 +249,17 @@ fn survivors(tree: &Tree) -> Vec<u32> {
         return tree.leftovers();
     }
     members.iter().map(|member| crate::process::number(member.pid)).collect()
+}
+
+/// Resolves when both pipes are closed and no process is left.
+async fn settled(capture: &mut Capture, tree: Option<&mut Tree>) {
+    capture.streams_ended().await;
+    if let Some(tree) = tree {
+        tree.look();
+        while !tree.leftovers().is_empty() {
+            tree.next_event(false).await;
+        }
+    }
 }
 
 /// Resolves at this time, or never.

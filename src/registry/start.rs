@@ -26,6 +26,8 @@ pub(crate) struct Start {
     pub(crate) command: String,
     pub(crate) cwd: Option<String>,
     pub(crate) stdin: Option<String>,
+    /// Standard input stays open, after the text, until the job ends.
+    pub(crate) keep_stdin_open: bool,
     pub(crate) kill_after: Option<Duration>,
 }
 
@@ -81,7 +83,7 @@ impl ProcessRegistry {
             command: &start.command,
             cwd: &cwd,
             environment: &environment::of_jobs(&environment),
-            with_stdin: start.stdin.is_some(),
+            with_stdin: start.stdin.is_some() || start.keep_stdin_open,
         };
         let capture = self.capture_thread().map_err(JobError::Resources)?;
         let created = Moment::now();
@@ -97,7 +99,8 @@ impl ProcessRegistry {
             side,
             capture,
             logs: [StreamKind::Stdout, StreamKind::Stderr].map(open_log),
-            stdin_text: start.stdin,
+            stdin_text: start.stdin.unwrap_or_default(),
+            keep_stdin_open: start.keep_stdin_open,
             kill_at: start.kill_after.map(|after| created.monotonic + after),
             stop_grace: config.stop_grace_seconds,
             slot,

@@ -27,6 +27,9 @@ pub struct ExecuteParams {
     cwd: Option<String>,
     /// Text for standard input, which is then closed
     stdin: Option<String>,
+    /// Keep standard input open (after stdin, if given) until the end: for watchers that stop at end of input
+    #[serde(default, deserialize_with = "params::flag")]
+    keep_stdin_open: Option<bool>,
     /// Kill the command and its children after this long; default never
     #[serde(default, deserialize_with = "params::seconds")]
     kill_after_seconds: Option<f64>,
@@ -74,7 +77,13 @@ impl Server {
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(Pattern::new).transpose()?;
         let kill_after = params.kill_after_seconds.map(Duration::from_secs_f64);
-        let start = Start { command: params.cmd, cwd: params.cwd, stdin: params.stdin, kill_after };
+        let start = Start {
+            command: params.cmd,
+            cwd: params.cwd,
+            stdin: params.stdin,
+            keep_stdin_open: params.keep_stdin_open.unwrap_or_default(),
+            kill_after,
+        };
         let started = self.registry.start(start, &call.context.ct).await;
         let job = started.map_err(|error| messages::job_error(&error))?;
         self.notices.started(job.id(), &call.context.ct);

@@ -114,7 +114,7 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     }
     let rest = match gap {
         Some(gap) => Some(read_gap(facts, gap)),
-        None => exits::after_end(snapshot, &shown.unfinished),
+        None => exits::after_end(snapshot, shown),
     };
     if matches!(facts.search, Some(Outcome::Absent)) {
         let rest = rest.unwrap_or_else(|| "judge by returncode and output".to_owned());

@@ -1,5 +1,6 @@
 //! A job as replies show it: what get answers, the `result` of execute and cleanup, the entries of a list.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -188,8 +189,9 @@ impl JobView {
     }
 }
 
-/// A job as an entry of a list: without output, and null says nothing there.
-pub fn entry(job: &Job) -> JsonObject {
+/// A job as an entry of a list: without output, and null says nothing there. The directory is told where it is not that of
+/// jobs that name none.
+pub fn entry(job: &Job, default_cwd: &Path) -> JsonObject {
     let snapshot = job.snapshot();
     let view = JobView {
         cmd: Some(truncate(job.command(), LISTED_COMMAND_CHARS)),
@@ -201,6 +203,8 @@ pub fn entry(job: &Job) -> JsonObject {
     entry.retain(|key, value| !value.is_null() && key != "output" && key != "error");
     if snapshot.is_running() {
         entry.insert("pid".to_owned(), job.pid().into());
+    }
+    if job.cwd() != default_cwd {
         entry.insert("cwd".to_owned(), job.cwd().display().to_string().into());
     }
     entry

@@ -66,15 +66,21 @@ impl Server {
             let ended = patience.until(wait::for_any_end(&self.registry), status);
             if ended.await.is_some() {
                 // They may be older than what the list shows.
-                news.ended = self.registry.unreported(NEWLY_ENDED);
+                news.ended = self.registry.unreported(LISTED_FINISHED);
                 hint = newly_ended(&news.ended);
             } else if !self.closing.is_cancelled() {
                 hint = none_ended(wait);
             }
         }
         self.registry.look_for_orphans();
-        let (running, finished, omitted) = self.registry.list(LISTED_FINISHED);
-        let processes: Vec<JsonObject> = running.iter().chain(&finished).map(entry).collect();
+        let (running, mut finished, mut omitted) = self.registry.list(LISTED_FINISHED);
+        if !wait.asked.is_zero() {
+            // A call that waits knows the others: five jobs that are waited for in turn would be listed fifteen times.
+            (finished, omitted) = (news.ended.clone(), 0);
+        }
+        let default_cwd = &self.registry.working_directory().path;
+        let jobs = running.iter().chain(&finished);
+        let processes: Vec<JsonObject> = jobs.map(|job| entry(job, default_cwd)).collect();
         news.ended.extend(finished);
         news.started = self.notices.untold_starts(&self.registry);
         let reply = ListReply {
@@ -99,7 +105,7 @@ impl Server {
 }
 
 fn newly_ended(jobs: &[Job]) -> String {
-    let ids: Vec<String> = jobs.iter().map(|job| job.id().to_string()).collect();
+    let ids: Vec<String> = jobs.iter().take(NEWLY_ENDED).map(|job| job.id().to_string()).collect();
     let Some(first) = ids.first() else {
         return String::new();
     };

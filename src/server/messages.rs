@@ -32,9 +32,10 @@ pub fn description(tool: &str, config: &Config) -> String {
                 "Start a shell command in the background and return at once with a ref_id; it keeps running while you work. \
                  With wait_seconds a quick command returns its result in this same call. Use it for what may take over 10 s or \
                  must stay up: builds, tests, dev servers, watchers, downloads. Next: get_command_background_result. Do not add \
-                 & or nohup. Each call is a fresh {}; cd and variables do not persist, so set cwd. Standard input is empty: use \
-                 --yes flags or stdin. kill_after_seconds kills the job; wait_seconds never does. Jobs end with this server; \
-                 results are kept {} after the end.",
+                 & or nohup. Each call is a fresh {}; cd and variables do not persist, so set cwd. Output is kept whole and cut for \
+                 you: never pipe it to tail or a file; 2>&1 keeps the order of both streams; returncode is the last command's of \
+                 a pipe (set -o pipefail). Standard input is empty: use --yes flags or stdin. kill_after_seconds kills the job; \
+                 wait_seconds never does. Jobs end with this server; results are kept {} after the end.",
                 truncate(&config.shell.to_string(), 60),
                 human_duration(config.retention_seconds),
         ),
@@ -45,7 +46,8 @@ pub fn description(tool: &str, config: &Config) -> String {
     match only newer text. Keys that carry nothing are absent.".to_owned(),
         "list_background_processes" => "List background commands with state, exit code and age: every running one, then \
     the newest finished. Use it when a ref_id is lost, before starting a second server, and, with wait_seconds, to wait \
-    until any job ends. Large silent_seconds with idle CPU suggests a stuck job. Not the machine's process list.".to_owned(),
+    until any job ends. Large silent_seconds with idle CPU suggests a stuck job, or one that buffers its output when piped. Not the machine's \
+    process list.".to_owned(),
         _ => "Stop a background command and all its child processes (TERM, then KILL after \
     grace_seconds), then delete its record and logs. Answers when the processes are gone, with the last output in result. \
     Use it for servers and watchers when done; finished jobs expire by themselves. keep_result=true stops but keeps the \

@@ -50,7 +50,7 @@ fn parameters_and_which_are_required_are_those_of_the_contract() {
     let expected = [
         (
             EXECUTE,
-            json!({"cmd": "string", "cwd": "string", "stdin": "string", "kill_after_seconds": "number",
+            json!({"cmd": "string", "cwd": "string", "stdin": "string", "keep_stdin_open": "boolean", "kill_after_seconds": "number",
                 "wait_seconds": "number", "until_pattern": "string"}),
             json!(["cmd"]),
         ),

@@ -11,6 +11,8 @@ mod ending;
 mod environment;
 #[cfg(target_os = "linux")]
 mod faults;
+#[cfg(target_os = "linux")]
+mod field;
 mod hints;
 mod lifecycle;
 mod limits;

@@ -194,8 +194,8 @@ fn a_list_that_waits_tells_of_every_end_and_then_waits() {
     let gate = Gate::new();
     let running = client.execute(&json!({"cmd": gate.wait()}));
     told.extend(texts(&running["also_ended"]));
-    // The first list shows the newest twenty, one of them the job that waited, and each names up to five in its hint.
-    for _ in 0..(JOBS - told.len() - 19).div_ceil(5) {
+    // A list that waits shows up to twenty of those whose end it tells.
+    for _ in 0..(JOBS - told.len()).div_ceil(20) {
         let list = client.call(LIST, &json!({"wait_seconds": 45}));
         let in_hint = ids.iter().filter(|id| text(&list, "hint").contains(*id));
         told.extend(in_hint.cloned());

@@ -9,41 +9,109 @@ pub struct Prompt {
     pub asks: String,
     /// What to do instead of answering.
     pub advice: &'static str,
+    /// Its form is that of a question, not only that of a line without an end.
+    pub is_certain: bool,
 }
 
-/// The question at the end of a stream: who asks does not end the line.
+/// Prompts of programs that wait for commands.
+const COMMAND_PROMPTS: &[&str] =
+    &[">>>", "(gdb)", "(lldb)", "(pdb)", "mysql>", "sqlite>", "irb>", "=#"];
+
+/// What cannot be undone: such a question is never answered for the user.
+const DESTRUCTIVE: &[&str] = &[
+    "delet",
+    "destroy",
+    "eras",
+    "wip",
+    "drop",
+    "format",
+    "purge",
+    "production",
+    "permanent",
+    "cannot be undone",
+];
+
+/// How a question that yes or no answers begins. "What is your name?" is none.
+const YES_NO_OPENERS: &[&str] = &[
+    "do ",
+    "does ",
+    "did ",
+    "are ",
+    "is ",
+    "ok ",
+    "would ",
+    "should ",
+    "shall ",
+    "can ",
+    "may ",
+    "will ",
+    "continue",
+    "proceed",
+    "overwrite",
+    "replace",
+    "remove",
+    "install",
+    "really",
+    "sure",
+    "allow",
+    "trust",
+    "retry",
+    "update",
+    "use ",
+    "create",
+    "save",
+];
+
+/// The question at the end of a stream: a program that asks does not end the line.
 pub fn prompt(unfinished: &[String]) -> Option<Prompt> {
-    unfinished.iter().find_map(|line| {
-        let line = line.trim();
-        let lower = line.to_lowercase();
-        let asked = lower.trim_end_matches([':', '?', ' ']);
-        let ends_with_choice = |open: char, close: char| {
-            let choice = asked.strip_suffix(close).and_then(|rest| rest.rsplit_once(open));
-            choice.is_some_and(|(_, choice)| ["y/n", "n/y", "yes/no"].iter().any(|yes| choice.starts_with(yes)))
-        };
-        let is_choice = ends_with_choice('[', ']') || ends_with_choice('(', ')');
-        if !is_choice && !lower.ends_with([':', '?']) {
-            return None;
+    unfinished.iter().find_map(|line| of_line(line))
+}
+
+fn of_line(line: &str) -> Option<Prompt> {
+    let line = line.trim();
+    let lower = line.to_lowercase();
+    // apt says what it does at the end of input behind its own question.
+    let asked = lower.trim_end_matches("abort.").trim_end_matches([':', '?', ' ', '›', '>']);
+    let choice = |open: char, close: char| {
+        let (_, choice) = asked.strip_suffix(close)?.rsplit_once(open)?;
+        let is_yes_no = ["y/n", "n/y", "yes/no"].iter().any(|yes| choice.starts_with(yes));
+        (is_yes_no || ["y", "n", "yes", "no"].contains(&choice)).then_some(())
+    };
+    let is_choice = choice('[', ']').or_else(|| choice('(', ')')).is_some();
+    let has_default = asked.ends_with(')') && lower.contains(": (");
+    let is_menu = lower.starts_with("? ") || lower.contains('›');
+    let is_question = lower.ends_with('?');
+    let waits_for_commands = COMMAND_PROMPTS.iter().any(|prompt| lower.ends_with(prompt));
+    let is_certain = is_choice || has_default || is_menu || is_question || waits_for_commands;
+    if !is_certain && !lower.ends_with(':') {
+        return None;
+    }
+    let shown = ellipsize_around(line, line.len()..line.len(), 120);
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let opens =
+        || YES_NO_OPENERS.iter().any(|word| lower.trim_start_matches("? ").starts_with(word));
+    let (asks, advice) = if has(&["password", "passphrase", "passcode"]) && !is_choice {
+        (
+            "asks for a secret",
+            "rerun with it passed through stdin, or with a non-interactive option (ssh -o BatchMode=yes, sudo -n)",
+        )
+    } else if waits_for_commands {
+        ("waits for commands", "rerun with them passed through stdin, or with an option like -c")
+    } else if is_choice || (is_question && opens()) {
+        match has(DESTRUCTIVE) {
+            true => (
+                "asks about something that may not be undone",
+                "ask the user, and rerun with what they decide passed through stdin",
+            ),
+            false => ("asks", "rerun with stdin=\"y\\n\" or a --yes flag"),
         }
-        let shown = ellipsize_around(line, line.len()..line.len(), 120);
-        let is_secret = ["password", "passphrase", "passcode"].iter().any(|secret| lower.contains(secret));
-        Some(if is_secret && !is_choice {
-            Prompt {
-                asks: format!("The last line asks for a secret ({shown:?}):"),
-                advice: "rerun with it passed through stdin, or with a non-interactive option (ssh -o BatchMode=yes, sudo -n)",
-            }
-        } else if is_choice || lower.ends_with('?') {
-            Prompt {
-                asks: format!("The last line asks {shown:?}:"),
-                advice: "rerun with stdin=\"y\\n\" or a --yes flag",
-            }
-        } else {
-            Prompt {
-                asks: format!("The last line seems to ask {shown:?}:"),
-                advice: "rerun with the answer passed through stdin, or with a non-interactive option",
-            }
-        })
-    })
+    } else {
+        (
+            "seems to ask",
+            "rerun with the answer passed through stdin, or with a non-interactive option",
+        )
+    };
+    Some(Prompt { asks: format!("The last line {asks} ({shown:?}):"), advice, is_certain })
 }
 
 #[cfg(test)]
@@ -66,11 +134,20 @@ mod tests {
             ("Downloading 12%", None),
             ("Answered [y/N] with y", None),
             ("", None),
+            ("Ok to proceed? (y) ", Some("--yes")),
+            ("Do you want to continue? [Y/n] Abort.", Some("--yes")),
+            ("What is your project named?", Some("the answer passed through stdin")),
+            ("? Project name: › vite-project", Some("the answer passed through stdin")),
+            ("package name: (w) ", Some("the answer passed through stdin")),
+            (">>> ", Some("commands")),
+            ("(gdb) ", Some("commands")),
+            ("This deletes ALL production data. Are you sure? [y/N] ", Some("ask the user")),
         ] {
             let prompt = prompt(&[line.to_owned()]);
             match (&prompt, advice) {
                 (Some(prompt), Some(advice)) => {
-                    assert!(prompt.advice.contains(advice), "{line:?}: {prompt:?}");
+                    let told = format!("{} {}", prompt.asks, prompt.advice);
+                    assert!(told.contains(advice), "{line:?}: {prompt:?}");
                     assert!(!prompt.asks.contains("secret") || !prompt.advice.contains("y\\n"));
                 }
                 (None, None) => {}

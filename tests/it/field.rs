@@ -1,0 +1,102 @@
+//! What people type every day, in the environment of a desktop client.
+
+use serde_json::json;
+
+use crate::support::client::text;
+use crate::support::reply::LIST;
+use crate::support::{Client, Gate};
+
+#[test]
+fn the_words_of_a_filter_behind_the_command_are_in_the_result() {
+    let client = Client::start();
+    for _ in 0..5 {
+        let log = client.scratch().join("log");
+        let cmd = format!("exec > >(tee {}) 2>&1; echo hi", log.display());
+        let reply = client.run(&cmd);
+        assert_eq!(reply["output"], "hi\n", "{reply}");
+        assert!(reply["leftover_processes"].is_null(), "{reply}");
+    }
+    let reply = client.run("sleep 0.05 & echo done");
+    assert!(reply["leftover_processes"].is_null(), "it has gone with the pipes: {reply}");
+}
+
+#[test]
+fn a_time_limit_is_answered_when_the_tree_is_gone() {
+    let client = Client::start();
+    let cmd = "trap 'sleep 0.7; exit 0' TERM; (trap '' TERM; sleep 0.9; echo last) & echo $!; while :; do sleep 0.05; done";
+    let reply = client.execute(&json!({"cmd": cmd, "kill_after_seconds": 0.3, "wait_seconds": 20}));
+    let result = &reply["result"];
+    assert_eq!(result["state"], "timed_out", "{reply}");
+    assert!(text(result, "output").ends_with("last\n"), "{reply}");
+    assert!(result["leftover_processes"].is_null(), "{reply}");
+}
+
+#[test]
+fn standard_input_stays_open_until_the_end() {
+    let client = Client::start();
+    let reply = client.execute(&json!({
+        "cmd": "cat; echo ended", "stdin": "words\n", "keep_stdin_open": true,
+        "wait_seconds": 20, "until_pattern": "words",
+    }));
+    assert_eq!(reply["result"]["running"], true, "{reply}");
+    let reply = client.clean_up(text(&reply, "ref_id"));
+    assert_eq!(reply["result"]["output"], "words\n", "{reply}");
+    let reply =
+        client.execute(&json!({"cmd": "cat; echo ended", "stdin": "words\n", "wait_seconds": 20}));
+    assert_eq!(reply["result"]["output"], "words\nended\n", "{reply}");
+}
+
+#[test]
+fn an_unanswered_question_gets_a_hint_whatever_the_exit_code() {
+    let client = Client::start();
+    for (question, code, hint) in [
+        ("? Project name: › vite-project", 0, "the answer passed through stdin"),
+        ("package name: (w) ", 0, "the answer passed through stdin"),
+        ("Ok to proceed? (y) ", 0, "--yes"),
+        ("Do you want to continue? [Y/n] Abort.", 1, "--yes"),
+        ("What is your project named?", 1, "the answer passed through stdin"),
+        (">>> ", 0, "passed through stdin"),
+        ("This deletes ALL production data. Are you sure? [y/N] ", 0, "ask the user"),
+    ] {
+        let reply = client.run(&format!("printf '%s' '{question}'; exit {code}"));
+        assert!(text(&reply, "hint").contains(hint), "{question}: {reply}");
+    }
+    assert!(client.run("printf 'Total: '")["hint"].is_null());
+}
+
+#[test]
+fn exit_127_says_what_was_not_found() {
+    let client = Client::start();
+    let script = client.scratch().join("x.sh");
+    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, mode).unwrap();
+    for (cmd, hint) in [
+        ("nosuchprogram --version".to_owned(), "\"nosuchprogram\" was not found in PATH"),
+        ("./nosuch.sh".to_owned(), "\"./nosuch.sh\" does not exist"),
+        (script.display().to_string(), "interpreter in its first line"),
+        ("sh -c 'declare -A map'".to_owned(), "builtin of bash"),
+    ] {
+        let reply = client.run(&cmd);
+        if reply["returncode"] == 127 {
+            assert!(text(&reply, "hint").contains(hint), "{cmd}: {reply}");
+        }
+    }
+}
+
+#[test]
+fn five_jobs_waited_for_in_turn_cost_few_characters() {
+    let client = Client::start();
+    let gates: Vec<_> = (0..5).map(|_| Gate::new()).collect();
+    for gate in &gates {
+        client.execute(&json!({"cmd": format!("{}; echo done", gate.wait())}));
+    }
+    let mut characters = 0;
+    for gate in &gates {
+        gate.open();
+        let list = client.call(LIST, &json!({"wait_seconds": 40}));
+        assert!(text(&list, "hint").starts_with("Ended since"), "{list}");
+        characters += list.to_string().len();
+    }
+    assert!(characters <= 7000, "{characters} characters");
+}
