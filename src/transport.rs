@@ -4,7 +4,7 @@
 //! the client and its other children share. Neither thread is ever waited for: the process ends by `exit`.
 //!
 //! The SDK's own transport for standard streams does not answer a request that it cannot read, and cannot end before the
-//! client closes our input. What a line is answered with is decided in [`decode`].
+//! client closes our input. What a line is answered with is decided in [`mod@decode`].
 
 pub mod decode;
 

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
+#[cfg(target_os = "linux")]
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::json;
 
@@ -29,6 +30,7 @@ pub(crate) fn start(table: &mut Table) -> anyhow::Result<()> {
 
 /// All processes share one processor: otherwise the figures depend on where the scheduler happens to put them, since
 /// waking an idle processor of a virtual machine takes longer than all the rest.
+#[cfg(target_os = "linux")]
 pub(crate) fn calls(table: &mut Table) -> anyhow::Result<()> {
     let all = sched_getaffinity(None)?;
     let last = (0..CpuSet::MAX_CPU).rfind(|&cpu| all.is_set(cpu));
@@ -38,6 +40,12 @@ pub(crate) fn calls(table: &mut Table) -> anyhow::Result<()> {
     let measured = round_trips(table);
     sched_setaffinity(None, &all)?;
     measured
+}
+
+/// Other systems do not pin processes.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn calls(table: &mut Table) -> anyhow::Result<()> {
+    round_trips(table)
 }
 
 fn round_trips(table: &mut Table) -> anyhow::Result<()> {

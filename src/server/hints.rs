@@ -3,6 +3,7 @@
 pub mod bash_syntax;
 mod exits;
 mod prompts;
+mod symptoms;
 
 use std::time::Duration;
 
@@ -71,6 +72,9 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     if still_running && let Some(prompt) = prompt(&shown.unfinished) {
         return Some(format!("{} clean up and {}", prompt.asks, prompt.advice));
     }
+    if still_running && let Some(symptom) = symptoms::while_running(shown) {
+        return Some(symptom);
+    }
     if still_running && facts.wait.asked > facts.wait.cap {
         return Some(format!(
             "wait_seconds={} was cut to {} (the unit is seconds): {}",
@@ -98,8 +102,13 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     let gap = gap.filter(|cut| wants_all && cut.dropped < cut.bytes);
     if still_running && gap.is_none() {
         return Some(format!(
-            "Still running after {}: {}",
+            "Still running after {}{}: {}",
             human_duration(snapshot.elapsed()),
+            match symptoms::is_buffered(snapshot) {
+                true =>
+                    " and nothing written yet (many programs hold output back when it is piped: python3 -u, stdbuf -oL)",
+                false => "",
+            },
             wait_on(facts),
         ));
     }

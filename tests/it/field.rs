@@ -100,3 +100,43 @@ fn five_jobs_waited_for_in_turn_cost_few_characters() {
     }
     assert!(characters <= 7000, "{characters} characters");
 }
+
+#[test]
+fn a_running_job_that_waits_for_changes_or_keys_says_so() {
+    let client = Client::start();
+    for (words, hint) in [
+        (
+            r" PASS  Waiting for file changes...\n       press h to show help, press q to quit\n",
+            "waits for changes",
+        ),
+        (r"[12:00:00 PM] Found 0 errors. Watching for file changes.\n", "waits for changes"),
+        (r"[nodemon] clean exit - waiting for changes before restart\n", "waits for changes"),
+        (r"Watch Usage\n > Press a to run all tests.\n", "waits for changes"),
+        (r"Vim: Warning: Output is not to a terminal\n", "An editor or pager"),
+    ] {
+        let reply = client.execute(&json!({"cmd": format!("printf '{words}'; exec sleep 300"), "wait_seconds": 20, "until_pattern": "."}));
+        let reply = client.get(text(&reply, "ref_id"));
+        assert!(text(&reply, "hint").contains(hint), "{words}: {reply}");
+    }
+}
+
+#[test]
+fn a_command_that_wanted_something_from_a_person_says_what_to_do() {
+    let client = Client::start();
+    for (words, hint) in [
+        ("Author identity unknown", "user.name"),
+        (
+            "fatal: could not read Username for 'https://github.com': No such device or address",
+            "credential helper",
+        ),
+        ("Host key verification failed.", "ssh-keyscan"),
+        ("git@github.com: Permission denied (publickey).", "ssh -i"),
+        ("sudo: a terminal is required to read the password; either use", "sudo -n"),
+    ] {
+        let reply = client.run(&format!("echo \"{words}\" >&2; exit 128"));
+        assert!(text(&reply, "hint").contains(hint), "{words}: {reply}");
+    }
+    let reply = client.run("true --watch");
+    assert!(text(&reply, "hint").contains("keep_stdin_open"), "{reply}");
+    assert!(client.run("true")["hint"].is_null());
+}

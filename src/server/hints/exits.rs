@@ -1,6 +1,7 @@
 //! What the end of a command leaves to be done.
 
 use super::prompts::prompt;
+use super::symptoms;
 use crate::job::{Cause, Exit, Snapshot};
 use crate::server::shown::Shown;
 
@@ -28,6 +29,9 @@ pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
     let prompt = prompt(&shown.unfinished);
     if let Some(prompt) = prompt.filter(|prompt| prompt.is_certain || !succeeded) {
         return Some(format!("{} {}", prompt.asks, prompt.advice));
+    }
+    if let Some(symptom) = symptoms::after_end(snapshot, shown) {
+        return Some(symptom);
     }
     let hint = match finished.exit {
         Exit::Code(127) => return Some(not_found(&shown.excerpt.error, &shown.excerpt.output)),

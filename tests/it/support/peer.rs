@@ -87,6 +87,10 @@ pub(crate) struct Peer {
     output: Option<BufReader<Patient>>,
     own: TempDir,
     /// What the server and everything it starts carries in its environment.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "only Linux tells environments")
+    )]
     mark: String,
 }
 

@@ -1,0 +1,127 @@
+//! What well-known programs say when they will not come to an end, or have failed, for want of a person or a terminal.
+
+use std::time::Duration;
+
+use crate::job::{Exit, Snapshot};
+use crate::server::shown::Shown;
+
+/// Characters at the end of the output in which last words are looked for.
+const LAST_WORDS: usize = 600;
+
+/// A program that has written nothing for this long probably holds its output back.
+const BUFFERED_AFTER: Duration = Duration::from_secs(10);
+
+/// A watcher that ends within this time has ended at the end of its input.
+const ENDED_AT_ONCE: Duration = Duration::from_secs(3);
+
+/// What watch modes say when they have done their work once.
+const WATCHING: &[&str] = &[
+    "watching for file changes",
+    "waiting for file changes",
+    "waiting for changes",
+    "watching for changes",
+    "watching extensions",
+    "watch usage",
+    "press w to show more",
+    "watching for file change",
+    "[finished running",
+];
+
+/// What editors and pagers say, or show, without a terminal.
+const SCREENS: &[&str] = &[
+    "output is not to a terminal",
+    "input is not from a terminal",
+    "error opening terminal",
+    "terminal is not fully functional",
+    "too many errors from stdin",
+    "(end)",
+    "-- insert --",
+];
+
+/// What a failed command says that wanted something from its user, and what to do.
+const WANTED: &[(&str, &str)] = &[
+    (
+        "author identity unknown",
+        "git has no name for the author: rerun with git -c user.name=… -c user.email=… in front of the subcommand",
+    ),
+    (
+        "please tell me who you are",
+        "git has no name for the author: rerun with git -c user.name=… -c user.email=… in front of the subcommand",
+    ),
+    (
+        "could not read username",
+        "git asked for a user name and there is no terminal: use an ssh remote, a credential helper or a token",
+    ),
+    (
+        "could not read password",
+        "git asked for a password and there is no terminal: use an ssh remote, a credential helper or a token",
+    ),
+    (
+        "terminal prompts disabled",
+        "git asked for credentials and there is no terminal: use an ssh remote, a credential helper or a token",
+    ),
+    (
+        "host key verification failed",
+        "ssh does not know the host and cannot ask: add its key with ssh-keyscan HOST >> ~/.ssh/known_hosts, if it is trusted",
+    ),
+    (
+        "permission denied (publickey",
+        "ssh has no key that the host accepts: pass one with ssh -i, or give the server SSH_AUTH_SOCK in the client's env",
+    ),
+    (
+        "a terminal is required to read the password",
+        "sudo asked for a password and there is no terminal: use sudo -n where that is allowed, or ask the user to run it",
+    ),
+];
+
+/// About a running job.
+pub fn while_running(shown: &Shown) -> Option<String> {
+    let last = last_words(shown);
+    if any_in(WATCHING, &last) {
+        return Some(
+            "It has finished its work and waits for changes, so it will not end by itself: what is there is complete; clean up, and run it once next time (vitest run, jest --watchAll=false, tsc without -w)"
+                .to_owned(),
+        );
+    }
+    if any_in(SCREENS, &last) {
+        return Some(
+            "An editor or pager shows its screen on no terminal and waits for keys: clean up and rerun with a non-interactive option (git commit -m, --no-edit, GIT_PAGER=cat)"
+                .to_owned(),
+        );
+    }
+    None
+}
+
+/// Whether a running job has written nothing for so long that its output is probably held back.
+pub fn is_buffered(snapshot: &Snapshot) -> bool {
+    let record = &snapshot.record;
+    record.stdout.end + record.stderr.end == 0 && snapshot.silent() >= BUFFERED_AFTER
+}
+
+/// About a job that has ended by itself.
+pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
+    let exit = &snapshot.finished()?.exit;
+    if *exit == Exit::Code(0) {
+        let words: Vec<&str> = snapshot.job.command().split_whitespace().collect();
+        let watches = ["--watch", "--serve", "-w"].iter().any(|flag| words.contains(flag));
+        return (watches && snapshot.elapsed() < ENDED_AT_ONCE).then(|| {
+            "It was to watch and ended at once, probably at the end of its input: rerun with keep_stdin_open=true".to_owned()
+        });
+    }
+    let last = last_words(shown);
+    let wanted = WANTED.iter().find(|(words, _)| last.contains(words))?;
+    Some(wanted.1.to_owned())
+}
+
+fn any_in(known: &[&str], last: &str) -> bool {
+    known.iter().any(|words| last.contains(words))
+}
+
+/// The end of both streams, in lower case.
+fn last_words(shown: &Shown) -> String {
+    let end = |text: &str| {
+        let skipped = text.chars().count().saturating_sub(LAST_WORDS);
+        text.chars().skip(skipped).collect::<String>().to_lowercase()
+    };
+    format!("{}\n{}", end(&shown.excerpt.output), end(&shown.excerpt.error))
+}
