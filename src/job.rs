@@ -50,7 +50,7 @@ struct Inner {
     end_told: AtomicBool,
     /// Calls that are ending it and will then take it away.
     removals: AtomicUsize,
-    /// Read-locked by whoever reads the output files, written by whoever removes them.
+    /// Read-locked while the output files are read, write-locked while they are removed.
     files: RwLock<()>,
 }
 
@@ -163,16 +163,16 @@ impl Job {
     /// Waits until nothing more of the output will be stored.
     pub(crate) async fn all_stored(&self) {
         let mut record = self.0.record.clone();
-        // An error means that the watcher is gone: then nobody stores anything.
+        // An error means that the watcher is gone: then nothing more is stored.
         drop(record.wait_for(Record::has_all_output).await);
     }
 
-    /// Held by whoever reads the output, so that it is not removed meanwhile; none once it is being removed.
+    /// Held while the output is read, so that it is not removed meanwhile; none once it is being removed.
     pub(crate) fn reading(&self) -> Option<RwLockReadGuard<'_, ()>> {
         self.0.files.try_read().ok()
     }
 
-    /// Waits until nobody reads the output any more, and lets nobody begin to.
+    /// Waits until the output is not read any more, and lets no reader begin.
     pub(crate) async fn unread(&self) -> RwLockWriteGuard<'_, ()> {
         self.0.files.write().await
     }

@@ -195,7 +195,10 @@ impl Watcher {
     fn kill(&mut self) {
         let Some(tree) = &self.tree else { return };
         match self.termination.step(Instant::now()) {
-            Step::Kill => tree.kill(),
+            Step::Kill => {
+                self.record.kill_is_sent();
+                tree.kill();
+            }
             Step::CountSurvivors => {
                 let survivors = survivors(tree);
                 if !survivors.is_empty() {
@@ -229,7 +232,7 @@ impl Watcher {
 }
 
 impl Drop for Watcher {
-    /// A watcher that goes away before its process has ended has failed. Nobody would watch the process any more, so it
+    /// A watcher that goes away before its process has ended has failed. No task would watch the process any more, so it
     /// is killed, and the record says that its end was not seen.
     fn drop(&mut self) {
         if let Some(tree) = self.tree.take() {
@@ -245,7 +248,7 @@ impl Drop for Watcher {
 fn survivors(tree: &Tree) -> Vec<u32> {
     let members = tree.members();
     if members.is_empty() {
-        // Out of descriptors, nobody can be looked at nor signalled. That they are there is known all the same.
+        // Without a descriptor no process can be read or signalled. The leftovers are known all the same.
         return tree.leftovers();
     }
     members.iter().map(|member| crate::process::number(member.pid)).collect()

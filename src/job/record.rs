@@ -17,6 +17,8 @@ pub(crate) struct Record {
     pub(crate) leftovers: Vec<u32>,
     /// The tree is being ended, and the watcher has not given up.
     pub(crate) is_stopping: bool,
+    /// Some of the tree did not heed TERM within the grace period and were sent KILL.
+    pub(crate) kill_sent: bool,
     /// Processes that did not end although they were sent KILL.
     pub(crate) survivors: Vec<u32>,
     /// How often the watcher has given up on some of them.
@@ -70,7 +72,7 @@ pub(crate) enum Exit {
     Lost(String),
 }
 
-/// Who ended it.
+/// What ended the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     Itself,

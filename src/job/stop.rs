@@ -36,7 +36,7 @@ impl Job {
         Removal(self)
     }
 
-    /// Whether somebody is about to take it away.
+    /// Whether a call is about to remove it.
     pub(crate) fn is_leaving(&self) -> bool {
         self.0.removals.load(Ordering::Relaxed) > 0
     }

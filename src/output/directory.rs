@@ -52,7 +52,7 @@ impl Directory {
         self.path.join(name)
     }
 
-    /// Opens a new file for writing; makes the directory again if somebody removed it.
+    /// Opens a new file for writing; makes the directory again if it was removed.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<File> {
         let path = self.file(name);
         let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
@@ -89,7 +89,7 @@ fn make_and_lock(path: &Path) -> io::Result<File> {
             opened => opened?,
         };
         match lock.try_lock() {
-            // A file system without locks: nobody can take ours for a dead server's either.
+            // A file system without locks: no server can take this one for a dead server's either.
             Ok(()) | Err(fs::TryLockError::Error(_)) => {}
             Err(fs::TryLockError::WouldBlock) => continue,
         }
@@ -105,7 +105,7 @@ pub(crate) fn directory_name(id: Uuid) -> String {
 }
 
 /// Removes what servers that are gone have left beside this directory. Only directories of ours that carry a server's name
-/// and a lock file that nobody holds are touched: somebody may have chosen a directory with files of his own.
+/// and a lock file that no process holds are touched: the directory may have other files.
 pub(crate) fn sweep_dead(directory: &Directory) {
     let Some(entries) = directory.path.parent().and_then(|root| fs::read_dir(root).ok()) else {
         return;

@@ -196,8 +196,8 @@ pub(crate) fn roots(output_dir: Option<&Path>) -> Vec<PathBuf> {
     output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()])
 }
 
-/// The user's cache directory, and for users without one the directory for temporary files. If somebody else has made a
-/// directory of our name there, one whose name nobody could know.
+/// The user's cache directory, and for users without one the directory for temporary files. If another user
+/// has made a directory of that name there, one with a random name.
 fn default_roots() -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
     let name = format!("background-command-mcp-{uid}");

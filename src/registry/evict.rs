@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_result_without_output_makes_no_room() {
         assert_eq!(evicted(Duration::ZERO, 9, 1), [1]);
-        // Nor does the newest, which nobody may have read.
+        // Nor does the newest, which may not have been read.
         assert_eq!(evicted(Duration::ZERO, 9, 101), [1]);
     }
 

@@ -20,7 +20,7 @@ pub(crate) async fn sweep(registry: ProcessRegistry) {
     let mut ends = registry.ends();
     loop {
         tokio::select! {
-            // With nothing to evict, nobody wakes up.
+            // With nothing to evict, the sweeper sleeps.
             _ = ticks.tick(), if registry.has_finished() => {}
             () = registry.store().under_pressure() => {}
             // A command has ended: from now on there is something to evict, if not now.

@@ -102,7 +102,7 @@ impl Server {
             self.registry.discard(job.clone()).await;
         }
         let message = match success || !survivors.is_empty() {
-            true => cleaned_up(&before, !is_last, &survivors),
+            true => cleaned_up(&before, &job.snapshot(), !is_last, &survivors),
             false => {
                 "the server is ending, and ends the job's processes and deletes its output with it"
                     .to_owned()
@@ -133,7 +133,7 @@ impl Server {
 }
 
 /// What a cleanup came to.
-fn cleaned_up(before: &Snapshot, kept: bool, survivors: &[u32]) -> String {
+fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]) -> String {
     if !survivors.is_empty() {
         let pids: Vec<String> = survivors.iter().map(u32::to_string).collect();
         return format!(
@@ -142,6 +142,10 @@ fn cleaned_up(before: &Snapshot, kept: bool, survivors: &[u32]) -> String {
             pids.join(", ")
         );
     }
+    let signal = match after.record.kill_sent {
+        true => " (TERM was not enough, KILL was sent)",
+        false => "",
+    };
     let processes = match before.finished().map(|finished| finished.cause) {
         None => "the command was stopped with all its child processes",
         Some(_) if before.record.tree == Tree::Alive => {
@@ -155,5 +159,6 @@ fn cleaned_up(before: &Snapshot, kept: bool, survivors: &[u32]) -> String {
         true => "its result stays readable",
         false => "its record and output are deleted",
     };
-    format!("{processes}; {record}")
+    let signal = if before.record.tree == Tree::Alive { signal } else { "" };
+    format!("{processes}{signal}; {record}")
 }

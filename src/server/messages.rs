@@ -196,7 +196,7 @@ pub fn gap(ref_id: Uuid, cut: &Cut) -> String {
     }
 }
 
-/// How much a summary leaves out, and how much of that nobody can read any more.
+/// How much a summary leaves out, and how much of that is not kept.
 pub fn left_out(cut: &Cut) -> String {
     let bytes = thousands(cut.bytes);
     match cut.dropped {

@@ -1,4 +1,4 @@
-//! Writes a job's record, and nobody else does: the watcher holds the only one there is.
+//! The only writer of a job's record; the watcher holds it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -65,6 +65,11 @@ impl Recorder {
         });
     }
 
+    /// TERM was not enough.
+    pub(super) fn kill_is_sent(&self) {
+        self.record.send_if_modified(|record| !std::mem::replace(&mut record.kill_sent, true));
+    }
+
     /// These did not end although they were sent KILL.
     pub(super) fn gave_up_on(&self, survivors: Vec<u32>) {
         self.record.send_modify(|record| {
@@ -86,7 +91,7 @@ impl Recorder {
         self.ends.send_modify(|count| *count += 1);
     }
 
-    /// Nobody watches the process any more, which was killed. Whether its end was still awaited.
+    /// The watcher failed, and the process was killed. Whether its end was still awaited.
     pub(super) fn abandoned(&self) -> bool {
         let lost = self.record.send_if_modified(|record| {
             let lost = matches!(record.state, JobState::Running);

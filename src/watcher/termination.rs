@@ -23,7 +23,7 @@ pub(super) enum Termination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Kill,
-    /// KILL was sent often enough: whoever is alive now is a survivor.
+    /// KILL was sent often enough: a process that is alive now is a survivor.
     CountSurvivors,
 }
 

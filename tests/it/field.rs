@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::client::text;
-use crate::support::reply::LIST;
+use crate::support::reply::{CLEANUP, LIST};
 use crate::support::{Client, Gate};
 
 #[test]
@@ -139,4 +139,18 @@ fn a_command_that_wanted_something_from_a_person_says_what_to_do() {
     let reply = client.run("true --watch");
     assert!(text(&reply, "hint").contains("keep_stdin_open"), "{reply}");
     assert!(client.run("true")["hint"].is_null());
+}
+
+#[test]
+fn a_cleanup_says_whether_term_was_enough() {
+    let client = Client::start();
+    for (cmd, needs_kill) in [
+        ("echo ready; exec sleep 300", false),
+        ("trap '' TERM; echo ready; while :; do sleep 0.05; done", true),
+    ] {
+        let id = client.begin(cmd);
+        client.wait_for(&id, "ready");
+        let reply = client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.2}));
+        assert_eq!(text(&reply, "message").contains("KILL was sent"), needs_kill, "{reply}");
+    }
 }

@@ -40,7 +40,7 @@ fn a_signal_ends_the_server_in_good_order_before_the_first_message_too() {
 }
 
 /// Whether this process was started with the signal ignored; never known where there is no `/proc`.
-fn is_ignored(signal: Signal) -> bool {
+pub(super) fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status
         .lines()
