@@ -105,7 +105,7 @@ impl ProcessRegistry {
         self.shared.started.elapsed()
     }
 
-    /// Changes whenever there may be another end to tell of: a job's command has ended.
+    /// Changes whenever there may be another end to tell of: a command has ended, or the tree of one that is being stopped.
     pub(crate) fn ends(&self) -> watch::Receiver<u64> {
         self.shared.ends.subscribe()
     }
@@ -120,11 +120,11 @@ impl ProcessRegistry {
         if let Some(job) = self.find(id) {
             return Ok(job);
         }
-        let removed = lock(&self.removed);
-        let reason = removed.iter().find(|(removed, _)| *removed == id);
+        let is_it = |(removed, _): &&(Uuid, RemovalReason)| *removed == id;
+        let reason = lock(&self.removed).iter().find(is_it).map(|(_, reason)| *reason);
         Err(match reason {
-            Some((_, RemovalReason::Expired)) => JobError::Expired { id },
-            Some((_, RemovalReason::CleanedUp)) => JobError::CleanedUp { id },
+            Some(RemovalReason::Expired) => JobError::Expired { id },
+            Some(RemovalReason::CleanedUp) => JobError::CleanedUp { id },
             None => JobError::Unknown { id, age: self.age(), known: self.known_ids() },
         })
     }

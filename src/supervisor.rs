@@ -127,12 +127,13 @@ fn end_orphans(children: &OwnChildren, inherited: &HashSet<Pid>) {
 fn remove_output(roots: Vec<PathBuf>, name: &str) {
     let directories: Vec<PathBuf> = roots.iter().map(|root| root.join(name)).collect();
     let (done, removed) = mpsc::channel::<()>();
-    std::thread::spawn(move || {
+    // Without a thread the channel closes at once, and the next server sweeps it.
+    drop(std::thread::Builder::new().spawn(move || {
         for directory in directories.iter().filter(|directory| directory.is_dir()) {
             remove_directory(directory);
         }
         drop(done);
-    });
+    }));
     let _ = removed.recv_timeout(REMOVE_FOR);
 }
 

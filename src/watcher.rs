@@ -21,6 +21,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
+use crate::process::number;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
 
@@ -40,7 +41,7 @@ pub(crate) struct Assignment {
     pub(crate) stop_grace: Duration,
     /// The job's place among the running ones, given back when nothing of it is alive.
     pub(crate) slot: OwnedSemaphorePermit,
-    /// Told when the command has ended.
+    /// Told when there may be an end to report.
     pub(crate) ends: Arc<watch::Sender<u64>>,
     pub(crate) span: tracing::Span,
 }
@@ -78,7 +79,8 @@ pub(crate) async fn watch(assignment: Assignment) {
     watcher.close().await;
 }
 
-/// Writes the text to the command's standard input and closes it, unless it stays open. A command that does not read it to the end is no error.
+/// Writes the text to the command's standard input and closes it, unless it stays open. A command that does not read it to
+/// the end is no error.
 async fn feed(mut stdin: tokio::process::ChildStdin, text: String, stays_open: bool) {
     use tokio::io::AsyncWriteExt;
     if let Err(error) = stdin.write_all(text.as_bytes()).await {
@@ -110,7 +112,7 @@ impl Watcher {
         loop {
             let running = self.record.is_running();
             let is_over = !running && self.leftovers().is_empty();
-            if is_over && (self.streams_ended() || self.termination.was_asked()) {
+            if is_over && (self.capture.has_ended() || self.termination.was_asked()) {
                 return;
             }
             let Some(tree) = self.tree.as_mut() else {
@@ -135,10 +137,6 @@ impl Watcher {
                 () = self.capture.changed() => self.record.output(self.capture.captured()),
             }
         }
-    }
-
-    fn streams_ended(&self) -> bool {
-        self.capture.captured().iter().all(|stream| stream.ended)
     }
 
     /// The command's own process has ended. A child that is just going, like a filter behind the command, gets a moment for
@@ -213,7 +211,7 @@ impl Watcher {
     /// Nothing of the job is alive: gives the pid back and says so, with the last bytes if the disk takes them.
     async fn release(&mut self) {
         // Only a process that is not the job's can still hold these pipes.
-        if !self.streams_ended() {
+        if !self.capture.has_ended() {
             self.capture.close().await;
         }
         if let Some(tree) = self.tree.take() {
@@ -224,7 +222,7 @@ impl Watcher {
 
     /// Stores the last bytes however long it takes, and closes the record.
     async fn close(&mut self) {
-        if !self.streams_ended() {
+        if !self.capture.has_ended() {
             self.capture.ended().await;
             self.record.output(self.capture.captured());
         }
@@ -251,7 +249,7 @@ fn survivors(tree: &Tree) -> Vec<u32> {
         // Without a descriptor no process can be read or signalled. The leftovers are known all the same.
         return tree.leftovers();
     }
-    members.iter().map(|member| crate::process::number(member.pid)).collect()
+    members.iter().map(|member| number(member.pid)).collect()
 }
 
 /// Resolves when both pipes are closed and no process is left.

@@ -61,11 +61,13 @@ pub fn excerpt<R: Read + Seek>(
     let cut = |ends: &Ends| Cut { bytes: ends.left_out, dropped: ends.dropped, cursor };
     let both =
         Cut { bytes: out.left_out + err.left_out, dropped: out.dropped + err.dropped, cursor };
+    let next = Cursor { stdout: out.end, stderr: err.end };
+    let (out_marker, err_marker) = (marker(&cut(&out)), marker(&cut(&err)));
     Excerpt {
-        output: out.text(&marker(&cut(&out))),
-        error: err.text(&marker(&cut(&err))),
+        output: out.into_text(&out_marker),
+        error: err.into_text(&err_marker),
         cut: (both.bytes > 0).then_some(both),
-        next: Cursor { stdout: out.end, stderr: err.end },
+        next,
         more: false,
     }
 }
@@ -162,9 +164,9 @@ impl Ends {
         }
     }
 
-    fn text(&self, marker: &str) -> String {
+    fn into_text(self, marker: &str) -> String {
         if self.left_out == 0 {
-            return self.head.clone();
+            return self.head;
         }
         let line_end = match self.head.is_empty() || self.head.ends_with('\n') {
             true => "",

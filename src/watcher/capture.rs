@@ -119,9 +119,15 @@ impl Capture {
         captured
     }
 
+    /// Whether both streams have ended and are stored.
+    pub fn has_ended(&self) -> bool {
+        self.captured.has_changed().is_err()
+            || self.captured.borrow().iter().all(|stream| stream.ended)
+    }
+
     /// Resolves when both streams have ended.
     pub async fn streams_ended(&mut self) {
-        while !self.captured().iter().all(|stream| stream.ended) {
+        while !self.has_ended() {
             self.changed().await;
         }
     }

@@ -12,7 +12,7 @@ use crate::job::{Captured, Cause, Exit, Finished, JobState, Moment, Record, Tree
 #[derive(Debug)]
 pub(super) struct Recorder {
     record: watch::Sender<Record>,
-    /// Told when the command has ended.
+    /// Told when there may be an end to report.
     ends: Arc<watch::Sender<u64>>,
 }
 
@@ -54,7 +54,7 @@ impl Recorder {
             record.leftovers = leftovers;
             record.state = JobState::Finished(finished);
         });
-        self.ends.send_modify(|count| *count += 1);
+        self.tell_end();
     }
 
     /// The tree is being ended, once more if there were survivors.
@@ -77,7 +77,7 @@ impl Recorder {
             record.given_up += 1;
             record.is_stopping = false;
         });
-        self.ends.send_modify(|count| *count += 1);
+        self.tell_end();
     }
 
     /// Nothing of the job is alive, and nothing more will be captured.
@@ -88,7 +88,7 @@ impl Recorder {
             record.survivors.clear();
             record.tree = Tree::Gone(Instant::now());
         });
-        self.ends.send_modify(|count| *count += 1);
+        self.tell_end();
     }
 
     /// The watcher failed, and the process was killed. Whether its end was still awaited.
@@ -106,9 +106,14 @@ impl Recorder {
             lost
         });
         if lost {
-            self.ends.send_modify(|count| *count += 1);
+            self.tell_end();
         }
         lost
+    }
+
+    /// The command has ended, or, for one that is being stopped, its tree is gone or given up.
+    fn tell_end(&self) {
+        self.ends.send_modify(|count| *count += 1);
     }
 }
 
