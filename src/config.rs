@@ -105,9 +105,9 @@ const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
 /// What the supervisor tells the server that it starts. An argument, since a variable would reach the jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Supervision {
-    pub(crate) supervisor: Pid,
+    pub supervisor: Pid,
     /// The name of the output directory, which the supervisor removes if the server does not.
-    pub(crate) directory_id: Uuid,
+    pub directory_id: Uuid,
 }
 
 impl Supervision {
@@ -121,7 +121,7 @@ impl Supervision {
         parsed.ok_or_else(|| "is given by the supervisor alone".to_owned())
     }
 
-    pub(crate) fn argument(&self) -> String {
+    pub fn argument(&self) -> String {
         format!("--supervised={}:{}", self.supervisor.as_raw_nonzero(), self.directory_id)
     }
 }

@@ -11,31 +11,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-pub(crate) use captured::{Captured, Unstored};
+pub use captured::{Captured, Unstored};
 use chrono::{DateTime, Utc};
-pub(crate) use error::JobError;
-pub(crate) use record::{Cause, Exit, Finished, JobState, Record, Tree};
-pub(crate) use snapshot::Snapshot;
-pub(crate) use stop::StopRequest;
+pub use error::JobError;
+pub use record::{Cause, Exit, Finished, JobState, Record, Tree};
+pub use snapshot::Snapshot;
+pub use stop::StopRequest;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 use uuid::Uuid;
 
 /// One point in time on both clocks: the wall clock is for display only, every duration comes from the monotonic one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    pub(crate) wall: DateTime<Utc>,
-    pub(crate) monotonic: Instant,
+pub struct Moment {
+    pub wall: DateTime<Utc>,
+    pub monotonic: Instant,
 }
 
 impl Moment {
-    pub(crate) fn now() -> Self {
+    pub fn now() -> Self {
         Self { wall: Utc::now(), monotonic: Instant::now() }
     }
 }
 
 /// A handle to one job. Clones are cheap and all look at the same record, which only the job's watcher writes.
 #[derive(Clone, Debug)]
-pub(crate) struct Job(Arc<Inner>);
+pub struct Job(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -56,14 +56,14 @@ struct Inner {
 
 /// What a job's watcher is born with to write the record and to hear requests.
 #[derive(Debug)]
-pub(crate) struct WatcherSide {
-    pub(crate) record: watch::Sender<Record>,
-    pub(crate) stop: watch::Receiver<Option<StopRequest>>,
+pub struct WatcherSide {
+    pub record: watch::Sender<Record>,
+    pub stop: watch::Receiver<Option<StopRequest>>,
 }
 
 impl Job {
     /// A job whose process has just been started, and the other side of it for the watcher.
-    pub(crate) fn new(
+    pub fn new(
         id: Uuid,
         command: &str,
         cwd: PathBuf,
@@ -87,42 +87,42 @@ impl Job {
         (Self(Arc::new(inner)), WatcherSide { record, stop: stop_seen })
     }
 
-    pub(crate) fn id(&self) -> Uuid {
+    pub fn id(&self) -> Uuid {
         self.0.id
     }
 
-    pub(crate) fn command(&self) -> &str {
+    pub fn command(&self) -> &str {
         &self.0.command
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.0.pid
     }
 
-    pub(crate) fn created(&self) -> Moment {
+    pub fn created(&self) -> Moment {
         self.0.created
     }
 
-    pub(crate) fn cwd(&self) -> &Path {
+    pub fn cwd(&self) -> &Path {
         &self.0.cwd
     }
 
-    pub(crate) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         matches!(self.0.record.borrow().state, JobState::Running)
     }
 
     /// Whether the command has ended, and with it, if it is being stopped, the rest of its tree.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.0.record.borrow().is_over()
     }
 
     /// Whether any process of the job is alive.
-    pub(crate) fn is_alive(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         self.0.record.borrow().tree == Tree::Alive
     }
 
     /// When the command ended, if it has.
-    pub(crate) fn finished_at(&self) -> Option<Instant> {
+    pub fn finished_at(&self) -> Option<Instant> {
         match &self.0.record.borrow().state {
             JobState::Running => None,
             JobState::Finished(finished) => Some(finished.at.monotonic),
@@ -131,7 +131,7 @@ impl Job {
 
     /// When the last of the job had ended, its command or a process that it left, if all of its output is stored: only such
     /// a job can be evicted.
-    pub(crate) fn released_at(&self) -> Option<Instant> {
+    pub fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
         match (&record.state, record.tree) {
             (JobState::Finished(finished), Tree::Gone(at)) if record.has_all_output() => {
@@ -142,17 +142,17 @@ impl Job {
     }
 
     /// Bytes of output that this job has on disk.
-    pub(crate) fn retained_bytes(&self) -> u64 {
+    pub fn retained_bytes(&self) -> u64 {
         let record = self.0.record.borrow();
         record.stdout.retained() + record.stderr.retained()
     }
 
     /// The record, to wait on: it changes with every piece of output and with every change of state.
-    pub(crate) fn record(&self) -> watch::Receiver<Record> {
+    pub fn record(&self) -> watch::Receiver<Record> {
         self.0.record.clone()
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             job: self.clone(),
             record: self.0.record.borrow().clone(),
@@ -161,29 +161,29 @@ impl Job {
     }
 
     /// Waits until nothing more of the output will be stored.
-    pub(crate) async fn all_stored(&self) {
+    pub async fn all_stored(&self) {
         let mut record = self.0.record.clone();
         // An error means that the watcher is gone: then nothing more is stored.
         drop(record.wait_for(Record::has_all_output).await);
     }
 
     /// Held while the output is read, so that it is not removed meanwhile; none once it is being removed.
-    pub(crate) fn reading(&self) -> Option<RwLockReadGuard<'_, ()>> {
+    pub fn reading(&self) -> Option<RwLockReadGuard<'_, ()>> {
         self.0.files.try_read().ok()
     }
 
     /// Waits until the output is not read any more, and lets no reader begin.
-    pub(crate) async fn unread(&self) -> RwLockWriteGuard<'_, ()> {
+    pub async fn unread(&self) -> RwLockWriteGuard<'_, ()> {
         self.0.files.write().await
     }
 
     /// Whether a reply has told of this job's end.
-    pub(crate) fn is_end_told(&self) -> bool {
+    pub fn is_end_told(&self) -> bool {
         self.0.end_told.load(Ordering::Relaxed)
     }
 
     /// A reply tells of its end.
-    pub(crate) fn set_end_told(&self) {
+    pub fn set_end_told(&self) {
         self.0.end_told.store(true, Ordering::Relaxed);
     }
 }

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use crate::job::{Captured, Snapshot};
 
 pub mod cursor;
-pub(crate) mod directory;
+pub mod directory;
 pub mod excerpt;
-pub(crate) mod log;
+pub mod log;
 pub mod search;
-pub(crate) mod segments;
-pub(crate) mod store;
+pub mod segments;
+pub mod store;
 pub mod stream;
 pub mod terminal;
 
 /// What is left of one stream of a job.
-pub(crate) type Stream = stream::Stream<segments::Reader>;
+pub type Stream = stream::Stream<segments::Reader>;
 
 /// Standard output and standard error of a job, as far as the snapshot knows them.
-pub(crate) fn streams(
+pub fn streams(
     snapshot: &Snapshot,
     directory: Option<&Arc<directory::Directory>>,
 ) -> (Stream, Stream) {

@@ -6,26 +6,26 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 pub mod launcher;
-pub(crate) mod leader;
-pub(crate) mod marker;
-pub(crate) mod own;
+pub mod leader;
+pub mod marker;
+pub mod own;
 pub mod pipe;
-pub(crate) mod reaper;
+pub mod reaper;
 pub mod shell;
-pub(crate) mod signals;
-pub(crate) mod spawn;
-pub(crate) mod tree;
+pub mod signals;
+pub mod spawn;
+pub mod tree;
 
 #[cfg(target_os = "linux")]
-pub(crate) mod linux;
+pub mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux as system;
+pub use linux as system;
 #[cfg(not(target_os = "linux"))]
-pub(crate) mod macos;
+pub mod macos;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use macos as system;
+pub use macos as system;
 
-pub(crate) use rustix::process::Pid;
+pub use rustix::process::Pid;
 
 /// Whether a process of this user could run there. A home that was inherited from another user is often closed to us.
 pub fn check_directory(path: &Path) -> io::Result<()> {
@@ -36,7 +36,7 @@ pub fn check_directory(path: &Path) -> io::Result<()> {
 }
 
 /// A pid as agents read it.
-pub(crate) fn number(pid: Pid) -> u32 {
+pub fn number(pid: Pid) -> u32 {
     pid.as_raw_nonzero().get().unsigned_abs()
 }
 

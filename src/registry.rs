@@ -3,8 +3,8 @@
 mod evict;
 pub mod login_env;
 mod start;
-pub(crate) mod sweeper;
-pub(crate) mod working_dir;
+pub mod sweeper;
+pub mod working_dir;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use login_env::LoginEnvironment;
-pub(crate) use start::Start;
+pub use start::Start;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,7 +41,7 @@ enum RemovalReason {
 
 /// All jobs of this server. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct ProcessRegistry {
+pub struct ProcessRegistry {
     /// A std mutex: each lock holds for a look-up or an insertion and is never held across an await, a spawn, a signal,
     /// a file operation or a log line.
     jobs: Arc<Mutex<HashMap<Uuid, Job>>>,
@@ -88,35 +88,35 @@ impl ProcessRegistry {
         Ok(Self { jobs: Arc::default(), removed: Arc::default(), shared: Arc::new(shared) })
     }
 
-    pub(crate) fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.shared.config
     }
 
     /// Where jobs run that name no directory.
-    pub(crate) fn working_directory(&self) -> &WorkingDirectory {
+    pub fn working_directory(&self) -> &WorkingDirectory {
         &self.shared.working_directory
     }
 
-    pub(crate) fn store(&self) -> &Arc<Store> {
+    pub fn store(&self) -> &Arc<Store> {
         &self.shared.store
     }
 
-    pub(crate) fn age(&self) -> Duration {
+    pub fn age(&self) -> Duration {
         self.shared.started.elapsed()
     }
 
     /// Changes whenever there may be another end to tell of: a command has ended, or the tree of one that is being stopped.
-    pub(crate) fn ends(&self) -> watch::Receiver<u64> {
+    pub fn ends(&self) -> watch::Receiver<u64> {
         self.shared.ends.subscribe()
     }
 
     /// The job with this id, if there is one.
-    pub(crate) fn find(&self, id: Uuid) -> Option<Job> {
+    pub fn find(&self, id: Uuid) -> Option<Job> {
         lock(&self.jobs).get(&id).cloned()
     }
 
     /// The job with this id, or why there is none.
-    pub(crate) fn get(&self, id: Uuid) -> Result<Job, JobError> {
+    pub fn get(&self, id: Uuid) -> Result<Job, JobError> {
         if let Some(job) = self.find(id) {
             return Ok(job);
         }
@@ -130,14 +130,14 @@ impl ProcessRegistry {
     }
 
     /// Brings the records of jobs that are alive up to date on orphans: nothing else tells when a process becomes one.
-    pub(crate) fn look_for_orphans(&self) {
+    pub fn look_for_orphans(&self) {
         if self.any(Job::is_alive) {
             self.shared.reaper.look();
         }
     }
 
     /// Every running job, oldest first, the newest finished ones, newest first, and how many more there are.
-    pub(crate) fn list(&self, max_finished: usize) -> (Vec<Job>, Vec<Job>, usize) {
+    pub fn list(&self, max_finished: usize) -> (Vec<Job>, Vec<Job>, usize) {
         let mut finished = self.finished();
         let omitted = finished.len().saturating_sub(max_finished);
         finished.drain(..omitted);
@@ -146,7 +146,7 @@ impl ProcessRegistry {
     }
 
     /// Up to `max` finished jobs whose end no reply has told of, oldest first.
-    pub(crate) fn unreported(&self, max: usize) -> Vec<Job> {
+    pub fn unreported(&self, max: usize) -> Vec<Job> {
         let mut untold = self.select(|job| !job.is_end_told() && job.is_over());
         untold.sort_by_cached_key(Job::finished_at);
         untold.truncate(max);
@@ -186,7 +186,7 @@ impl ProcessRegistry {
 
     /// Takes a job out that was cleaned up. False if another call has done so before; else its files are the caller's to
     /// discard.
-    pub(crate) fn remove(&self, job: &Job) -> bool {
+    pub fn remove(&self, job: &Job) -> bool {
         self.take_out(job, RemovalReason::CleanedUp)
     }
 
@@ -202,7 +202,7 @@ impl ProcessRegistry {
     }
 
     /// Ends every process of every job. Returns when the last watcher has seen the last of them go.
-    pub(crate) async fn shut_down(&self) {
+    pub async fn shut_down(&self) {
         self.shared.closing.cancel();
         self.shared.watchers.close();
         for job in self.select(Job::is_alive) {
@@ -213,7 +213,7 @@ impl ProcessRegistry {
     }
 
     /// What is still alive of all jobs, by pid: for the log of a server that ends without having ended them.
-    pub(crate) fn living(&self) -> Vec<u32> {
+    pub fn living(&self) -> Vec<u32> {
         let mut living: Vec<u32> = Vec::new();
         for job in self.select(Job::is_alive) {
             let snapshot = job.snapshot();

@@ -30,24 +30,24 @@ const SETTLE_WITHIN: Duration = Duration::from_millis(150);
 
 /// Everything a watcher needs. It knows nothing of the registry.
 #[derive(Debug)]
-pub(crate) struct Assignment {
-    pub(crate) process: Process,
-    pub(crate) side: WatcherSide,
-    pub(crate) capture: Arc<CaptureThread>,
-    pub(crate) logs: Both<OutputLog>,
-    pub(crate) stdin_text: String,
-    pub(crate) keep_stdin_open: bool,
-    pub(crate) kill_at: Option<Instant>,
-    pub(crate) stop_grace: Duration,
+pub struct Assignment {
+    pub process: Process,
+    pub side: WatcherSide,
+    pub capture: Arc<CaptureThread>,
+    pub logs: Both<OutputLog>,
+    pub stdin_text: String,
+    pub keep_stdin_open: bool,
+    pub kill_at: Option<Instant>,
+    pub stop_grace: Duration,
     /// The job's place among the running ones, given back when nothing of it is alive.
-    pub(crate) slot: OwnedSemaphorePermit,
+    pub slot: OwnedSemaphorePermit,
     /// Told when there may be an end to report.
-    pub(crate) ends: Arc<watch::Sender<u64>>,
-    pub(crate) span: tracing::Span,
+    pub ends: Arc<watch::Sender<u64>>,
+    pub span: tracing::Span,
 }
 
 /// Watches a process to its end.
-pub(crate) async fn watch(assignment: Assignment) {
+pub async fn watch(assignment: Assignment) {
     let Assignment {
         process,
         side,

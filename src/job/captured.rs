@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 /// What was captured of one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Captured {
+pub struct Captured {
     /// Byte ranges that are on disk, one for each segment file: ascending, disjoint, not empty.
-    pub(crate) segments: Vec<Range<u64>>,
+    pub segments: Vec<Range<u64>>,
     /// Every byte that was ever read from the stream.
-    pub(crate) end: u64,
+    pub end: u64,
     /// The stream has ended: nothing will be added.
-    pub(crate) ended: bool,
+    pub ended: bool,
     /// Why bytes were first not stored, apart from the bound of the stream itself.
-    pub(crate) unstored: Option<Unstored>,
+    pub unstored: Option<Unstored>,
 }
 
 /// Why bytes were not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unstored {
+pub enum Unstored {
     /// All jobs together have as much as `--max-total-bytes` allows.
     StoreIsFull,
     /// The file system refused: its words.
@@ -26,11 +26,11 @@ pub(crate) enum Unstored {
 }
 
 impl Captured {
-    pub(crate) fn retained(&self) -> u64 {
+    pub fn retained(&self) -> u64 {
         self.segments.iter().map(|segment| segment.end - segment.start).sum()
     }
 
-    pub(crate) fn dropped(&self) -> u64 {
+    pub fn dropped(&self) -> u64 {
         self.end - self.retained()
     }
 }

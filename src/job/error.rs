@@ -10,7 +10,7 @@ use super::Job;
 
 /// Why a job could not be started or found.
 #[derive(Debug)]
-pub(crate) enum JobError {
+pub enum JobError {
     EmptyCommand,
     NulInCommand,
     CommandTooLong {

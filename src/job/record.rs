@@ -6,41 +6,41 @@ use super::{Captured, Moment};
 
 /// What is known of a job's processes and output. Written by the watcher alone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
-    pub(crate) state: JobState,
-    pub(crate) tree: Tree,
-    pub(crate) stdout: Captured,
-    pub(crate) stderr: Captured,
-    pub(crate) last_output: Option<Instant>,
+pub struct Record {
+    pub state: JobState,
+    pub tree: Tree,
+    pub stdout: Captured,
+    pub stderr: Captured,
+    pub last_output: Option<Instant>,
     /// Processes of the job that outlived their parent: while the command runs, those that do not descend from it;
     /// after its end, those that are left of the job.
-    pub(crate) leftovers: Vec<u32>,
+    pub leftovers: Vec<u32>,
     /// The tree is being ended, and the watcher has not given up.
-    pub(crate) is_stopping: bool,
+    pub is_stopping: bool,
     /// Some of the tree did not heed TERM within the grace period and were sent KILL.
-    pub(crate) kill_sent: bool,
+    pub kill_sent: bool,
     /// Processes that did not end although they were sent KILL.
-    pub(crate) survivors: Vec<u32>,
+    pub survivors: Vec<u32>,
     /// How often the watcher has given up on some of them.
-    pub(crate) given_up: u32,
+    pub given_up: u32,
 }
 
 impl Record {
     /// Whether the command has ended, and with it, if it is being stopped, the rest of its tree.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         let is_finished = matches!(self.state, JobState::Finished(_));
         is_finished && !(self.is_stopping && self.tree == Tree::Alive)
     }
 
     /// Whether both streams have ended and are stored as far as they will ever be.
-    pub(crate) fn has_all_output(&self) -> bool {
+    pub fn has_all_output(&self) -> bool {
         self.stdout.ended && self.stderr.ended
     }
 }
 
 /// Whether any process of the job is alive, its command included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Tree {
+pub enum Tree {
     #[default]
     Alive,
     /// Since then.
@@ -49,7 +49,7 @@ pub(crate) enum Tree {
 
 /// Where the job's command stands. Leftover processes do not count: see `Record::leftovers`.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum JobState {
+pub enum JobState {
     #[default]
     Running,
     Finished(Finished),
@@ -57,15 +57,15 @@ pub(crate) enum JobState {
 
 /// How and when the command ended. Never changes once it is there.
 #[derive(Clone, Debug)]
-pub(crate) struct Finished {
-    pub(crate) exit: Exit,
-    pub(crate) cause: Cause,
-    pub(crate) at: Moment,
+pub struct Finished {
+    pub exit: Exit,
+    pub cause: Cause,
+    pub at: Moment,
 }
 
 /// What the kernel said of the end of the command's own process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     Code(i32),
     Signal(i32),
     /// The kernel had no status, or the watcher failed: why.
@@ -74,7 +74,7 @@ pub(crate) enum Exit {
 
 /// What ended the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
     Itself,
     TimeLimit,
     Stopped,
@@ -82,7 +82,7 @@ pub(crate) enum Cause {
 
 impl Finished {
     /// The state's name in replies.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match (&self.exit, self.cause) {
             (Exit::Lost(_), _) => "lost",
             (_, Cause::TimeLimit) => "timed_out",

@@ -17,7 +17,7 @@ const LOCK_FILE: &str = "lock";
 
 /// One server's directory.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub struct Directory {
     path: PathBuf,
     /// Held, never read: the lock on it says that this server lives.
     lock: Mutex<File>,
@@ -44,16 +44,16 @@ impl Directory {
         Ok(Self { path, lock: Mutex::new(lock) })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Opens a new file for writing; makes the directory again if it was removed.
-    pub(crate) fn create_file(&self, name: &str) -> io::Result<File> {
+    pub fn create_file(&self, name: &str) -> io::Result<File> {
         let path = self.file(name);
         let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let created = match create() {
@@ -100,13 +100,13 @@ fn make_and_lock(path: &Path) -> io::Result<File> {
 }
 
 /// The name of a server's directory.
-pub(crate) fn directory_name(id: Uuid) -> String {
+pub fn directory_name(id: Uuid) -> String {
     format!("{DIRECTORY_PREFIX}{id}")
 }
 
 /// Removes what servers that are gone have left beside this directory. Only directories of ours that carry a server's name
 /// and a lock file that no process holds are touched: the directory may have other files.
-pub(crate) fn sweep_dead(directory: &Directory) {
+pub fn sweep_dead(directory: &Directory) {
     let Some(entries) = directory.path.parent().and_then(|root| fs::read_dir(root).ok()) else {
         return;
     };
@@ -145,7 +145,7 @@ fn is_output(name: &OsStr) -> bool {
 }
 
 /// Removes a server's directory: its lock file last, so that a half-removed one can still be recognised and swept.
-pub(crate) fn remove_directory(path: &Path) {
+pub fn remove_directory(path: &Path) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         if is_output(&entry.file_name()) {
             drop(fs::remove_file(entry.path()));

@@ -25,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// The writing side of a stream, owned by the capture thread. Its operations take as long as the disk does.
 #[derive(Debug)]
-pub(crate) struct OutputLog {
+pub struct OutputLog {
     store: Arc<Store>,
     name: String,
     segment_bytes: u64,
@@ -42,7 +42,7 @@ struct Current {
 }
 
 impl OutputLog {
-    pub(crate) fn new(store: Arc<Store>, id: Uuid, stream: StreamKind, max_bytes: u64) -> Self {
+    pub fn new(store: Arc<Store>, id: Uuid, stream: StreamKind, max_bytes: u64) -> Self {
         // In segments that are as large as the store, the first one would leave no room for the newest.
         let max_bytes = max_bytes.min(store.max_bytes());
         Self {
@@ -55,12 +55,12 @@ impl OutputLog {
         }
     }
 
-    pub(crate) fn captured(&self) -> &Captured {
+    pub fn captured(&self) -> &Captured {
         &self.captured
     }
 
     /// Stores the bytes, or counts them as dropped.
-    pub(crate) fn append(&mut self, bytes: &[u8]) {
+    pub fn append(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             match self.append_some(rest) {
@@ -76,7 +76,7 @@ impl OutputLog {
     }
 
     /// The output has ended: nothing is appended any more.
-    pub(crate) fn close(&mut self) {
+    pub fn close(&mut self) {
         self.close_segment();
         self.captured.ended = true;
     }

@@ -14,7 +14,7 @@ use crate::job::Captured;
 
 /// Which stream of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StreamKind {
+pub enum StreamKind {
     Stdout,
     Stderr,
 }
@@ -38,7 +38,7 @@ pub(super) fn segment_name(base: &str, start: u64) -> String {
 ///
 /// A read at an offset that is not retained, or whose file is gone, is an error.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     directory: Option<Arc<Directory>>,
     base: String,
     segments: Vec<Range<u64>>,
@@ -47,7 +47,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(
+    pub fn new(
         directory: Option<Arc<Directory>>,
         id: Uuid,
         stream: StreamKind,
@@ -105,7 +105,7 @@ impl Seek for Reader {
 }
 
 /// The path of a stream's first segment, if anything of the stream is stored.
-pub(crate) fn first_path(
+pub fn first_path(
     directory: &Directory,
     id: Uuid,
     stream: StreamKind,
@@ -116,7 +116,7 @@ pub(crate) fn first_path(
 }
 
 /// Removes the stream's files and gives their bytes back to the store. Blocks.
-pub(crate) fn remove(
+pub fn remove(
     store: &Store,
     directory: &Directory,
     id: Uuid,

@@ -192,7 +192,7 @@ impl Store {
 }
 
 /// Where the directory of a server can be, the best place first.
-pub(crate) fn roots(output_dir: Option<&Path>) -> Vec<PathBuf> {
+pub fn roots(output_dir: Option<&Path>) -> Vec<PathBuf> {
     output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()])
 }
 

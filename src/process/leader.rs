@@ -13,23 +13,23 @@ use crate::job::Exit;
 
 /// The leader of a job's process group.
 #[derive(Debug)]
-pub(crate) struct Leader {
+pub struct Leader {
     child: Child,
     pid: Pid,
 }
 
 impl Leader {
     /// `pid` is the child's, which leads a group of its own.
-    pub(crate) fn new(child: Child, pid: Pid) -> Self {
+    pub fn new(child: Child, pid: Pid) -> Self {
         Self { child, pid }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         self.pid
     }
 
     /// Signals every process of the group. That none is left is no error.
-    pub(crate) fn signal_group(&self, signal: Signal) {
+    pub fn signal_group(&self, signal: Signal) {
         if let Err(error) = kill_process_group(self.pid, signal) {
             tracing::debug!(group = self.pid.as_raw_nonzero(), ?signal, %error, "the group was not signalled");
         }
@@ -37,12 +37,12 @@ impl Leader {
 
     /// Whether a process of the group is alive besides an unreaped leader. Linux counts the dead here too.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn group_is_alive(&self) -> bool {
+    pub fn group_is_alive(&self) -> bool {
         rustix::process::test_kill_process_group(self.pid).is_ok()
     }
 
     /// Gives the pid back to the kernel, after the end.
-    pub(crate) fn reap(mut self) {
+    pub fn reap(mut self) {
         if let Err(error) = self.child.try_wait() {
             tracing::warn!(pid = self.pid.as_raw_nonzero(), %error, "could not reap");
         }
@@ -50,7 +50,7 @@ impl Leader {
 }
 
 /// How a child ended, which stays unreaped; none while it is alive.
-pub(crate) fn exit_of(pid: Pid) -> Option<Exit> {
+pub fn exit_of(pid: Pid) -> Option<Exit> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let status = match waitid(WaitId::Pid(pid), options) {
         Ok(status) => status?,

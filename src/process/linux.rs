@@ -13,20 +13,20 @@ use rustix::process::{
 
 /// One line of `/proc/<pid>/stat`, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub(crate) pid: Pid,
-    pub(crate) group: i32,
+pub struct Stat {
+    pub pid: Pid,
+    pub group: i32,
     /// Ended, but not yet reaped.
-    pub(crate) is_zombie: bool,
+    pub is_zombie: bool,
     /// CPU time of the process and of its reaped children, in clock ticks.
     cpu_ticks: u64,
     /// When it was started, in clock ticks since boot: with the pid this identifies a process for ever.
-    pub(crate) started: u64,
+    pub started: u64,
     resident_pages: u64,
 }
 
 impl Stat {
-    pub(crate) fn read(pid: Pid) -> Option<Self> {
+    pub fn read(pid: Pid) -> Option<Self> {
         let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
         Self::parse(pid, &std::fs::read_to_string(path).ok()?)
     }
@@ -47,17 +47,17 @@ impl Stat {
         })
     }
 
-    pub(crate) fn cpu(&self) -> Duration {
+    pub fn cpu(&self) -> Duration {
         Duration::from_millis(self.cpu_ticks * 1000 / clock_ticks_per_second().max(1))
     }
 
-    pub(crate) fn memory_bytes(&self) -> u64 {
+    pub fn memory_bytes(&self) -> u64 {
         self.resident_pages * page_size() as u64
     }
 
     /// Signals this process and no other, even if it has ended and its pid was given to another one: a pidfd stays with
     /// one process, and the identity is checked after it was opened.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let Ok(pidfd) = pidfd_open(self.pid, PidfdFlags::empty()) else {
             return;
         };
@@ -69,7 +69,7 @@ impl Stat {
 }
 
 /// The living processes among these and their descendants.
-pub(crate) fn with_descendants(roots: &[Pid]) -> Vec<Stat> {
+pub fn with_descendants(roots: &[Pid]) -> Vec<Stat> {
     let mut to_visit = roots.to_vec();
     let mut members: Vec<Stat> = Vec::new();
     while let Some(pid) = to_visit.pop() {
@@ -109,11 +109,11 @@ fn parse_pids(list: &str) -> Vec<Pid> {
 /// The main thread alone starts processes, and the kernel gives orphans to the first living thread of a subreaper, so this
 /// one list has them all.
 #[derive(Debug)]
-pub(crate) struct OwnChildren(File);
+pub struct OwnChildren(File);
 
 impl OwnChildren {
     /// Becomes a child subreaper: a descendant whose parent ends becomes a child of this process.
-    pub(crate) fn adopting() -> io::Result<Self> {
+    pub fn adopting() -> io::Result<Self> {
         let own = getpid();
         set_child_subreaper(Some(own))?;
         let path = format!("/proc/self/task/{}/children", own.as_raw_nonzero());
@@ -121,7 +121,7 @@ impl OwnChildren {
     }
 
     /// The living and the unreaped.
-    pub(crate) fn list(&self) -> io::Result<Vec<Pid>> {
+    pub fn list(&self) -> io::Result<Vec<Pid>> {
         let mut list = Vec::new();
         let mut buffer = [0; 4096];
         loop {
@@ -134,12 +134,12 @@ impl OwnChildren {
 }
 
 /// The environment a process was started with, as `NAME=value` entries each ended by a NUL.
-pub(crate) fn environment(pid: Pid) -> Vec<u8> {
+pub fn environment(pid: Pid) -> Vec<u8> {
     std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default()
 }
 
 /// Has the kernel send SIGTERM to this process when its parent dies. False if the parent is dead already.
-pub(crate) fn end_with_parent(parent: Pid) -> io::Result<bool> {
+pub fn end_with_parent(parent: Pid) -> io::Result<bool> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
     Ok(getppid() == Some(parent))
 }

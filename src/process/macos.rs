@@ -7,51 +7,51 @@ use rustix::process::{Pid, Signal};
 
 /// A process other than the leader of a group. None is ever found here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub(crate) pid: Pid,
-    pub(crate) group: i32,
-    pub(crate) started: u64,
+pub struct Stat {
+    pub pid: Pid,
+    pub group: i32,
+    pub started: u64,
 }
 
 impl Stat {
-    pub(crate) fn read(_pid: Pid) -> Option<Self> {
+    pub fn read(_pid: Pid) -> Option<Self> {
         None
     }
 
-    pub(crate) fn cpu(&self) -> Duration {
+    pub fn cpu(&self) -> Duration {
         Duration::ZERO
     }
 
-    pub(crate) fn memory_bytes(&self) -> u64 {
+    pub fn memory_bytes(&self) -> u64 {
         0
     }
 
-    pub(crate) fn signal(&self, _signal: Signal) {}
+    pub fn signal(&self, _signal: Signal) {}
 }
 
-pub(crate) fn with_descendants(_roots: &[Pid]) -> Vec<Stat> {
+pub fn with_descendants(_roots: &[Pid]) -> Vec<Stat> {
     Vec::new()
 }
 
 /// Orphans go to launchd, not to this process.
 #[derive(Debug)]
-pub(crate) struct OwnChildren;
+pub struct OwnChildren;
 
 impl OwnChildren {
-    pub(crate) fn adopting() -> io::Result<Self> {
+    pub fn adopting() -> io::Result<Self> {
         Ok(Self)
     }
 
-    pub(crate) fn list(&self) -> io::Result<Vec<Pid>> {
+    pub fn list(&self) -> io::Result<Vec<Pid>> {
         Ok(Vec::new())
     }
 }
 
-pub(crate) fn environment(_pid: Pid) -> Vec<u8> {
+pub fn environment(_pid: Pid) -> Vec<u8> {
     Vec::new()
 }
 
 /// The system has no signal for the death of a parent.
-pub(crate) fn end_with_parent(parent: Pid) -> io::Result<bool> {
+pub fn end_with_parent(parent: Pid) -> io::Result<bool> {
     Ok(rustix::process::getppid() == Some(parent))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// By its own path, which is what `ps` shows, or if another file is there by now, by the kernel's link to the one that
 /// runs. That link names this process, so that a process in between may follow it too.
-pub(crate) fn program() -> io::Result<PathBuf> {
+pub fn program() -> io::Result<PathBuf> {
     let by_path = std::env::current_exe()?;
     let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
     let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();

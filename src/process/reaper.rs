@@ -21,7 +21,7 @@ use crate::job::Exit;
 
 /// All children of the server. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Reaper(Arc<Shared>);
+pub struct Reaper(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -44,24 +44,24 @@ struct Registered {
 
 /// What is known of a job's processes that are children of the server.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// How the leader ended, once it has.
-    pub(crate) exit: Option<Exit>,
+    pub exit: Option<Exit>,
     /// The job's other processes that are children of the server now. The rest of its tree descends from these.
-    pub(crate) adopted: Vec<Pid>,
+    pub adopted: Vec<Pid>,
 }
 
 /// The registration of a leader, for as long as this lives: the reaper does not reap it.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     reaper: Reaper,
     pid: Pid,
-    pub(crate) seen: watch::Receiver<Seen>,
+    pub seen: watch::Receiver<Seen>,
 }
 
 impl Reaper {
     /// Becomes a subreaper and starts looking. To be called within the runtime, before the first process is started.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub fn start() -> io::Result<Self> {
         let mut child_ended = signal(SignalKind::child())?;
         let reaper = Self(Arc::new(Shared {
             children: OwnChildren::adopting()?,
@@ -81,14 +81,14 @@ impl Reaper {
 
     /// Registers a leader. To be called without an await after its spawn: a look, which happens on the same thread, must
     /// not see a child that no job has claimed.
-    pub(crate) fn claim(&self, pid: Pid, job: Uuid) -> Claim {
+    pub fn claim(&self, pid: Pid, job: Uuid) -> Claim {
         let (seen, claim_seen) = watch::channel(Seen::default());
         lock(&self.0.leaders).insert(pid, Registered { job, seen, members: HashMap::new() });
         Claim { reaper: self.clone(), pid, seen: claim_seen }
     }
 
     /// Brings what is known of all children up to date.
-    pub(crate) fn look(&self) {
+    pub fn look(&self) {
         let leaders: Vec<(Pid, Uuid)> =
             lock(&self.0.leaders).iter().map(|(pid, registered)| (*pid, registered.job)).collect();
         if leaders.is_empty() && lock(&self.0.adopted).is_empty() {
@@ -165,7 +165,7 @@ impl Reaper {
     }
 
     /// Adopted children that belong to no known job, with their descendants.
-    pub(crate) fn strays(&self) -> Vec<Stat> {
+    pub fn strays(&self) -> Vec<Stat> {
         self.look();
         let strays: Vec<Pid> = lock(&self.0.adopted)
             .iter()
@@ -178,18 +178,18 @@ impl Reaper {
 
 impl Claim {
     /// Brings `seen` up to date.
-    pub(crate) fn look(&self) {
+    pub fn look(&self) {
         self.reaper.look();
     }
 
     /// These processes were found in the job's tree.
-    pub(crate) fn remember(&self, members: &[Stat]) {
+    pub fn remember(&self, members: &[Stat]) {
         if let Some(leader) = lock(&self.reaper.0.leaders).get_mut(&self.pid) {
             leader.members.extend(members.iter().map(|member| (member.pid, member.started)));
         }
     }
 
-    pub(crate) fn adopted(&self) -> Vec<Pid> {
+    pub fn adopted(&self) -> Vec<Pid> {
         self.seen.borrow().adopted.clone()
     }
 }

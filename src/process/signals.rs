@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 /// `SIGKILL` for 9. Signals without a name of their own are numbered: `SIG34`.
-pub(crate) fn name(number: i32) -> String {
+pub fn name(number: i32) -> String {
     let known = Signal::from_named_raw(number).map(|signal| format!("{signal:?}"));
     let short = known
         .as_deref()

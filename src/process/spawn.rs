@@ -22,28 +22,28 @@ pub type Changes = Vec<(OsString, Option<OsString>)>;
 
 /// What to start.
 #[derive(Debug)]
-pub(crate) struct Order<'a> {
-    pub(crate) job: Uuid,
-    pub(crate) shell: &'a Shell,
-    pub(crate) command: &'a str,
-    pub(crate) cwd: &'a Path,
-    pub(crate) environment: &'a Changes,
-    pub(crate) with_stdin: bool,
+pub struct Order<'a> {
+    pub job: Uuid,
+    pub shell: &'a Shell,
+    pub command: &'a str,
+    pub cwd: &'a Path,
+    pub environment: &'a Changes,
+    pub with_stdin: bool,
 }
 
 /// A started command.
 #[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    pub(crate) tree: Tree,
-    pub(crate) stdin: Option<ChildStdin>,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
+pub struct Process {
+    pub pid: u32,
+    pub tree: Tree,
+    pub stdin: Option<ChildStdin>,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
 }
 
 impl Order<'_> {
     /// Why it could not be carried out.
-    pub(crate) fn refused(&self, error: io::Error) -> JobError {
+    pub fn refused(&self, error: io::Error) -> JobError {
         use io::ErrorKind::{ArgumentListTooLong, NotADirectory, NotFound, PermissionDenied};
         match error.kind() {
             ArgumentListTooLong => JobError::CommandTooLong { bytes: self.command.len() },
@@ -61,7 +61,7 @@ impl Order<'_> {
 
 /// Starts the command. Nothing is awaited between the spawn and the claim, see `Reaper::claim`, and there is no
 /// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
-pub(crate) fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
+pub fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
     let (stdout, to_stdout) = io::pipe()?;
     let (stderr, to_stderr) = io::pipe()?;
     let mut command = Command::new(&order.shell.program);

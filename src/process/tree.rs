@@ -19,39 +19,39 @@ const LOOK_FOR_STRAYS_EVERY: Duration = Duration::from_millis(20);
 
 /// All processes of one job. The watcher owns it.
 #[derive(Debug)]
-pub(crate) struct Tree {
+pub struct Tree {
     leader: Leader,
     claim: Claim,
 }
 
 /// What happens to a tree.
 #[derive(Debug)]
-pub(crate) enum TreeEvent {
+pub enum TreeEvent {
     Exited(Exit),
     LeftoversChanged,
 }
 
 /// What a job's living processes use.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Which they are, lowest first.
-    pub(crate) pids: Vec<u32>,
-    pub(crate) cpu: Duration,
-    pub(crate) memory_bytes: u64,
+    pub pids: Vec<u32>,
+    pub cpu: Duration,
+    pub memory_bytes: u64,
 }
 
 impl Tree {
-    pub(crate) fn new(leader: Leader, claim: Claim) -> Self {
+    pub fn new(leader: Leader, claim: Claim) -> Self {
         Self { leader, claim }
     }
 
     /// Whether the kernel has reported the leader's end.
-    pub(crate) fn has_exited(&self) -> bool {
+    pub fn has_exited(&self) -> bool {
         exit_of(self.leader.pid()).is_some()
     }
 
     /// The leader's end if it is still awaited, and each change of the leftovers. Cancellation loses nothing.
-    pub(crate) async fn next_event(&mut self, running: bool) -> TreeEvent {
+    pub async fn next_event(&mut self, running: bool) -> TreeEvent {
         if !running && cfg!(not(target_os = "linux")) {
             // Nothing tells when the last process of a group ends, so look again soon.
             sleep(Duration::from_millis(100)).await;
@@ -68,25 +68,25 @@ impl Tree {
     }
 
     /// Makes sure that `leftovers` is of now.
-    pub(crate) fn look(&self) {
+    pub fn look(&self) {
         self.claim.look();
     }
 
     /// Processes that are alive although the leader has ended.
     #[cfg(target_os = "linux")]
-    pub(crate) fn leftovers(&self) -> Vec<u32> {
+    pub fn leftovers(&self) -> Vec<u32> {
         self.claim.adopted().into_iter().map(number).collect()
     }
 
     /// Which processes they are is not known here, so the group's id stands for them.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn leftovers(&self) -> Vec<u32> {
+    pub fn leftovers(&self) -> Vec<u32> {
         let group = self.leader.group_is_alive().then(|| self.leader.pid());
         group.into_iter().map(number).collect()
     }
 
     /// Every living process of the job.
-    pub(crate) fn members(&self) -> Vec<Stat> {
+    pub fn members(&self) -> Vec<Stat> {
         self.look();
         let mut roots = self.claim.adopted();
         roots.push(self.leader.pid());
@@ -96,7 +96,7 @@ impl Tree {
     }
 
     /// Sends these signals, in their order, to the group and to each member that has left it, as one scan finds them.
-    pub(crate) fn signal(&self, signals: &[Signal]) {
+    pub fn signal(&self, signals: &[Signal]) {
         // Found first: once their parents are gone, some members could not be attributed to the job any more.
         let members = self.members();
         let group = self.leader.pid().as_raw_nonzero().get();
@@ -109,25 +109,25 @@ impl Tree {
     }
 
     /// Kills everything that one scan finds. The group is stopped first, so that it cannot fork during the scan.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.leader.signal_group(Signal::STOP);
         self.signal(&[Signal::KILL]);
     }
 
     /// Kills the group without a scan: for a watcher that is going away unexpectedly.
-    pub(crate) fn kill_group(&self) {
+    pub fn kill_group(&self) {
         self.leader.signal_group(Signal::KILL);
     }
 
     /// Gives the leader's pid back, now that nothing of its group is alive.
-    pub(crate) fn reap(self) {
+    pub fn reap(self) {
         self.leader.reap();
     }
 }
 
 /// Ends the orphans that belong to no known job, and whatever descends from them: for the end of the server, which no
 /// process of its jobs may outlive.
-pub(crate) async fn end_strays(reaper: &Reaper, grace: Duration) {
+pub async fn end_strays(reaper: &Reaper, grace: Duration) {
     let kill_at = Instant::now() + grace;
     let mut signal = Signal::TERM;
     loop {
@@ -146,7 +146,7 @@ pub(crate) async fn end_strays(reaper: &Reaper, grace: Duration) {
 }
 
 /// What the job with this leader, which may have ended, and these leftovers uses now.
-pub(crate) fn usage(leader: u32, leftovers: &[u32]) -> Usage {
+pub fn usage(leader: u32, leftovers: &[u32]) -> Usage {
     let roots: Vec<Pid> = std::iter::once(&leader)
         .chain(leftovers)
         .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?))

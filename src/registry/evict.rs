@@ -23,17 +23,17 @@ struct Bounds {
 }
 
 impl ProcessRegistry {
-    pub(crate) fn has_finished(&self) -> bool {
+    pub fn has_finished(&self) -> bool {
         self.any(|job| !job.is_running())
     }
 
     /// Whether there may be a result to evict because `--max-finished` newer ones exist.
-    pub(crate) fn has_too_many_finished(&self) -> bool {
+    pub fn has_too_many_finished(&self) -> bool {
         self.count() > self.config().max_finished
     }
 
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.
-    pub(crate) async fn evict(&self, now: Instant) {
+    pub async fn evict(&self, now: Instant) {
         let config = self.config();
         let bounds = Bounds {
             retention: config.retention_seconds,
@@ -49,7 +49,7 @@ impl ProcessRegistry {
     }
 
     /// Removes the output files of a job that was taken out and has ended. A disk that hangs is not waited for.
-    pub(crate) async fn discard(&self, job: Job) {
+    pub async fn discard(&self, job: Job) {
         if job.released_at().is_some() && job.retained_bytes() == 0 {
             return;
         }

@@ -22,13 +22,13 @@ const OLDEST_NAMED: usize = 5;
 
 /// What to start.
 #[derive(Debug)]
-pub(crate) struct Start {
-    pub(crate) command: String,
-    pub(crate) cwd: Option<String>,
-    pub(crate) stdin: Option<String>,
+pub struct Start {
+    pub command: String,
+    pub cwd: Option<String>,
+    pub stdin: Option<String>,
     /// Standard input stays open, after the text, until the job ends.
-    pub(crate) keep_stdin_open: bool,
-    pub(crate) kill_after: Option<Duration>,
+    pub keep_stdin_open: bool,
+    pub kill_after: Option<Duration>,
 }
 
 /// What has to be there before a process is started.
@@ -40,7 +40,7 @@ struct Prepared {
 
 impl ProcessRegistry {
     /// Starts a command; it runs when this returns. Cancelled before that, none is started.
-    pub(crate) async fn start(
+    pub async fn start(
         &self,
         start: Start,
         cancelled: &CancellationToken,

@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs for as long as the server does.
-pub(crate) async fn sweep(registry: ProcessRegistry) {
+pub async fn sweep(registry: ProcessRegistry) {
     let period = INTERVAL.min(registry.config().retention_seconds / 4).max(SHORTEST_INTERVAL);
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

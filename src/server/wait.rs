@@ -16,23 +16,23 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// How long and on what terms a call waits.
 #[derive(Debug)]
-pub(crate) struct Patience {
-    pub(crate) deadline: Instant,
-    pub(crate) cancelled: CancellationToken,
-    pub(crate) closing: CancellationToken,
-    pub(crate) progress: Option<Progress>,
+pub struct Patience {
+    pub deadline: Instant,
+    pub cancelled: CancellationToken,
+    pub closing: CancellationToken,
+    pub progress: Option<Progress>,
 }
 
 /// Where to send word that a call still waits.
 #[derive(Debug)]
-pub(crate) struct Progress {
-    pub(crate) peer: Peer<RoleServer>,
-    pub(crate) token: ProgressToken,
+pub struct Progress {
+    pub peer: Peer<RoleServer>,
+    pub token: ProgressToken,
 }
 
 impl Patience {
     /// The event's value, or none if it did not come in time. An event that is already there is always seen.
-    pub(crate) async fn until<T, S: Future<Output = String>>(
+    pub async fn until<T, S: Future<Output = String>>(
         &self,
         event: impl Future<Output = T>,
         status: impl Fn() -> S,
@@ -69,14 +69,14 @@ impl Patience {
 }
 
 /// Resolves when the job's command has ended.
-pub(crate) async fn for_end(job: &Job) {
+pub async fn for_end(job: &Job) {
     let mut record = job.record();
     // An error means that the watcher is gone, which has then left the record finished.
     drop(record.wait_for(Record::is_over).await);
 }
 
 /// Resolves when there is a job whose end no reply has told of, or none that could still end.
-pub(crate) async fn for_any_end(registry: &ProcessRegistry) {
+pub async fn for_any_end(registry: &ProcessRegistry) {
     let mut ends = registry.ends();
     loop {
         ends.borrow_and_update();
