@@ -4,9 +4,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::client::{SERVER, ref_id, text};
-use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
-use crate::support::{Client, Gate, Setup, eventually, processes};
+use crate::support::{
+    CLEANUP, Client, EXECUTE, GET, Gate, LIST, SERVER, Setup, eventually, processes, ref_id, text,
+};
 
 /// A call that is refused for a reason which has all of these words.
 #[track_caller]

@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::{ref_id, text};
-use crate::support::{Client, Setup};
+use crate::support::{Client, Setup, ref_id, text};
 
 #[test]
 fn the_directory_is_the_one_asked_for_or_the_servers() {
@@ -126,7 +125,7 @@ fn commands_are_run_by_bash() {
 
 #[test]
 fn a_shell_that_lacks_its_c_is_refused_at_the_start() {
-    let output = std::process::Command::new(crate::support::client::SERVER)
+    let output = std::process::Command::new(crate::support::SERVER)
         .env("BACKGROUND_COMMAND_MCP_SHELL", "zsh -l")
         .stdin(std::process::Stdio::null())
         .output()

@@ -1,18 +1,17 @@
 //! What a client reads before the first call: names, schemas, descriptions, annotations.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::support::client::text;
-use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
-use crate::support::{Client, Setup};
+use crate::support::{CLEANUP, Client, EXECUTE, GET, LIST, Setup, text};
 
-fn tool<'a>(client: &'a Client, name: &str) -> &'a Value {
-    let found = client.tools.iter().find(|tool| tool["name"] == name);
-    found.unwrap_or_else(|| panic!("no {name} in {:?}", client.tools))
+#[track_caller]
+fn tool<'a>(tools: &'a [Value], name: &str) -> &'a Value {
+    let found = tools.iter().find(|tool| tool["name"] == name);
+    found.unwrap_or_else(|| panic!("no {name} in {tools:?}"))
 }
 
 /// Every object in a JSON value with the path to it.
-fn walk(value: &Value, path: &str, visit: &mut impl FnMut(&str, &serde_json::Map<String, Value>)) {
+fn walk(value: &Value, path: &str, visit: &mut impl FnMut(&str, &Map<String, Value>)) {
     match value {
         Value::Object(object) => {
             visit(path, object);
@@ -30,34 +29,43 @@ fn walk(value: &Value, path: &str, visit: &mut impl FnMut(&str, &serde_json::Map
 }
 
 #[test]
-fn there_are_exactly_four_tools_with_their_titles() {
-    let client = Client::start();
-    let mut names: Vec<_> =
-        client.tools.iter().map(|tool| (text(tool, "name"), text(tool, "title"))).collect();
-    names.sort_unstable();
+fn there_are_exactly_four_tools_with_their_titles_and_what_each_may_do() {
+    let tools = Client::start().tools();
+    let annotated = |read_only: bool, destructive, idempotent, open_world: bool| {
+        json!({"readOnlyHint": read_only, "destructiveHint": destructive, "idempotentHint": idempotent,
+            "openWorldHint": open_world})
+    };
+    let (yes, no, unsaid) = (json!(true), json!(false), Value::Null);
     let expected = [
-        (CLEANUP, "Clean Up Background Process"),
-        (EXECUTE, "Execute Command in Background"),
-        (GET, "Get Background Command Result"),
-        (LIST, "List Background Processes"),
+        (CLEANUP, "Clean Up Background Process", annotated(false, &yes, &yes, false)),
+        (EXECUTE, "Execute Command in Background", annotated(false, &yes, &no, true)),
+        (GET, "Get Background Command Result", annotated(true, &unsaid, &unsaid, false)),
+        (LIST, "List Background Processes", annotated(true, &unsaid, &unsaid, false)),
     ];
-    assert_eq!(names, expected);
+    assert_eq!(tools.len(), expected.len());
+    for (name, title, annotations) in expected {
+        let tool = tool(&tools, name);
+        assert_eq!(text(tool, "title"), title);
+        for (hint, value) in annotations.as_object().unwrap().iter().filter(|(_, v)| !v.is_null()) {
+            assert_eq!(tool["annotations"][hint], *value, "{hint} of {name}");
+        }
+    }
 }
 
 #[test]
 fn parameters_and_which_are_required_are_those_of_the_contract() {
-    let client = Client::start();
+    let tools = Client::start().tools();
     let expected = [
         (
             EXECUTE,
-            json!({"cmd": "string", "cwd": "string", "stdin": "string", "keep_stdin_open": "boolean", "kill_after_seconds": "number",
-                "wait_seconds": "number", "until_pattern": "string"}),
+            json!({"cmd": "string", "cwd": "string", "stdin": "string", "keep_stdin_open": "boolean",
+                "kill_after_seconds": "number", "wait_seconds": "number", "until_pattern": "string"}),
             json!(["cmd"]),
         ),
         (
             GET,
-            json!({"ref_id": "string", "wait_seconds": "number", "until_pattern": "string", "cursor": "string",
-                "max_chars": "integer"}),
+            json!({"ref_id": "string", "wait_seconds": "number", "until_pattern": "string",
+                "cursor": "string", "max_chars": "integer"}),
             json!(["ref_id"]),
         ),
         (LIST, json!({"wait_seconds": "number"}), json!([])),
@@ -68,173 +76,103 @@ fn parameters_and_which_are_required_are_those_of_the_contract() {
         ),
     ];
     for (name, types, required) in expected {
-        let schema = &tool(&client, name)["inputSchema"];
+        let schema = &tool(&tools, name)["inputSchema"];
         let properties = schema["properties"].as_object().unwrap();
-        let found: serde_json::Map<_, _> = properties
-            .iter()
-            .map(|(name, property)| (name.clone(), property["type"].clone()))
-            .collect();
-        assert_eq!(Value::Object(found), types, "{name}");
-        let found = schema.get("required").cloned().unwrap_or(json!([]));
-        assert_eq!(found, required, "{name}");
-        for (parameter, property) in properties {
-            assert!(!text(property, "description").is_empty(), "{name} {parameter}");
-        }
-    }
-}
-
-#[test]
-fn parameter_schemas_keep_to_what_every_client_accepts() {
-    let client = Client::start();
-    for tool in &client.tools {
-        let schema = &tool["inputSchema"];
-        assert_eq!(schema["type"], "object", "{schema}");
-        assert_eq!(schema["additionalProperties"], false, "{schema}");
-        walk(schema, text(tool, "name"), &mut |path, object| {
-            for keyword in [
-                "$ref",
-                "$defs",
-                "definitions",
-                "anyOf",
-                "oneOf",
-                "allOf",
-                "format",
-                "default",
-                "$schema",
-                "title",
-            ] {
-                assert!(!object.contains_key(keyword), "{keyword} at {path}");
-            }
-            if let Some(kind) = object.get("type") {
-                assert!(kind.is_string(), "a type array at {path}");
-            }
+        let found = properties.iter().map(|(name, property)| {
+            assert!(!text(property, "description").is_empty(), "{name}");
+            (name.clone(), property["type"].clone())
         });
-        for (name, property) in schema["properties"].as_object().unwrap() {
-            let kind = property["type"].as_str();
-            assert!(
-                matches!(kind, Some("string" | "number" | "integer" | "boolean")),
-                "{name} is {property}"
-            );
-        }
+        assert_eq!(Value::Object(found.collect()), types, "{name}");
+        assert_eq!(schema.get("required").cloned().unwrap_or(json!([])), required, "{name}");
     }
 }
 
 #[test]
-fn reply_schemas_have_any_of_on_nullable_seed_keys_only() {
-    let client = Client::start();
+fn schemas_keep_to_what_every_client_accepts() {
     let mut nullable = Vec::new();
-    for tool in &client.tools {
-        let schema = &tool["outputSchema"];
-        assert_eq!(schema["type"], "object", "{schema}");
-        walk(schema, "", &mut |path, object| {
-            for keyword in
-                ["$ref", "$defs", "oneOf", "allOf", "format", "default", "$schema", "title"]
-            {
-                assert!(!object.contains_key(keyword), "{keyword} at {path} of {schema}");
-            }
-            assert!(!object.get("type").is_some_and(Value::is_array), "{path} of {schema}");
-            if let Some(alternatives) = object.get("anyOf") {
-                let alternatives = alternatives.as_array().unwrap();
-                assert_eq!(alternatives.len(), 2, "{path}");
-                assert_eq!(alternatives[1], json!({"type": "null"}), "{path}");
-                let key = path.rsplit('/').next().unwrap().to_owned();
-                nullable.push((text(tool, "name").to_owned(), key));
-            }
-        });
-        if let Some(result) = schema["properties"].get("result") {
-            assert_eq!(result["type"], "object", "{schema}");
+    for tool in Client::start().tools() {
+        let (parameters, reply) = (&tool["inputSchema"], &tool["outputSchema"]);
+        assert_eq!(parameters["additionalProperties"], false, "{parameters}");
+        for schema in [parameters, reply] {
+            assert_eq!(schema["type"], "object", "{schema}");
+            let properties = schema["properties"].as_object().unwrap();
+            assert!(!properties.values().any(Value::is_boolean), "a boolean schema in {schema}");
+            walk(schema, text(&tool, "name"), &mut |path, object| {
+                for keyword in [
+                    "$ref",
+                    "$defs",
+                    "definitions",
+                    "oneOf",
+                    "allOf",
+                    "format",
+                    "default",
+                    "$schema",
+                    "title",
+                ] {
+                    assert!(!object.contains_key(keyword), "{keyword} at {path}");
+                }
+                assert!(!object.get("type").is_some_and(Value::is_array), "a type array at {path}");
+                if let Some(kinds) = object.get("anyOf") {
+                    assert_eq!(kinds.as_array().unwrap().len(), 2, "{path}");
+                    assert_eq!(kinds[1], json!({"type": "null"}), "{path}");
+                    nullable.push(path.replace("/properties", ""));
+                }
+            });
         }
-        let properties = schema["properties"].as_object().unwrap();
-        assert!(!properties.values().any(Value::is_boolean), "a boolean schema in {schema}");
+        if let Some(result) = reply["properties"].get("result") {
+            assert_eq!(result["type"], "object", "{reply}");
+        }
     }
+    // In replies, and there seed keys only.
     nullable.sort();
-    let expected = [
-        (EXECUTE, "error"),
-        (EXECUTE, "ref_id"),
-        (GET, "cmd"),
-        (GET, "created_at"),
-        (GET, "finished_at"),
-        (GET, "returncode"),
-    ];
-    assert_eq!(nullable, expected.map(|(tool, key)| (tool.to_owned(), key.to_owned())));
-}
-
-#[test]
-fn seed_keys_are_required_in_reply_schemas() {
-    let client = Client::start();
-    let expected: [(&str, &[&str]); 4] = [
-        (EXECUTE, &["success", "ref_id", "error"]),
-        (GET, &["running", "returncode", "cmd", "created_at", "finished_at", "output", "error"]),
-        (LIST, &["success", "count", "processes"]),
-        (CLEANUP, &["success", "ref_id", "message"]),
-    ];
-    for (name, keys) in expected {
-        let required = &tool(&client, name)["outputSchema"]["required"];
-        for key in keys {
-            assert!(required.as_array().unwrap().contains(&json!(key)), "{key} in {required}");
-        }
-    }
-}
-
-#[test]
-fn annotations_say_what_each_tool_may_do() {
-    let client = Client::start();
-    let annotation = |name, key: &str| tool(&client, name)["annotations"][key].clone();
-    for name in [GET, LIST] {
-        assert_eq!(annotation(name, "readOnlyHint"), true, "{name}");
-        assert_eq!(annotation(name, "openWorldHint"), false, "{name}");
-    }
-    assert_eq!(annotation(EXECUTE, "readOnlyHint"), false);
-    assert_eq!(annotation(EXECUTE, "destructiveHint"), true);
-    assert_eq!(annotation(EXECUTE, "openWorldHint"), true);
-    assert_eq!(annotation(CLEANUP, "readOnlyHint"), false);
-    assert_eq!(annotation(CLEANUP, "destructiveHint"), true);
-    assert_eq!(annotation(CLEANUP, "idempotentHint"), true);
-}
-
-#[test]
-fn texts_are_short_and_name_what_the_server_is_configured_to() {
-    let client =
-        Setup::new().flags(["--shell", "/bin/sh -e -c", "--retention-seconds", "7200"]).start();
-    for tool in &client.tools {
-        let description = text(tool, "description");
-        assert!(description.chars().count() <= 900, "{description}");
-        assert!(!description.contains("  "), "a line was joined badly: {description}");
-    }
-    let execute = text(tool(&client, EXECUTE), "description");
-    assert!(execute.contains("/bin/sh -e -c") && execute.contains("2 h"), "{execute}");
-    let contract: String = execute.chars().take(300).collect();
-    assert!(contract.contains("ref_id") && contract.contains("background"), "{contract}");
-    let instructions = text(&client.initialized, "instructions");
-    assert!(instructions.chars().count() <= 700, "{instructions}");
-    let cwd = std::env::current_dir().unwrap();
+    let expected = [(EXECUTE, "error"), (EXECUTE, "ref_id"), (GET, "cmd"), (GET, "created_at")];
+    let expected = expected.iter().chain(&[(GET, "finished_at"), (GET, "returncode")]);
     assert!(
-        instructions.contains("/bin/sh -e -c") && instructions.contains(&cwd.display().to_string()),
-        "{instructions}"
+        nullable.iter().eq(&expected.map(|(t, k)| format!("{t}/{k}")).collect::<Vec<_>>()),
+        "{nullable:?}"
     );
 }
 
 #[test]
-fn texts_stay_short_however_long_the_shell_is() {
+fn seed_keys_are_required_in_reply_schemas() {
+    let tools = Client::start().tools();
+    for (name, keys) in [
+        (EXECUTE, "success ref_id error"),
+        (GET, "running returncode cmd created_at finished_at output error"),
+        (LIST, "success count processes"),
+        (CLEANUP, "success ref_id message"),
+    ] {
+        let required = tool(&tools, name)["outputSchema"]["required"].as_array().unwrap();
+        for key in keys.split(' ') {
+            assert!(required.contains(&json!(key)), "{key} in {required:?}");
+        }
+    }
+}
+
+#[test]
+fn texts_are_short_and_name_what_the_server_is_configured_to() {
     let long = format!("/bin/sh -c '{}'", "x".repeat(3000));
-    let client = Setup::new().flags(["--shell", &long]).start();
-    let execute = text(tool(&client, EXECUTE), "description");
-    assert!(execute.chars().count() <= 900, "{execute}");
-    let instructions = text(&client.initialized, "instructions");
-    assert!(instructions.chars().count() <= 700, "{instructions}");
-}
-
-#[test]
-fn the_tool_list_takes_less_than_8_kb() {
-    let client = Client::start();
-    let size = client.request("tools/list", &json!({})).to_string().len();
-    assert!(size < 8 * 1024, "tools/list takes {size} bytes");
-}
-
-#[test]
-fn the_server_introduces_itself() {
-    let client = Client::start();
-    let info = &client.initialized["serverInfo"];
-    assert_eq!(info["name"], "background-command-mcp", "{info}");
-    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"), "{info}");
+    for (shell, retention) in [("/bin/sh -e -c", "7200"), (&long, "3600")] {
+        let client =
+            Setup::new().flags(["--shell", shell, "--retention-seconds", retention]).start();
+        let tools = client.tools();
+        for tool in &tools {
+            let description = text(tool, "description");
+            assert!(description.chars().count() <= 900, "{description}");
+            assert!(!description.contains("  "), "a line was joined badly: {description}");
+        }
+        let instructions = text(&client.initialized, "instructions");
+        assert!(instructions.chars().count() <= 700, "{instructions}");
+        let size = json!({"tools": tools}).to_string().len();
+        assert!(size < 8 * 1024, "tools/list takes {size} bytes");
+        if shell == long {
+            continue;
+        }
+        let execute = text(tool(&tools, EXECUTE), "description");
+        assert!(execute.contains(shell) && execute.contains("2 h"), "{execute}");
+        let contract: String = execute.chars().take(300).collect();
+        assert!(contract.contains("ref_id") && contract.contains("background"), "{contract}");
+        let cwd = std::env::current_dir().unwrap().display().to_string();
+        assert!(instructions.contains(shell) && instructions.contains(&cwd), "{instructions}");
+    }
 }

@@ -59,7 +59,7 @@ fn the_contract_is_that_of_the_schemas() {
     let client = Client::start();
     let tables = tables();
     assert_eq!(tables.keys().filter(|(_, table)| table == "parameter").count(), 4);
-    for tool in &client.tools {
+    for tool in &client.tools() {
         let name = tool["name"].as_str().unwrap();
         let table = |kind: &str| &tables[&(name.to_owned(), kind.to_owned())];
         assert_eq!(*table("parameter"), properties(&tool["inputSchema"], ", required"), "{name}");

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::client::{ref_id, text};
-use crate::support::processes::{self, assert_gone, is_alive, pids_in};
-use crate::support::reply::{CLEANUP, EXECUTE, GET};
-use crate::support::{Client, Gate, Setup, eventually};
+use crate::support::{
+    CLEANUP, Client, EXECUTE, GET, Gate, Setup, eventually,
+    processes::{self, assert_gone, is_alive, pids_in},
+    ref_id, text,
+};
 
 #[test]
 fn cleanup_ends_a_running_job_with_term() {
@@ -66,7 +67,7 @@ fn two_cleanups_at_once_both_succeed() {
     for posted in posted {
         client.reply(posted);
     }
-    assert!(client.living().is_empty(), "{}", processes::describe(client.living()));
+    client.assert_none_living();
 }
 
 #[test]

@@ -2,17 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::text;
-use crate::support::{Client, Setup};
+use crate::support::{Client, Setup, text};
 
-/// A server with the environment of a desktop client's, and these variables. Its jobs have a repository to work in.
+/// A server with these variables besides those of every test. Its jobs have a repository to work in.
 #[track_caller]
 fn desktop(variables: &str) -> Client {
-    let client = Setup::new()
-        .after(&format!(
-            "set -- env -i PATH=\"$PATH\" HOME=/nonexistent USER=user SHELL=/bin/bash TEST_SERVER=\"$TEST_SERVER\" {variables} \"$@\""
-        ))
-        .start();
+    let client = Setup::new().after(&format!("unset LANG; set -- env {variables} \"$@\"")).start();
     let repository = client.scratch().join("repository");
     let made = run(
         &client,

@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::text;
-use crate::support::reply::{CLEANUP, LIST};
-use crate::support::{Client, Gate};
+use crate::support::{CLEANUP, Client, Gate, LIST, text};
 
 #[test]
 fn the_words_of_a_filter_behind_the_command_are_in_the_result() {

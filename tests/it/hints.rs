@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::client::{ref_id, text};
-use crate::support::processes::pids_in;
-use crate::support::reply::{CLEANUP, EXECUTE, GET};
-use crate::support::{Client, Gate, Setup, eventually};
+use crate::support::{
+    CLEANUP, Client, EXECUTE, GET, Gate, Setup, eventually, processes::pids_in, ref_id, text,
+};
 
 /// The hint in the reply to a command's end.
 #[track_caller]

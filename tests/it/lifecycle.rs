@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::client::{ref_id, text};
-use crate::support::processes::{self, assert_gone, is_alive, pids_in};
-use crate::support::reply::{EXECUTE, GET};
-use crate::support::{Client, Gate, Setup, eventually};
+use crate::support::{
+    Client, EXECUTE, GET, Gate, Setup, eventually,
+    processes::{self, assert_gone, is_alive, pids_in},
+    ref_id, text,
+};
 
 #[test]
 fn exit_codes_are_reported_as_they_are() {

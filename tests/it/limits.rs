@@ -2,21 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::{ref_id, text};
-use crate::support::reply::{CLEANUP, EXECUTE, GET};
-use crate::support::{Client, Gate, Setup, eventually};
-
-/// The state of a job that may be gone.
-fn state(client: &Client, id: &str) -> Value {
-    let (reply, _) = client.outcome(client.post(GET, &json!({"ref_id": id})));
-    reply["state"].clone()
-}
+use crate::support::{CLEANUP, Client, EXECUTE, GET, Gate, Setup, eventually, ref_id, text};
 
 #[track_caller]
 fn eventually_expired(client: &Client, id: &str) {
-    eventually("the result has expired", || match state(client, id) {
+    eventually("the result has expired", || match client.state(id) {
         state if state == "expired" => Ok(()),
-        state => Err(state.to_string()),
+        state => Err(state),
     });
 }
 
@@ -136,8 +128,8 @@ fn the_oldest_output_goes_when_there_is_too_much() {
         assert!(on_disk <= 262_144, "{on_disk} bytes");
     }
     eventually_expired(&client, &ids[0]);
-    assert_eq!(state(&client, &ids[11]), "exited");
-    let states: Vec<_> = ids.iter().map(|id| state(&client, id) == "expired").collect();
+    assert_eq!(client.state(&ids[11]), "exited");
+    let states: Vec<_> = ids.iter().map(|id| client.state(id) == "expired").collect();
     assert!(states.is_sorted_by(|older, newer| older >= newer), "not the oldest first: {states:?}");
 }
 
@@ -152,8 +144,8 @@ fn two_results_that_fit_into_the_total_are_both_kept() {
         id
     });
     eventually_expired(&client, &ids[0]);
-    assert_eq!(state(&client, &ids[1]), "exited");
-    assert_eq!(state(&client, &ids[2]), "exited");
+    assert_eq!(client.state(&ids[1]), "exited");
+    assert_eq!(client.state(&ids[2]), "exited");
 }
 
 /// However fast it comes: what finished jobs take up is not had at the expense of one that runs.
@@ -165,7 +157,7 @@ fn a_flood_waits_until_finished_jobs_have_made_room() {
     client.run("echo the newest result stays");
     let reply = client.run("yes | head -c 800000");
     assert!(reply["dropped_bytes"].is_null(), "{reply}");
-    assert_eq!(state(&client, &oldest), "expired");
+    assert_eq!(client.state(&oldest), "expired");
 }
 
 /// All of them write before the first result can go, and each has to have room.

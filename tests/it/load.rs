@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::{ref_id, text};
-use crate::support::reply::EXECUTE;
-use crate::support::{Client, Setup, eventually, processes};
+use crate::support::{Client, EXECUTE, Setup, eventually, processes, ref_id, text};
 
 /// Starts this many commands, fifty at a time, and waits for each.
 #[track_caller]
@@ -67,8 +65,7 @@ fn three_hundred_megabytes_on_both_streams_leave_the_server_small() {
     let started = client.execute(&json!({"cmd": format!("{flood} >&2 & {flood}; wait")}));
     let id = ref_id(&started);
     let reply = eventually("it has ended", || {
-        let reply =
-            client.call(crate::support::reply::GET, &json!({"ref_id": id, "wait_seconds": 45}));
+        let reply = client.call(crate::support::GET, &json!({"ref_id": id, "wait_seconds": 45}));
         if reply["running"] == false { Ok(reply) } else { Err(reply["output_bytes"].to_string()) }
     });
     for key in ["output_bytes", "error_bytes"] {
@@ -78,7 +75,7 @@ fn three_hundred_megabytes_on_both_streams_leave_the_server_small() {
     assert!(kept <= 128 << 20, "{kept} bytes are kept");
     assert_eq!(reply["dropped_bytes"], 600_000_000 - kept, "{reply}");
     let reply = client.call(
-        crate::support::reply::GET,
+        crate::support::GET,
         &json!({"ref_id": id, "until_pattern": "not there", "max_chars": 100_000}),
     );
     assert!(text(&reply, "output").len() + text(&reply, "error").len() > 80_000);

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::client::{ref_id, text, texts};
-use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
-use crate::support::{Client, Gate, eventually, processes};
+use crate::support::{
+    CLEANUP, Client, EXECUTE, GET, Gate, LIST, eventually, processes, ref_id, text, texts,
+};
 
 /// Replies about this job name the ends that have not been named yet: each once, and no more than five at a time.
 #[track_caller]

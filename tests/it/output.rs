@@ -5,9 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{output_directory, ref_id, text};
-use crate::support::reply::GET;
-use crate::support::{Client, Gate, Setup, eventually};
+use crate::support::{Client, GET, Gate, Setup, eventually, output_directory, ref_id, text};
 
 /// What `cat PATH*` gives.
 fn cat(path: &str) -> Vec<u8> {
@@ -327,8 +325,7 @@ fn output_of_a_job_is_readable_while_it_floods() {
         );
         if reply["output_bytes"].as_u64() > Some(1 << 20) { Ok(()) } else { Err(reply.to_string()) }
     });
-    let reply =
-        client.call(crate::support::reply::CLEANUP, &json!({"ref_id": id, "keep_result": true}));
+    let reply = client.call(crate::support::CLEANUP, &json!({"ref_id": id, "keep_result": true}));
     assert_eq!(reply["result"]["state"], "stopped", "{reply}");
     let kept = client.get(&id);
     assert_eq!(kept["running"], Value::Bool(false));

@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::{ref_id, text};
-use crate::support::reply::GET;
-use crate::support::{Client, Gate, eventually};
+use crate::support::{Client, GET, Gate, eventually, ref_id, text};
 
 fn numbers(range: std::ops::RangeInclusive<u32>) -> String {
     range.map(|number| format!("{number}\n")).collect()

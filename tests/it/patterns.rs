@@ -4,9 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::support::client::{ref_id, text};
-use crate::support::reply::{EXECUTE, GET};
-use crate::support::{Client, Gate, assert_soon};
+use crate::support::{Client, EXECUTE, GET, Gate, assert_soon, ref_id, text};
 
 #[test]
 fn a_pattern_is_found_in_either_stream() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::support::client::SERVER;
+use crate::support::SERVER;
 
 /// What `--help` says of one flag.
 #[derive(Debug, Default)]

@@ -7,11 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::client::{SERVER, text};
-use crate::support::eventually;
-use crate::support::processes::assert_gone;
-use crate::support::reply::EXECUTE;
-use crate::support::{Client, Setup};
+use crate::support::{Client, EXECUTE, SERVER, Setup, eventually, processes::assert_gone, text};
 
 /// Where a job runs that names no directory, as the reply, the instructions and the job itself say.
 #[track_caller]

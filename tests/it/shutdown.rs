@@ -5,10 +5,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::client::{files_below, ref_id};
-use crate::support::processes;
-use crate::support::reply::{EXECUTE, GET, LIST};
-use crate::support::{Client, Gate, Setup, eventually};
+use crate::support::{
+    Client, EXECUTE, GET, Gate, LIST, Setup, eventually, files_below, processes, ref_id,
+};
 
 #[test]
 fn jobs_that_heed_term_have_time_for_their_last_words() {
@@ -92,7 +91,7 @@ fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
     std::os::unix::fs::symlink(&elsewhere, root.path().join(link)).unwrap();
     let killed = Setup::new().output_dir(root.path()).start();
     killed.run("echo words of the dead");
-    killed.kill_server();
+    killed.kill();
     let living = Setup::new().output_dir(root.path()).start();
     let id = living.begin("echo words of the living");
     living.wait(&id);
@@ -132,11 +131,11 @@ fn a_server_inside_a_job_of_another_ends_with_it() {
         json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}}),
         json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
         json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": EXECUTE, "arguments": {"cmd": "setsid sleep 299 & wait"}}}),
-        crate::support::client::SERVER,
+        crate::support::SERVER,
         outer.scratch().join("inner").display(),
     )}));
     let id = ref_id(&started);
     outer.wait_for(&id, "\"success\":true");
     outer.clean_up(&id);
-    assert!(outer.living().is_empty(), "{}", processes::describe(outer.living()));
+    outer.assert_none_living();
 }

@@ -8,9 +8,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::client::{files_below, ref_id, text};
-use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
-use crate::support::{Setup, eventually, processes};
+use crate::support::{
+    CLEANUP, EXECUTE, GET, LIST, Setup, eventually, files_below, processes, ref_id, text,
+};
 
 /// What a job will have been, whatever happens around it.
 struct Expected {
@@ -214,7 +214,7 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
             (98, Some(_)) if n > 100 => {
                 client.ping();
                 *done.entry("killed servers").or_default() += 1;
-                client.kill_server();
+                client.kill();
                 client.assert_nothing_left();
                 return;
             }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::client::{ref_id, text};
-use crate::support::reply::{GET, LIST};
-use crate::support::{Client, Gate, Setup, assert_soon, eventually, processes};
+use crate::support::{
+    Client, GET, Gate, LIST, Setup, assert_soon, eventually, processes, ref_id, text,
+};
 
 #[test]
 fn a_wait_ends_with_the_command() {
@@ -192,7 +192,8 @@ fn progress_comes_while_a_call_waits_and_not_after() {
     );
     let silent = client.post(GET, &json!({"ref_id": id, "wait_seconds": 40}));
     let told = eventually("two notifications come", || {
-        let told = client.notifications("notifications/progress");
+        let mut told = client.unread();
+        told.retain(|message| message["method"] == "notifications/progress");
         if told.len() >= 2 { Ok(told) } else { Err(format!("{told:?}")) }
     });
     gate.open();

@@ -2,29 +2,26 @@
 
 use std::fs;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::peer::{Peer, Wire, call, initialize};
-use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
-use crate::support::{Client, Gate, eventually, processes};
+use crate::support::{
+    CLEANUP, Client, EXECUTE, GET, Gate, LIST, Setup, Wire, call, eventually, initialize, processes,
+};
 
 #[test]
 fn a_client_that_never_reads_stops_no_job_and_no_end() {
     let directory = tempfile::TempDir::new().unwrap();
     let (done, pid_file) = (directory.path().join("done"), directory.path().join("pid"));
     let (input, server_input) = Wire::Fifo.input();
-    let writer = input.try_clone().unwrap();
-    let mut peer = Peer::over((input, server_input), Wire::Fifo.output(), |_| {});
-    peer.send(&initialize(0, "2025-06-18"));
-    peer.call(1, EXECUTE, &json!({"cmd": format!("seq 200000; echo > {}", done.display())}));
-    let running = format!("echo $$ > {}; sleep 1000", pid_file.display());
-    peer.call(2, EXECUTE, &json!({"cmd": running}));
+    let mut writer = fs::File::from(input.try_clone().unwrap());
+    let client = Setup::new().streams((input, server_input), Wire::Fifo.output()).start();
+    client.post(EXECUTE, &json!({"cmd": format!("seq 200000; echo > {}", done.display())}));
+    client.post(EXECUTE, &json!({"cmd": format!("echo $$ > {}; sleep 1000", pid_file.display())}));
     // Some ten megabytes of replies, to a client that would read them. The server takes as much as it will.
     std::thread::spawn(move || {
-        let mut writer = fs::File::from(writer);
         for id in 3..4000 {
             let list = json!({"jsonrpc": "2.0", "id": id, "method": "tools/list"});
             drop(writeln!(writer, "{list}"));
@@ -35,13 +32,11 @@ fn a_client_that_never_reads_stops_no_job_and_no_end() {
         let pid = pid.trim().parse().map_err(|error| format!("{error}: {pid:?}"))?;
         if done.exists() { Ok(pid) } else { Err("the first job runs".to_owned()) }
     });
-    let memory = processes::status_number(peer.server_pid(), "VmHWM");
+    let memory = processes::status_number(client.server_pid(), "VmHWM");
     assert!(memory < 64 << 10, "{memory} kB for what is not read");
     assert!(processes::is_alive(pid));
-    let asked = Instant::now();
-    peer.signal(Signal::TERM);
-    peer.ends_well();
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    processes::signal(client.pid(), Signal::TERM);
+    client.assert_ends_well();
     assert!(!processes::is_alive(pid));
 }
 
@@ -70,17 +65,17 @@ fn a_client_may_close_either_side_at_any_moment() {
     for cut in 0..=CUTS {
         let cut = bytes.len() * cut / CUTS;
         for closes_input in [true, false] {
-            let mut peer = Peer::on(Wire::Fifo);
-            peer.write(&bytes[..cut]);
+            let client = Setup::new().spawn();
+            client.write(&bytes[..cut]);
             if closes_input {
-                peer.close_input();
+                client.close_input();
             } else {
-                peer.close_output();
+                client.close_output();
             }
-            let closed = Instant::now();
-            peer.ends_well();
-            let took = closed.elapsed();
-            assert!(took < Duration::from_secs(3), "{took:?} after {cut} bytes, {closes_input}");
+            let end = client.end();
+            let is_well = end.status.success() && end.took < Duration::from_secs(3);
+            assert!(is_well, "{end:?} after {cut} bytes, {closes_input}");
+            client.assert_nothing_left();
         }
     }
 }

@@ -4,9 +4,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::compiled;
-use crate::support::client::text;
-use crate::support::reply::{EXECUTE, GET};
-use crate::support::{Client, Gate, Setup, eventually};
+use crate::support::{Client, EXECUTE, GET, Gate, Setup, eventually, text};
 
 /// Moves the wall clock and the clock that counts sleep by as many seconds as a file says.
 const SHIFTED_CLOCK: &str = r#"

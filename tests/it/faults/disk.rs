@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{can, number};
-use crate::support::client::{files_below, output_directory, ref_id, text};
-use crate::support::reply::{CLEANUP, EXECUTE, GET};
-use crate::support::{Client, Gate, Setup, eventually};
+use super::can;
+use crate::support::{
+    CLEANUP, Client, EXECUTE, GET, Gate, Setup, eventually, files_below, number, output_directory,
+    ref_id, text,
+};
 
 /// A server whose output goes to a file system of its own, which nobody else sees.
 struct Disk {
@@ -201,7 +202,7 @@ fn a_directory_that_could_only_be_made_later_is_removed_by_the_supervisor() {
     std::fs::remove_file(&root).unwrap();
     assert_eq!(client.run("echo kept")["output"], "kept\n");
     assert!(!files_below(&root).is_empty());
-    client.kill_server();
+    client.kill();
     eventually("its files are gone", || {
         let files = files_below(&root);
         if files.is_empty() { Ok(()) } else { Err(format!("{files:?}")) }
@@ -253,7 +254,7 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
         })
         .collect();
     eventually("all have written", || {
-        let now = client.bytes_on_disk_now();
+        let now = client.bytes_on_disk();
         assert!(now <= BOUND, "{now} bytes on disk");
         let behind = jobs.iter().find_map(|id| {
             let reply = client.get(id);
@@ -267,7 +268,7 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
     let dropped: u64 = replies.iter().map(|reply| number(reply, "dropped_bytes")).sum();
     assert_eq!(
         20 * (1_288_895 + 588_895) - dropped,
-        client.bytes_on_disk_now(),
+        client.bytes_on_disk(),
         "every byte is on disk or counted"
     );
     for _ in &jobs {
@@ -279,7 +280,7 @@ fn invariant_06_the_bound_on_all_output_holds_under_many_noisy_jobs() {
         // The oldest finished ones may have had to go.
         assert!(reply["state"] == "exited" || reply["state"] == "expired", "{reply}");
     }
-    assert!(client.bytes_on_disk_now() <= BOUND);
+    assert!(client.bytes_on_disk() <= BOUND);
 }
 
 #[test]

@@ -8,9 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{as_an_ordinary_user, can, compiled, open_to_all};
-use crate::support::client::{SERVER, text};
-use crate::support::reply::{CLEANUP, EXECUTE};
-use crate::support::{Client, Gate, Setup, eventually, processes};
+use crate::support::{CLEANUP, Client, EXECUTE, Gate, SERVER, Setup, eventually, processes, text};
 
 /// A way to get away.
 struct Escape {
@@ -84,7 +82,7 @@ fn with_escapees(
         .map(|escape| {
             let mut arguments = arguments.clone();
             arguments["cmd"] = escape.cmd.clone().into();
-            let id = crate::support::client::ref_id(&client.execute(&arguments));
+            let id = crate::support::ref_id(&client.execute(&arguments));
             (escape, id)
         })
         .collect();
@@ -151,7 +149,7 @@ fn a_time_limit_ends_every_escapee() {
 fn invariant_10_sigkill_of_the_server_ends_every_escapee() {
     let client = Client::start();
     let escapees = with_escapees(&client, &json!({}));
-    client.kill_server();
+    client.kill();
     for (_, _, pids) in &escapees {
         processes::assert_gone(pids);
     }

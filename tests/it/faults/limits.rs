@@ -6,9 +6,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::{as_an_ordinary_user, can, open_to_all, pids_of};
-use crate::support::client::text;
-use crate::support::reply::{CLEANUP, EXECUTE, GET};
-use crate::support::{Client, Gate, Setup, eventually, processes};
+use crate::support::{CLEANUP, Client, EXECUTE, GET, Gate, Setup, eventually, processes, text};
 
 /// Says its pid, then heeds no request to end and has nobody else. To be quoted with `'`.
 const LONELY: &str = r#"trap "" TERM HUP INT QUIT; echo $$; exec sleep 1000"#;

@@ -17,13 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::client::SERVER;
-use crate::support::processes::pids_in;
-use crate::support::reply::GET;
-use crate::support::{Client, Setup, eventually};
+use crate::support::{Client, GET, SERVER, Setup, eventually, processes::pids_in};
 
 /// Says its pid, then heeds no request to end. To be quoted with `'`.
 const DEAF: &str = r#"trap "" TERM HUP INT QUIT; echo $$; sleep 1000"#;
@@ -36,10 +33,6 @@ fn pids_of(client: &Client, id: &str, count: usize) -> Vec<u32> {
         let pids = pids_in(&reply["output"]);
         if pids.len() == count { Ok(pids) } else { Err(reply.to_string()) }
     })
-}
-
-fn number(reply: &Value, key: &str) -> u64 {
-    reply[key].as_u64().unwrap_or_default()
 }
 
 fn is_root() -> bool {

@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::text;
-use crate::support::reply::{CLEANUP, EXECUTE, GET};
-use crate::support::{Client, Gate, Setup, processes};
+use crate::support::{CLEANUP, Client, EXECUTE, GET, Gate, Setup, processes, text};
 
 /// A server with a finished and a running job, and the check that both are as they were.
 struct Neighbour {
@@ -63,7 +61,7 @@ fn a_server_is_untouched_by_the_start_the_work_and_the_end_of_another() {
     one.assert_untouched("its end");
 
     let killed = Neighbour::start(root.path());
-    killed.client.kill_server();
+    killed.client.kill();
     processes::assert_gone(&[killed.pid]);
     killed.client.assert_nothing_left();
     one.assert_untouched("the death of another");
@@ -72,7 +70,7 @@ fn a_server_is_untouched_by_the_start_the_work_and_the_end_of_another() {
     let killed = Neighbour::start(root.path());
     processes::signal(killed.client.pid(), rustix::process::Signal::STOP);
     processes::kill(killed.client.server_pid());
-    killed.client.kill_server();
+    killed.client.kill();
     processes::kill(killed.pid);
     let next = Setup::new().output_dir(root.path()).start();
     next.run("echo next");
@@ -101,7 +99,7 @@ fn servers_that_start_and_sweep_at_the_same_time_lose_nothing() {
         }
         // Half of them die.
         for client in clients.iter().step_by(2) {
-            client.kill_server();
+            client.kill();
             client.assert_nothing_left();
         }
     }

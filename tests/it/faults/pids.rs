@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{can, skipped};
-use crate::support::client::{ref_id, text};
-use crate::support::reply::CLEANUP;
-use crate::support::{Client, Setup, eventually};
+use crate::support::{CLEANUP, Client, Setup, eventually, ref_id, text};
 
 /// How many pids there are. The kernel gives those below 300 once and never again; the rest have to be enough for everybody,
 /// or jobs could not start what they are to leave.

@@ -1,8 +1,7 @@
 //! The sandbox that the README shows.
 
 use super::can;
-use crate::support::client::text;
-use crate::support::{Client, Setup, processes};
+use crate::support::{Client, Setup, processes, text};
 
 /// The value of the option in the README's section, for this directory.
 fn shell(project: &str) -> String {
@@ -50,5 +49,5 @@ fn the_sandbox_of_the_readme_confines_and_ends_its_jobs() {
     let inside = client.living();
     assert!(inside.len() >= 3, "{}", processes::describe(inside));
     client.clean_up(&id);
-    assert!(client.living().is_empty(), "{}", processes::describe(client.living()));
+    client.assert_none_living();
 }

@@ -6,10 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{compiled, number};
-use crate::support::client::{ref_id, text};
-use crate::support::reply::{CLEANUP, GET};
-use crate::support::{Client, Gate, Setup, eventually};
+use super::compiled;
+use crate::support::{CLEANUP, Client, GET, Gate, Setup, eventually, number, ref_id, text};
 
 /// Puts itself between the server and the files of its output. Each operation takes `SHIM_DELAY` microseconds. While there
 /// is a file `hang-writing` (or `hang-reading`) in `SHIM_CONTROL`, those that change files (or open them to be read) do

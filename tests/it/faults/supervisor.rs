@@ -9,9 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{DEAF, as_an_ordinary_user, can, pids_of};
-use crate::support::client::files_below;
-use crate::support::reply::CLEANUP;
-use crate::support::{Client, Setup, eventually, processes};
+use crate::support::{CLEANUP, Client, Setup, eventually, files_below, processes};
 
 /// Within this time after the end of the server everything has to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(3);
@@ -92,7 +90,7 @@ fn invariant_10_nothing_outlives_a_request_to_end() {
 #[test]
 fn invariant_10_nothing_outlives_the_end_of_input() {
     assert_nothing_outlives("end of input", Setup::new(), |client| {
-        client.close_stdin();
+        client.close_input();
     });
 }
 
@@ -127,7 +125,7 @@ fn invariant_10_nothing_is_left_by_a_supervisor_that_is_the_first_process() {
         let only_child = |pid| processes::children(pid)[0];
         let server = only_child(only_child(client.pid()));
         match signal {
-            None => client.close_stdin(),
+            None => client.close_input(),
             Some(signal) => processes::signal(server, signal),
         }
         let end = client.end();
@@ -143,7 +141,7 @@ fn invariant_10_signals_during_the_end_of_input_stop_nothing_of_it() {
     assert_nothing_outlives("TERM, INT and end of input", Setup::new(), |client| {
         processes::signal(client.pid(), Signal::TERM);
         processes::signal(client.pid(), Signal::INT);
-        client.close_stdin();
+        client.close_input();
     });
 }
 

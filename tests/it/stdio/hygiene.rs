@@ -6,17 +6,7 @@ use rustix::process::Signal;
 
 use super::signals::is_ignored;
 use super::streams::terminal;
-use crate::support::client::text;
-use crate::support::{Client, Setup, processes};
-
-/// Signals that are set in a line of `/proc/PID/status` like `SigIgn`.
-#[track_caller]
-fn signals_in(line: &str) -> u64 {
-    let mask = line.split_whitespace().last().unwrap();
-    let signals = u64::from_str_radix(mask, 16).unwrap_or_else(|error| panic!("{error}: {line}"));
-    // 32 and 33 are the C library's own: its posix_spawn makes every child ignore them.
-    signals & !(0b11 << 31)
-}
+use crate::support::{Client, Setup, processes, text};
 
 #[test]
 fn invariant_08_ignored_and_blocked_signals_reach_no_job_and_no_exit_is_lost() {
@@ -26,7 +16,9 @@ fn invariant_08_ignored_and_blocked_signals_reach_no_job_and_no_exit_is_lost() {
     let masks = text(&reply, "output");
     assert_eq!(masks.lines().count(), 2, "{masks}");
     for line in masks.lines() {
-        assert_eq!(signals_in(line), 0, "{masks}");
+        let mask = u64::from_str_radix(line.split_whitespace().last().unwrap(), 16).unwrap();
+        // 32 and 33 are the C library's own: its posix_spawn makes every child ignore them.
+        assert_eq!(mask & !(0b11 << 31), 0, "{masks}");
     }
     // Signals arrive in jobs and in the server.
     assert_eq!(client.run("kill -INT $$; echo alive")["signal"], "SIGINT");
@@ -66,19 +58,14 @@ fn a_low_limit_on_descriptors_is_raised_to_what_the_jobs_need() {
     assert!(processes::open_descriptors(client.server_pid()) > 256);
 }
 
-/// A server on a terminal, started by a piece of shell that leads the session and is in the foreground. In it `server`
-/// is the server.
-#[track_caller]
-fn assert_no_job_has_a_terminal(start: &str) {
-    end_well(&on_a_terminal(start).0, start);
-}
-
-/// A server on a terminal, and the other end of that.
+/// A server on a terminal, and the other end of that. A piece of shell that leads the session and is in the foreground
+/// starts it, as `server` or `exec_server`.
 #[track_caller]
 fn on_a_terminal(start: &str) -> (Client, OwnedFd) {
     let (master, path) = terminal();
+    let streams = "<&8 >&9 8<&- 9>&-";
     let session = format!(
-        ": </dev/tty || exit 9; server() {{ \"$@\" <&8 >&9 8<&- 9>&-; }}; exec_server() {{ exec \"$@\" <&8 >&9 8<&- 9>&-; }}; {start}"
+        ": </dev/tty || exit 9; server() {{ \"$@\" {streams}; }}; exec_server() {{ exec \"$@\" {streams}; }}; {start}"
     );
     let client = Setup::new()
         .after(&format!("exec 8<&0 9>&1 0<>{path} && set -- setsid -c sh -c '{session}' sh \"$@\""))
@@ -88,31 +75,20 @@ fn on_a_terminal(start: &str) -> (Client, OwnedFd) {
     (client, master)
 }
 
-#[track_caller]
-fn end_well(client: &Client, start: &str) {
-    let end = client.hang_up();
-    assert!(end.status.success(), "{start}: {end:?}");
-    client.assert_nothing_left();
-}
-
 #[test]
-fn invariant_08_no_job_has_the_terminal_of_a_session_leader() {
-    assert_no_job_has_a_terminal("exec_server \"$@\"");
-}
-
-#[test]
-fn invariant_08_no_job_has_the_terminal_of_a_shells_foreground_job() {
-    assert_no_job_has_a_terminal("set -m; server \"$@\"");
-}
-
-#[test]
-fn invariant_08_no_job_has_the_terminal_of_a_shells_background_job() {
-    assert_no_job_has_a_terminal("set -m; server \"$@\" & wait $!");
-}
-
-#[test]
-fn invariant_08_no_job_has_the_terminal_of_its_clients_group() {
-    assert_no_job_has_a_terminal("server \"$@\"; exit $?");
+fn invariant_08_no_job_has_a_terminal_however_the_server_was_started_on_one() {
+    for start in [
+        // It leads the session; it is the shell's foreground job, its background job, in the shell's own group.
+        "exec_server \"$@\"",
+        "set -m; server \"$@\"",
+        "set -m; server \"$@\" & wait $!",
+        "server \"$@\"; exit $?",
+    ] {
+        let (client, _master) = on_a_terminal(start);
+        let end = client.hang_up();
+        assert!(end.status.success(), "{start}: {end:?}");
+        client.assert_nothing_left();
+    }
 }
 
 /// It is meant for the client, which ends its servers itself if it ends.
@@ -124,15 +100,15 @@ fn an_interrupt_typed_at_the_clients_terminal_reaches_neither_server_nor_jobs() 
     }
     let scratch = tempfile::TempDir::new().unwrap();
     let trace = scratch.path().join("trace");
-    let start =
-        format!("trap \"echo interrupted > {}\" INT; server \"$@\"; exit $?", trace.display());
-    let (client, master) = on_a_terminal(&start);
+    let trap = format!("trap \"echo interrupted > {}\" INT", trace.display());
+    let (client, master) = on_a_terminal(&format!("{trap}; server \"$@\"; exit $?"));
     let id =
         client.begin("trap 'echo interrupted; exit' INT; echo ready; while :; do sleep 0.05; done");
     client.wait_for(&id, "ready");
     rustix::io::write(&master, b"\x03").unwrap();
     assert_eq!(client.run("sleep 0.3; echo alive")["output"], "alive\n");
     assert_eq!(client.get(&id)["output"], "ready\n");
-    end_well(&client, &start);
+    client.hang_up();
+    client.assert_nothing_left();
     assert!(trace.exists(), "the interrupt reached no process");
 }

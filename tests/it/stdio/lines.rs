@@ -1,12 +1,10 @@
 //! Every request that carries an id gets exactly one answer, and no line ends the server.
 
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
 
-use crate::support::Gate;
-use crate::support::peer::{Peer, WIRES, Wire, call, initialize};
-use crate::support::reply::{CLEANUP, EXECUTE, GET, LIST};
+use crate::support::{
+    CLEANUP, Client, EXECUTE, GET, Gate, LIST, Setup, WIRES, Wire, call, initialize, ref_id, text,
+};
 
 /// A line, `=>`, and what answers it: nothing, or the id and then `result`, or the id, the code and the message, which ends
 /// in `…` where only its beginning is fixed. DEEP stands for brackets deeper than any parser goes.
@@ -15,7 +13,6 @@ hello => null -32700 Parse error: …
 {"jsonrpc":"2.0","id":1,"method": => 1 -32700 Parse error: …
 {"method":"ping,"id":"a"} => "a" -32700 Parse error: …
 {"jsonrpc":"2.0","id":1,"method":"ping"}} => 1 -32700 Parse error: …
-{"id":1,"params":{"a":NaN},"jsonrpc":"2.0","method":"ping"} => 1 -32700 Parse error: …
 {"id":1,"params":{"a":DEEP},"jsonrpc":"2.0","method":"ping"} => 1 -32700 Parse error: …
 {"params":{"a":DEEP},"id":"last","jsonrpc":"2.0","method":"ping"} => "last" -32700 Parse error: …
 DEEP => null -32700 Parse error: …
@@ -23,39 +20,27 @@ DEEP => null -32700 Parse error: …
 {"id":"\ud800","jsonrpc":"2.0","method":"ping"} => "�" result
 {"id":"\udc00 \ud83d\ude00","jsonrpc":"2.0","method":"ping"} => "� 😀" result
 5 => null -32600 Invalid request: a message is an object
-null => null -32600 Invalid request: a message is an object
-"ping" => null -32600 Invalid request: a message is an object
 [] => null -32600 Invalid request: a message is an object
-[[]] => null -32600 Invalid request: a message is an object
 {} => null -32600 Invalid request: jsonrpc must be "2.0"
-{"id":1,"method":"ping"} => 1 -32600 Invalid request: jsonrpc must be "2.0"
 {"jsonrpc":"1.0","id":1,"method":"ping"} => 1 -32600 Invalid request: jsonrpc must be "2.0"
-{"jsonrpc":2.0,"id":1,"method":"ping"} => 1 -32600 Invalid request: jsonrpc must be "2.0"
 {"jsonrpc":"2.0","id":1} => 1 -32600 Invalid request: method must be a string
 {"jsonrpc":"2.0","id":1,"method":5} => 1 -32600 Invalid request: method must be a string
 {"id":1,"params":[],"jsonrpc":"2.0","method":"ping"} => 1 -32600 Invalid request: params must be an object
-{"id":1,"params":"x","jsonrpc":"2.0","method":"ping"} => 1 -32600 Invalid request: params must be an object
 {"id":1,"result":{},"jsonrpc":"2.0","method":"ping"} => 1 -32600 Invalid request: a request has neither result nor error
 {"id":null,"jsonrpc":"2.0","method":"ping"} => null -32600 Invalid request: id must be a string or a 64-bit integer
-{"id":true,"jsonrpc":"2.0","method":"ping"} => null -32600 Invalid request: id must be a string or a 64-bit integer
 {"id":{"id":1},"jsonrpc":"2.0","method":"ping"} => null -32600 Invalid request: id must be a string or a 64-bit integer
 {"id":1.5,"jsonrpc":"2.0","method":"ping"} => 1.5 -32600 Invalid request: id must be a string or a 64-bit integer
 {"id":18446744073709551615,"jsonrpc":"2.0","method":"ping"} => 18446744073709551615 -32600 Invalid request: id must be a string or a 64-bit integer
-{"id":0,"jsonrpc":"2.0","method":"ping"} => 0 result
 {"id":-5,"jsonrpc":"2.0","method":"ping"} => -5 result
 {"id":9223372036854775807,"jsonrpc":"2.0","method":"ping"} => 9223372036854775807 result
 {"id":"","jsonrpc":"2.0","method":"ping"} => "" result
-{"id":"1","jsonrpc":"2.0","method":"ping"} => "1" result
 {"jsonrpc":"2.0","id":1,"method":"tools/fetch","params":{}} => 1 -32601 tools/fetch
-{"jsonrpc":"2.0","id":1,"method":""} => 1 -32601 …
 {"jsonrpc":"2.0","id":1,"method":"notifications/initialized"} => 1 -32601 notifications/initialized
 {"jsonrpc":"2.0","id":1,"method":"tools/list","params":null} => 1 result
 {"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":"nonsense"}} => 1 result
 {"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":5}} => 1 -32602 Invalid params for initialize: …
 {"jsonrpc":"2.0","id":1,"method":"tools/call"} => 1 -32602 Invalid params for tools/call: …
-{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}} => 1 -32602 Invalid params for tools/call: …
 {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":5}} => 1 -32602 Invalid params for tools/call: …
-{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"LIST","arguments":"x"}} => 1 -32602 Invalid params for tools/call: …
 {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"LIST","arguments":[]}} => 1 -32602 Invalid params for tools/call: …
 {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"LIST","_meta":5}} => 1 -32602 Invalid params for tools/call: …
 {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"nothing"}} => 1 -32602 there is no tool…
@@ -64,7 +49,6 @@ null => null -32600 Invalid request: a message is an object
 {"jsonrpc":"2.0","method":"tools/call","params":{"name":"nothing"}} => nothing
 {"jsonrpc":"2.0","method":"notifications/unknown"} => nothing
 {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":{}}} => nothing
-{"jsonrpc":"2.0","method":"notifications/cancelled"} => nothing
 {"jsonrpc":"2.0","method":"notifications/cancelled","params":5} => nothing
 {"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":99999}} => nothing
 {"jsonrpc":"2.0","id":1,"result":{}} => nothing
@@ -83,111 +67,94 @@ const BYTES: [(&[u8], &str); 5] = [
 
 /// Sends a line and checks its one answer, member by member; then the server still answers.
 #[track_caller]
-fn check(peer: &mut Peer, line: &[u8], expected: &str) {
-    let shown = String::from_utf8_lossy(&line[..line.len().min(120)]).into_owned();
-    peer.write(&[line, b"\n"].concat());
+fn check(client: &Client, line: &[u8], expected: &str) {
+    let shown = String::from_utf8_lossy(&line[..line.len().min(120)]);
+    client.write(&[line, b"\n"].concat());
     if expected != "nothing" {
-        let answer = peer.expect();
-        let (id, rest) = match expected.strip_suffix(" result") {
-            Some(id) => (id, None),
-            None => {
-                let (id, rest) = expected.split_once(" -").unwrap();
-                (id, rest.split_once(' '))
-            }
-        };
-        let id: Value = serde_json::from_str(id).unwrap();
-        let whole = match rest {
-            None => json!({"jsonrpc": "2.0", "id": id, "result": answer["result"].as_object()}),
-            Some((code, message)) => {
-                let said = answer["error"]["message"].as_str().unwrap_or_default();
-                let as_expected = match message.strip_suffix('…') {
-                    Some(beginning) => said.starts_with(beginning),
-                    None => said == message,
-                };
-                assert!(as_expected, "{shown}: {answer}");
-                let code = -code.parse::<i64>().unwrap();
-                json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": said}})
-            }
+        let answer = client.expect();
+        let whole = if let Some(id) = expected.strip_suffix(" result") {
+            let id: Value = serde_json::from_str(id).unwrap();
+            json!({"jsonrpc": "2.0", "id": id, "result": answer["result"].as_object()})
+        } else {
+            let (id, rest) = expected.split_once(" -").unwrap();
+            let (code, message) = rest.split_once(' ').unwrap();
+            let said = answer["error"]["message"].as_str().unwrap_or_default();
+            let as_expected = match message.strip_suffix('…') {
+                Some(beginning) => said.starts_with(beginning),
+                None => said == message,
+            };
+            assert!(as_expected, "{shown}: {answer}");
+            let (id, code): (Value, i64) =
+                (serde_json::from_str(id).unwrap(), code.parse().unwrap());
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": -code, "message": said}})
         };
         assert_eq!(answer, whole, "{shown}");
     }
-    peer.ping(shown);
+    client.ping();
 }
 
 #[test]
 fn invariant_09_every_line_is_answered_as_json_rpc_says() {
     let deep = "[".repeat(200) + &"]".repeat(200);
-    for wire in WIRES {
-        let mut peer = Peer::on(wire);
-        for row in LINES.lines().skip(1) {
-            let (line, expected) = row.split_once(" => ").unwrap();
-            let line = line.replace("DEEP", &deep).replace("LIST", LIST);
-            check(&mut peer, line.as_bytes(), expected);
-        }
-        for (line, expected) in BYTES {
-            check(&mut peer, line, expected);
-        }
-        peer.finish();
+    let client = Setup::on(Wire::Socket).spawn();
+    for row in LINES.lines().skip(1) {
+        let (line, expected) = row.split_once(" => ").unwrap();
+        let line = line.replace("DEEP", &deep).replace("LIST", LIST);
+        check(&client, line.as_bytes(), expected);
     }
+    for (line, expected) in BYTES {
+        check(&client, line, expected);
+    }
+    client.finish();
 }
 
 #[test]
 fn bytes_and_surrogates_that_are_no_text_reach_the_tool_replaced() {
-    let mut peer = Peer::on(Wire::Fifo);
-    let line = call(1, EXECUTE, &json!({"cmd": "cat", "stdin": "HERE", "wait_seconds": 30}));
+    let client = Client::start();
+    let line = call("x", EXECUTE, &json!({"cmd": "cat", "stdin": "HERE", "wait_seconds": 30}));
     let line = line.to_string();
     let (before, after) = line.split_once("HERE").unwrap();
     let text = b"caf\xe9 \\ud800x \\ud83d\\ude00";
-    peer.write(&[before.as_bytes(), text, after.as_bytes(), b"\n"].concat());
-    let reply = peer.reply(1);
+    client.write(&[before.as_bytes(), text, after.as_bytes(), b"\n"].concat());
+    let reply = &client.answer("x")["result"]["structuredContent"];
     assert_eq!(reply["result"]["output"], "caf\u{fffd} \u{fffd}x \u{1f600}", "{reply}");
-    peer.finish();
 }
 
 /// Which of the two is answered is not fixed; that no id is answered twice is.
 #[test]
 fn invariant_09_two_open_requests_with_one_id_get_one_answer() {
-    let mut peer = Peer::on(Wire::Fifo);
+    let client = Client::start();
     let gate = Gate::new();
-    let job = peer.begin(&gate.wait());
-    peer.call(1, GET, &json!({"ref_id": job, "wait_seconds": 40}));
-    peer.call(1, LIST, &json!({}));
-    assert_eq!(peer.reply(1)["count"], 1);
-    peer.call("1", LIST, &json!({}));
-    assert_eq!(peer.reply("1")["count"], 1, "a string is another id");
-    gate.open();
-    peer.call(2, GET, &json!({"ref_id": job, "wait_seconds": 40}));
-    assert_eq!(peer.reply(2)["state"], "exited");
-    peer.finish();
-}
-
-#[test]
-fn a_client_that_writes_byte_by_byte_is_served() {
-    for wire in WIRES {
-        let mut peer = Peer::on(wire);
-        for byte in format!("{}\n", initialize("ü", "2025-06-18")).bytes() {
-            peer.write(&[byte]);
-        }
-        assert_eq!(peer.result("ü")["protocolVersion"], "2025-06-18");
-        peer.finish();
+    let job = client.begin(&gate.wait());
+    client.send(&call(100, GET, &json!({"ref_id": job, "wait_seconds": 40})));
+    for id in [json!(100), json!("100")] {
+        client.send(&call(id.clone(), LIST, &json!({})));
+        assert_eq!(client.expect()["id"], id, "a string is another id");
     }
+    gate.open();
+    assert_eq!(client.wait(&job)["state"], "exited");
+    client.finish();
 }
 
 #[test]
-fn a_last_line_without_its_newline_is_served() {
+fn a_line_may_come_byte_by_byte_and_the_last_without_its_newline() {
     for wire in WIRES {
-        let mut peer = Peer::on(wire);
-        peer.write(call(1, LIST, &json!({})).to_string().as_bytes());
-        peer.close_input();
-        assert_eq!(peer.reply(1)["success"], true);
-        peer.finish();
+        let client = Setup::on(wire).spawn();
+        for byte in format!("{}\n", initialize("ü", "2025-06-18")).bytes() {
+            client.write(&[byte]);
+        }
+        assert_eq!(client.answer("ü")["result"]["protocolVersion"], "2025-06-18");
+        client.write(call(1, LIST, &json!({})).to_string().as_bytes());
+        client.close_input();
+        assert_eq!(client.expect()["result"]["structuredContent"]["success"], true);
+        client.finish();
     }
 }
 
 #[test]
 fn the_elements_of_a_batch_are_answered_one_by_one() {
-    let mut peer = Peer::on(Wire::Socket);
-    peer.send(&json!([
+    let client = Client::start();
+    client.send(&json!([
         {"jsonrpc": "2.0", "id": 1, "method": "ping"},
         5,
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
@@ -195,65 +162,57 @@ fn the_elements_of_a_batch_are_answered_one_by_one() {
         call(2, LIST, &json!({})),
         {"jsonrpc": "2.0", "id": 3, "method": "none"},
     ]));
-    let answers = (0..5).map(|_| peer.expect());
+    let answers = (0..5).map(|_| client.expect());
     let answers = answers.map(|answer| format!("{} {}", answer["id"], answer["error"]["code"]));
     let mut answers: Vec<_> = answers.collect();
     answers.sort();
     assert_eq!(answers, ["1 null", "2 null", "3 -32601", "null -32600", "null -32600"]);
-    peer.ping(4);
-    peer.finish();
+    client.finish();
 }
 
 #[test]
 fn lines_beyond_sixteen_mebibytes_are_refused_by_id() {
     const MIB: usize = 1 << 20;
-    let mut peer = Peer::on(Wire::Fifo);
-    let send = |peer: &Peer, head: &str, mebibytes: usize, tail: &str| {
-        peer.write(head.as_bytes());
-        (0..mebibytes).for_each(|_| peer.write(&vec![b'x'; MIB]));
-        peer.write(tail.as_bytes());
+    let client = Client::start();
+    let send = |head: &str, mebibytes: usize, tail: &str| {
+        client.write(head.as_bytes());
+        (0..mebibytes).for_each(|_| client.write(&vec![b'x'; MIB]));
+        client.write(tail.as_bytes());
     };
-    let refusal = |id: Value| {
-        let message = format!(
-            "Invalid request: longer than {} bytes; pass the path of a file instead of its text",
-            16 * MIB
-        );
-        json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32600, "message": message}})
+    let assert_refused = |id: Value| {
+        let answer = client.expect();
+        let message = text(&answer["error"], "message");
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&id, &json!(-32600)), "{answer}");
+        assert!(message.contains(&format!("longer than {} bytes", 16 * MIB)), "{answer}");
     };
-    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":""#;
-    send(&peer, ping, 17, "\"}}\n");
-    assert_eq!(peer.expect(), refusal(json!(1)));
-    send(&peer, "", 40, "\n");
-    assert_eq!(peer.expect(), refusal(json!(null)));
-    peer.ping(3);
+    send(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":""#, 17, "\"}}\n");
+    assert_refused(json!(1));
+    send("", 40, "\n");
+    assert_refused(json!(null));
     #[cfg(target_os = "linux")]
     {
-        let peak = crate::support::processes::status_number(peer.server_pid(), "VmHWM");
+        let peak = crate::support::processes::status_number(client.server_pid(), "VmHWM");
         assert!(peak < 64 << 10, "the server took {peak} kB");
     }
     // One that fits is served: this one is refused for its content, by a tool.
-    let command = call(4, EXECUTE, &json!({"cmd": "HERE"})).to_string();
+    let command = call("fits", EXECUTE, &json!({"cmd": "HERE"})).to_string();
     let (before, after) = command.split_once("HERE").unwrap();
-    send(&peer, before, 15, &format!("{after}\n"));
-    assert_eq!(peer.reply(4)["success"], false);
+    send(before, 15, &format!("{after}\n"));
+    assert_eq!(client.answer("fits")["result"]["structuredContent"]["success"], false);
     // One at the end of input that lacks its newline is refused as well.
-    send(&peer, r#"{"id":5,"text":""#, 17, "");
-    peer.close_input();
-    assert_eq!(peer.expect(), refusal(json!(5)));
-    peer.finish();
+    send(r#"{"id":5,"text":""#, 17, "");
+    client.close_input();
+    assert_refused(json!(5));
+    client.finish();
 }
 
 #[test]
-fn invariant_09_ten_thousand_calls_at_once_get_each_its_own_answer() {
+fn invariant_09_thousands_of_calls_at_once_get_each_its_own_answer() {
     // Fewer on the second, but more than its buffers hold: the server is built for tests here, and slow.
     for (wire, count) in [(Wire::Fifo, 10_000), (Wire::Socket, 2_000)] {
-        let mut peer = Peer::on(wire);
-        let reply = |peer: &mut Peer, job: usize| {
-            let cmd = format!("echo output of {job}");
-            peer.call(job, EXECUTE, &json!({"cmd": cmd, "wait_seconds": 30}));
-            peer.reply(job)["ref_id"].as_str().unwrap().to_owned()
-        };
-        let jobs: Vec<String> = (0..20).map(|job| reply(&mut peer, job)).collect();
+        let client = Setup::on(wire).spawn();
+        let execute = |n| json!({"cmd": format!("echo output of {n}"), "wait_seconds": 30});
+        let jobs: Vec<_> = (0..20).map(|n| ref_id(&client.execute(&execute(n)))).collect();
         // Some read files, on another thread, and are overtaken; the others are told what they have sent.
         let reads = |id: usize| id.is_multiple_of(50).then_some(id / 50 % jobs.len());
         let calls = (0..count).map(|id| {
@@ -263,18 +222,40 @@ fn invariant_09_ten_thousand_calls_at_once_get_each_its_own_answer() {
             };
             format!("{call}\n")
         });
-        peer.write(calls.collect::<String>().as_bytes());
-        let mut answers = HashMap::new();
-        for _ in 0..count {
-            let answer = peer.expect();
+        client.write(calls.collect::<String>().as_bytes());
+        let mut unanswered: std::collections::HashSet<usize> = (0..count).collect();
+        while !unanswered.is_empty() {
+            let answer = client.expect();
             let id = answer["id"].as_u64().unwrap() as usize;
             let reply = &answer["result"]["structuredContent"];
             match reads(id) {
                 Some(job) => assert_eq!(reply["output"], format!("output of {job}\n"), "{answer}"),
                 None => assert_eq!(reply["ref_id"], format!("call {id}"), "{answer}"),
             }
-            assert!(answers.insert(id, ()).is_none(), "two answers to {id}");
+            assert!(unanswered.remove(&id), "two answers to {id}");
         }
-        peer.finish();
+        client.finish();
+    }
+}
+
+#[test]
+fn replies_come_as_they_are_ready_and_to_their_own_requests() {
+    let client = Client::start();
+    let gate = Gate::new();
+    let post = |cmd: String| client.post(EXECUTE, &json!({"cmd": cmd, "wait_seconds": 40}));
+    let slow = post(format!("{}; echo slow", gate.wait()));
+    let quick: Vec<_> = (0..20).map(|n| post(format!("echo {n}"))).collect();
+    for (n, posted) in quick.into_iter().enumerate().rev() {
+        assert_eq!(client.reply(posted)["result"]["output"], format!("{n}\n"));
+    }
+    assert!(!client.is_answered(slow.id));
+    gate.open();
+    assert_eq!(client.reply(slow)["result"]["output"], "slow\n");
+    let long = client.begin("seq 1 100000");
+    client.wait(&long);
+    let large = json!({"ref_id": long, "max_chars": 50_000});
+    for posted in [(); 8].map(|()| client.post(GET, &large)) {
+        let reply = client.reply(posted);
+        assert!(text(&reply, "output").len() > 40_000, "{reply}");
     }
 }

@@ -12,12 +12,10 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::client::SERVER;
-use crate::support::peer::{Peer, Wire, call, server};
-use crate::support::reply::{EXECUTE, LIST};
+use crate::support::{Gate, LIST, SERVER, Setup, Wire, call, processes, server_command, text};
 
 /// A terminal: its master side, and the path of the other.
-pub(super) fn terminal() -> (OwnedFd, String) {
+pub fn terminal() -> (OwnedFd, String) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -32,62 +30,47 @@ fn a_terminal_will_do() {
     let mut raw = tcgetattr(&slave).unwrap();
     raw.make_raw();
     tcsetattr(&slave, OptionalActions::Now, &raw).unwrap();
-    let reader = master.try_clone().unwrap();
-    let server_input = slave.try_clone().unwrap();
-    let mut peer = Peer::over((master, server_input), (reader, slave), |_| {});
-    peer.ping(1);
+    let input = (master.try_clone().unwrap(), slave.try_clone().unwrap());
+    let client = Setup::new().streams(input, (master, slave)).start();
     // More than a terminal holds at a time.
-    let mut big = call(2, EXECUTE, &json!({"cmd": "cat", "wait_seconds": 30}));
-    let text = "0123456789".repeat(5000);
-    big["params"]["arguments"]["stdin"] = json!(text);
-    peer.send(&big);
-    let reply = peer.reply(2);
-    assert!(reply["result"]["output"].as_str().unwrap().len() > 7000, "{reply}");
+    let stdin = "0123456789".repeat(5000);
+    let reply = client.execute(&json!({"cmd": "cat", "stdin": stdin, "wait_seconds": 30}));
+    assert!(text(&reply["result"], "output").len() > 7000, "{reply}");
     // Without lines that the terminal edits there is no end of input but its hang-up.
-    peer.signal(Signal::TERM);
-    peer.ends_well();
+    processes::signal(client.pid(), Signal::TERM);
+    client.assert_ends_well();
 }
 
 #[test]
-fn regular_files_will_do() {
+fn regular_files_will_do_and_the_null_device_is_the_end_of_input() {
     let own = TempDir::new().unwrap();
     let (input, output) = (own.path().join("in"), own.path().join("out"));
     let calls: String = (0..500).map(|id| format!("{}\n", call(id, LIST, &json!({})))).collect();
     std::fs::write(&input, calls).unwrap();
-    let status = server(&own)
-        .stdin(File::open(&input).unwrap())
-        .stdout(File::create(&output).unwrap())
-        .status()
-        .unwrap();
+    let run = |input: Stdio, output: Stdio| {
+        let mut server = server_command(&own.path().join("output"));
+        server.stdin(input).stdout(output).stderr(Stdio::null()).status().unwrap()
+    };
+    let status = run(File::open(&input).unwrap().into(), File::create(&output).unwrap().into());
     assert!(status.success(), "{status}");
     let output = std::fs::read_to_string(output).unwrap();
-    let mut ids: Vec<u64> = output
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap())
-        .collect();
+    let id = |line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap();
+    let mut ids: Vec<u64> = output.lines().map(id).collect();
     ids.sort_unstable();
     assert!(ids.into_iter().eq(0..500));
-}
-
-#[test]
-fn the_null_device_is_the_end_of_input() {
-    let own = TempDir::new().unwrap();
-    let status = server(&own).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
+    let status = run(Stdio::null(), Stdio::null());
     assert!(status.success(), "{status}");
 }
 
 /// A named FIFO that is also open for writing in the server itself never ends.
 #[test]
 fn a_fifo_opened_for_both_directions_is_served() {
-    let own = TempDir::new().unwrap();
-    let path = own.path().join("fifo");
-    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-    let both = || -> OwnedFd { File::options().read(true).write(true).open(&path).unwrap().into() };
-    let mut peer = Peer::over((both(), both()), Wire::Fifo.output(), |_| {});
-    peer.ping(1);
-    peer.ping(2);
-    peer.signal(Signal::TERM);
-    peer.ends_well();
+    let gate = Gate::new();
+    let open = || OwnedFd::from(File::options().read(true).write(true).open(&gate.fifo).unwrap());
+    let client = Setup::new().streams((open(), open()), Wire::Fifo.output()).start();
+    client.ping();
+    processes::signal(client.pid(), Signal::TERM);
+    client.assert_ends_well();
 }
 
 #[test]

@@ -1,97 +1,85 @@
-//! How lines arrive and how a conversation is closed, on FIFOs and on socket pairs.
+//! How a conversation is held and closed, on FIFOs and on socket pairs.
 
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::peer::{Peer, WIRES, Wire, assert_takes_less, call, sockets};
-use crate::support::reply::{EXECUTE, GET, LIST};
-use crate::support::{Gate, processes};
+use crate::support::{
+    Client, EXECUTE, GET, Gate, LIST, Setup, WIRES, Wire, assert_takes_less, call, eventually, pid,
+    processes,
+};
+
+/// More answers than a pipe holds, which nobody reads.
+fn ask_for_much(client: &Client) {
+    for _ in 0..100 {
+        client.send_request("tools/list", &json!({}));
+    }
+    client.await_output();
+}
 
 #[test]
 fn invariant_09_calls_before_the_end_of_input_are_answered() {
     for wire in WIRES {
-        let mut peer = Peer::on(wire);
+        let client = Setup::on(wire).spawn();
         let calls: String =
             (0..200).map(|id| format!("{}\n", call(id, LIST, &json!({})))).collect();
-        peer.write(calls.as_bytes());
-        peer.close_input();
-        let mut ids: Vec<_> = (0..200).map(|_| peer.expect()["id"].as_u64()).collect();
+        client.write(calls.as_bytes());
+        client.close_input();
+        let mut ids: Vec<_> = (0..200).map(|_| client.expect()["id"].as_u64()).collect();
         ids.sort_unstable();
         assert!(ids.iter().copied().eq((0..200).map(Some)), "{ids:?}");
-        peer.finish();
+        client.finish();
     }
 }
 
 #[test]
-fn an_idle_server_notices_that_nobody_reads_its_output() {
-    for wire in WIRES {
-        let mut peer = Peer::on(wire);
-        peer.ping(1);
-        peer.close_output();
-        peer.ends_well();
-    }
-}
-
-#[test]
-fn closed_output_ends_the_server_and_its_jobs_while_calls_wait() {
-    for wire in WIRES {
-        let mut peer = Peer::on(wire);
+fn invariant_09_calls_under_way_are_answered_at_the_end_with_what_is_so() {
+    for (wire, signal) in [(Wire::Fifo, None), (Wire::Socket, Some(Signal::TERM))] {
+        let client = Setup::on(wire).start();
         let gate = Gate::new();
-        peer.call(1, EXECUTE, &json!({"cmd": gate.wait()}));
-        let started = peer.reply(1);
-        peer.call(2, GET, &json!({"ref_id": started["ref_id"], "wait_seconds": 40}));
-        peer.close_output();
-        peer.ends_well();
-        let pid = started["pid"].as_u64().unwrap();
-        processes::assert_gone(&[u32::try_from(pid).unwrap()]);
-    }
-}
-
-#[test]
-fn closed_output_ends_the_server_in_the_midst_of_its_answers() {
-    for wire in WIRES {
-        let mut peer = Peer::on(wire);
-        let list = json!({"jsonrpc": "2.0", "id": "", "method": "tools/list"});
-        for id in 0..100 {
-            let mut list = list.clone();
-            list["id"] = json!(id);
-            peer.send(&list);
-        }
-        peer.await_output();
-        peer.close_output();
-        peer.ends_well();
-    }
-}
-
-#[test]
-fn closed_input_is_answered_with_the_present_state_within_200_ms() {
-    for wire in WIRES {
-        assert_takes_less(Duration::from_millis(200), || {
-            let mut peer = Peer::on(wire);
-            let gate = Gate::new();
-            let job = peer.begin(&gate.wait());
-            peer.call(1, GET, &json!({"ref_id": job, "wait_seconds": 40}));
-            peer.call(2, LIST, &json!({"wait_seconds": 40}));
-            peer.ping(3);
-            let closed = Instant::now();
-            peer.close_input();
-            let answers: [Value; 2] = [peer.expect(), peer.expect()];
-            let took = closed.elapsed();
-            for answer in answers {
-                let reply = &answer["result"]["structuredContent"];
-                let state = match answer["id"].as_u64() {
-                    Some(1) => &reply["state"],
-                    _ => &reply["processes"][0]["state"],
-                };
-                assert_eq!(state, "running", "{answer}");
-            }
-            peer.finish();
-            took
+        let id = client.begin(&gate.wait());
+        let waits = [
+            client.post(GET, &json!({"ref_id": id, "wait_seconds": 40})),
+            client.post(GET, &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never"})),
+            client.post(LIST, &json!({"wait_seconds": 40})),
+            client.post(EXECUTE, &json!({"cmd": gate.wait(), "wait_seconds": 40})),
+        ];
+        eventually("the second job runs", || match &client.list()["count"] {
+            count if *count == 2 => Ok(()),
+            count => Err(count.to_string()),
         });
+        match signal {
+            None => client.close_input(),
+            Some(signal) => processes::signal(client.pid(), signal),
+        }
+        for wait in waits {
+            let reply = client.reply(wait);
+            assert!(reply.to_string().contains("\"running\":true"), "{reply}");
+            assert!(reply["hint"].is_null(), "there is no next call: {reply}");
+        }
+        client.finish();
+    }
+}
+
+#[test]
+fn a_server_whose_output_nobody_reads_any_more_ends_with_its_jobs() {
+    for wire in WIRES {
+        // It is idle, it waits, it is in the midst of its answers.
+        let [idle, waiting, answering] = [(); 3].map(|()| Setup::on(wire).start());
+        let started = waiting.execute(&json!({"cmd": "sleep 1000"}));
+        waiting.post(GET, &json!({"ref_id": started["ref_id"], "wait_seconds": 40}));
+        ask_for_much(&answering);
+        for client in [idle, waiting, answering] {
+            client.close_output();
+            let end = client.end();
+            assert!(end.status.success(), "{end:?}");
+            client.assert_nothing_left();
+        }
+        processes::assert_gone(&[pid(&started)]);
     }
 }
 
@@ -100,17 +88,12 @@ fn a_client_that_reads_nothing_does_not_hold_up_the_end() {
     for wire in WIRES {
         // The hard deadline; see `run.rs` for its parts.
         assert_takes_less(Duration::from_millis(1500), || {
-            let mut peer = Peer::on(wire);
-            let gate = Gate::new();
-            peer.begin(&gate.wait());
-            peer.begin(&format!("trap '' TERM; {}", gate.wait()));
-            for id in 0..100 {
-                peer.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/list"}));
-            }
-            peer.await_output();
+            let client = Setup::on(wire).start();
+            client.begin("sleep 1000");
+            client.begin("trap '' TERM; while :; do sleep 1000; done");
+            ask_for_much(&client);
             let closed = Instant::now();
-            peer.close_input();
-            peer.ends_well();
+            client.assert_ends_well();
             closed.elapsed()
         });
     }
@@ -119,59 +102,45 @@ fn a_client_that_reads_nothing_does_not_hold_up_the_end() {
 /// Both directions on one socket, as inetd and its heirs do it; the client ends its half and goes on reading.
 #[test]
 fn one_socket_for_both_directions_may_be_half_closed() {
-    let (ours, theirs) = sockets();
-    let input = (ours.try_clone().unwrap(), theirs.try_clone().unwrap());
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let input = (ours.try_clone().unwrap().into(), theirs.try_clone().unwrap().into());
     let half = ours.try_clone().unwrap();
-    let mut peer = Peer::over(input, (ours, theirs), |_| {});
-    peer.ping(1);
+    let client = Setup::new().streams(input, (ours.into(), theirs.into())).start();
     let gate = Gate::new();
-    let job = peer.begin(&gate.wait());
-    peer.call(2, GET, &json!({"ref_id": job, "wait_seconds": 40}));
-    rustix::net::shutdown(&half, rustix::net::Shutdown::Write).unwrap();
-    assert_eq!(peer.reply(2)["state"], "running");
+    let job = client.begin(&gate.wait());
+    let wait = client.post_waiting(GET, &json!({"ref_id": job, "wait_seconds": 40}));
+    half.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(client.reply(wait)["state"], "running");
     drop(half);
-    peer.finish();
+    client.finish();
 }
 
 #[test]
-fn flags_of_shared_descriptions_stay_as_they_were() {
-    for wire in WIRES {
-        let (input, output, log) = (wire.input(), wire.output(), wire.output());
-        let ends = [&input.0, &input.1, &output.0, &output.1, &log.0, &log.1];
-        // A duplicate shares its description, as the client's own copy does with the server's.
-        let ends = ends.map(|end| end.try_clone().unwrap());
-        let flags = || ends.each_ref().map(|end| fcntl_getfl(end.as_fd()).unwrap());
-        let before = flags();
-        assert!(!before.iter().any(|flags| flags.contains(OFlags::NONBLOCK)));
-        let mut peer = Peer::over(input, output, |command| {
-            command.stderr(log.1);
-        });
-        peer.ping(1);
-        assert_eq!(flags(), before, "after a ping on {wire:?}");
-        assert_eq!(peer.run("echo hello"), "hello\n");
-        assert_eq!(flags(), before, "after a job on {wire:?}");
-        // Both directions full: the server has to wait for room.
-        for id in 0..100 {
-            peer.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/list"}));
-        }
-        peer.await_output();
-        assert_eq!(flags(), before, "with unread answers on {wire:?}");
-        for _ in 0..100 {
-            peer.expect();
-        }
-        // Not by closing its input, of which there is a duplicate here.
-        peer.signal(Signal::TERM);
-        peer.ends_well();
-        assert_eq!(flags(), before, "after the end on {wire:?}");
-    }
-}
-
-#[test]
-fn a_blocking_writer_and_reader_is_served_whichever_wire_each_direction_has() {
+fn flags_of_shared_descriptions_stay_as_they_were_and_nonblocking_ones_are_served() {
     for (input, output) in [(Wire::Fifo, Wire::Socket), (Wire::Socket, Wire::Fifo)] {
-        let mut peer = Peer::over(input.input(), output.output(), |_| {});
-        peer.ping(1);
-        assert_eq!(peer.run("echo hello"), "hello\n");
-        peer.finish();
+        for is_nonblocking in [false, true] {
+            let (input, output, log) = (input.input(), output.output(), output.output());
+            for end in [&input.1, &output.1, &log.1].into_iter().filter(|_| is_nonblocking) {
+                fcntl_setfl(end, fcntl_getfl(end).unwrap() | OFlags::NONBLOCK).unwrap();
+            }
+            let ends = [&input.0, &input.1, &output.0, &output.1, &log.0, &log.1];
+            // A duplicate shares its description, as the client's own copy does with the server's.
+            let ends = ends.map(|end| end.try_clone().unwrap());
+            let flags = || ends.each_ref().map(|end| fcntl_getfl(end.as_fd()).unwrap());
+            let before = flags();
+            let client = Setup::new().streams(input, output).log_to(log.1).start();
+            assert_eq!(client.run("echo hello")["output"], "hello\n");
+            assert_eq!(flags(), before, "after a job");
+            // Both directions full: the server has to wait for room.
+            ask_for_much(&client);
+            assert_eq!(flags(), before, "with unread answers");
+            client.ping();
+            assert_eq!(client.unread().len(), 100);
+            // Not by closing its input, of which there is a duplicate here.
+            processes::signal(client.pid(), Signal::TERM);
+            client.end();
+            client.assert_nothing_left();
+            assert_eq!(flags(), before, "after the end");
+        }
     }
 }

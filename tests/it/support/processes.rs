@@ -1,6 +1,5 @@
 //! What the kernel says of processes, independently of the server.
 
-use std::collections::BTreeSet;
 use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -8,28 +7,26 @@ use serde_json::Value;
 
 use super::eventually;
 
-pub(crate) fn signal(pid: u32, signal: Signal) {
+pub fn signal(pid: u32, signal: Signal) {
     kill_process(as_pid(pid), signal).unwrap_or_else(|error| panic!("kill {pid}: {error}"));
 }
 
-#[cfg(target_os = "linux")]
-pub(crate) fn signal_group(group: u32, signal: Signal) {
+pub fn signal_group(group: u32, signal: Signal) {
     rustix::process::kill_process_group(as_pid(group), signal)
         .unwrap_or_else(|error| panic!("kill group {group}: {error}"));
 }
 
-pub(crate) fn signal_if_there(pid: u32, signal: Signal) {
+pub fn signal_if_there(pid: u32, signal: Signal) {
     let _gone_already = kill_process(as_pid(pid), signal);
 }
 
 /// Ends a process a test has left on purpose. It may be gone already.
-pub(crate) fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     signal_if_there(pid, Signal::KILL);
 }
 
 /// Looks while every thread of a process stands still.
-#[cfg(target_os = "linux")]
-pub(crate) fn suspended<T>(pid: u32, look: impl FnOnce() -> T) -> T {
+pub fn suspended<T>(pid: u32, look: impl FnOnce() -> T) -> T {
     signal(pid, Signal::STOP);
     eventually("it is stopped", || match state(pid) {
         Some('T') => Ok(()),
@@ -45,12 +42,12 @@ fn as_pid(pid: u32) -> Pid {
 }
 
 /// The letter for a process's state (`S`, `T`, `Z` …); none if there is no such process.
-pub(crate) fn state(pid: u32) -> Option<char> {
+pub fn state(pid: u32) -> Option<char> {
     stat_fields(pid)?.first()?.chars().next()
 }
 
 /// A field of `/proc/PID/stat` by its number in proc(5), from 3 on.
-pub(crate) fn stat_field(pid: u32, number: usize) -> Option<u64> {
+pub fn stat_field(pid: u32, number: usize) -> Option<u64> {
     stat_fields(pid)?.get(number - 3)?.parse().ok()
 }
 
@@ -60,12 +57,12 @@ fn stat_fields(pid: u32) -> Option<Vec<String>> {
     Some(after_name.split_whitespace().map(str::to_owned).collect())
 }
 
-pub(crate) fn is_alive(pid: u32) -> bool {
+pub fn is_alive(pid: u32) -> bool {
     !matches!(state(pid), None | Some('Z' | 'X'))
 }
 
 #[track_caller]
-pub(crate) fn assert_gone(pids: &[u32]) {
+pub fn assert_gone(pids: &[u32]) {
     eventually(&format!("{pids:?} are gone"), || {
         let alive: Vec<_> = pids.iter().filter(|pid| is_alive(**pid)).collect();
         if alive.is_empty() { Ok(()) } else { Err(format!("alive: {alive:?}")) }
@@ -73,7 +70,7 @@ pub(crate) fn assert_gone(pids: &[u32]) {
 }
 
 /// A line of `/proc/PID/status` in its unit, like `VmHWM`, which is in kB.
-pub(crate) fn status_number(pid: u32, key: &str) -> u64 {
+pub fn status_number(pid: u32, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     let number = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
@@ -81,18 +78,18 @@ pub(crate) fn status_number(pid: u32, key: &str) -> u64 {
 }
 
 /// Threads that the runtime has started for work that blocks; they end when they are idle.
-pub(crate) fn pool_threads(pid: u32) -> usize {
+pub fn pool_threads(pid: u32) -> usize {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
     names.filter(|name| name.starts_with("tokio")).count()
 }
 
-pub(crate) fn open_descriptors(pid: u32) -> usize {
+pub fn open_descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
 /// Direct children, the dead ones too.
-pub(crate) fn children(pid: u32) -> Vec<u32> {
+pub fn children(pid: u32) -> Vec<u32> {
     let mut children = Vec::new();
     for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
@@ -102,8 +99,8 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
 }
 
 /// Living processes that carry this `NAME=value` in the environment they were started with.
-pub(crate) fn with_environment(entry: &str) -> BTreeSet<u32> {
-    let mut found = BTreeSet::new();
+pub fn with_environment(entry: &str) -> Vec<u32> {
+    let mut found = Vec::new();
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
@@ -111,14 +108,14 @@ pub(crate) fn with_environment(entry: &str) -> BTreeSet<u32> {
         let environment = fs::read(process.path().join("environ")).unwrap_or_default();
         if environment.split(|byte| *byte == 0).any(|one| one == entry.as_bytes()) && is_alive(pid)
         {
-            found.insert(pid);
+            found.push(pid);
         }
     }
     found
 }
 
 /// Whether this is the server that a supervisor, which itself runs in no job, has started.
-pub(crate) fn is_server_of(pid: u32, supervisor: u32) -> bool {
+pub fn is_server_of(pid: u32, supervisor: u32) -> bool {
     let read = |name| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let says = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|window| window == word);
     stat_field(pid, 4) == Some(u64::from(supervisor))
@@ -128,7 +125,7 @@ pub(crate) fn is_server_of(pid: u32, supervisor: u32) -> bool {
 
 /// The server that this supervisor has started.
 #[track_caller]
-pub(crate) fn server_of(supervisor: u32) -> u32 {
+pub fn server_of(supervisor: u32) -> u32 {
     eventually("the supervisor has started its server", || {
         let children = children(supervisor);
         let found = children.iter().find(|pid| is_server_of(**pid, supervisor));
@@ -137,7 +134,7 @@ pub(crate) fn server_of(supervisor: u32) -> u32 {
 }
 
 /// For failures: what these processes are.
-pub(crate) fn describe(pids: impl IntoIterator<Item = u32>) -> String {
+pub fn describe(pids: impl IntoIterator<Item = u32>) -> String {
     let one = |pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         format!("{pid} {:?} {}", state(pid), String::from_utf8_lossy(&line).replace('\0', " "))
@@ -146,7 +143,7 @@ pub(crate) fn describe(pids: impl IntoIterator<Item = u32>) -> String {
 }
 
 /// Pids that a command has printed, one on a line.
-pub(crate) fn pids_in(output: &Value) -> Vec<u32> {
+pub fn pids_in(output: &Value) -> Vec<u32> {
     let lines = output.as_str().unwrap().lines();
     lines.filter_map(|line| line.trim().parse().ok()).collect()
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// What in the value is not as the schema says, with where it is.
 #[track_caller]
-pub(crate) fn violations(schema: &Value, value: &Value) -> Vec<String> {
+pub fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare(schema, value, "", &mut found);
     found
@@ -86,15 +86,15 @@ fn a_reply_that_is_not_as_its_schema_says_is_found_out() {
         "required": ["id"],
         "additionalProperties": false,
     });
-    assert!(violations(&schema, &json!({ "id": null, "pids": [1, 2] })).is_empty());
-    for (wrong, found) in [
-        (json!({}), " is without \"id\""),
-        (json!({ "id": 5 }), "/id is none of"),
-        (json!({ "id": "a", "pids": [1.5] }), "/pids/0 is not of type \"integer\": 1.5"),
-        (json!({ "id": "a", "more": true }), " has more"),
-        (json!([]), " is not of type \"object\": []"),
+    for (value, found) in [
+        (json!({ "id": null, "pids": [1, 2] }), None),
+        (json!({}), Some(" is without \"id\"")),
+        (json!({ "id": 5 }), Some("/id is none of")),
+        (json!({ "id": "a", "pids": [1.5] }), Some("/pids/0 is not of type \"integer\": 1.5")),
+        (json!({ "id": "a", "more": true }), Some(" has more")),
     ] {
-        let errors = violations(&schema, &wrong);
-        assert!(errors.iter().any(|error| error.starts_with(found)), "{errors:?}");
+        let errors = violations(&schema, &value);
+        let first = errors.first().map(|error| error.starts_with(found.unwrap_or("nothing")));
+        assert_eq!(first, found.map(|_| true), "{errors:?}");
     }
 }
