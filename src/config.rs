@@ -9,7 +9,6 @@ use clap::builder::{
     BoolishValueParser, PathBufValueParser, RangedU64ValueParser, TypedValueParser,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, value_parser};
-use rustix::process::Pid;
 use uuid::Uuid;
 
 use crate::process::check_directory;
@@ -105,7 +104,7 @@ const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
 /// What the supervisor tells the server that it starts. An argument, since a variable would reach the jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Supervision {
-    pub supervisor: Pid,
+    pub supervisor: u32,
     /// The name of the output directory, which the supervisor removes if the server does not.
     pub directory_id: Uuid,
 }
@@ -113,16 +112,13 @@ pub struct Supervision {
 impl Supervision {
     fn parse(text: &str) -> Result<Self, String> {
         let parsed = text.split_once(':').and_then(|(pid, id)| {
-            Some(Self {
-                supervisor: Pid::from_raw(pid.parse().ok()?)?,
-                directory_id: id.parse().ok()?,
-            })
+            Some(Self { supervisor: pid.parse().ok()?, directory_id: id.parse().ok()? })
         });
         parsed.ok_or_else(|| "is given by the supervisor alone".to_owned())
     }
 
     pub fn argument(&self) -> String {
-        format!("--supervised={}:{}", self.supervisor.as_raw_nonzero(), self.directory_id)
+        format!("--supervised={}:{}", self.supervisor, self.directory_id)
     }
 }
 

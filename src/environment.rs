@@ -7,10 +7,8 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 
-use crate::process::spawn::Changes;
-
-/// Variables by name.
-pub type Variables = Vec<(OsString, OsString)>;
+use crate::process::spawn::{Changes, Variables};
+use crate::process::system::UTF8_LOCALE;
 
 /// Editors that need a terminal, as alternatives of a shell's `case`.
 const SCREEN_EDITORS: &str = "vi|vim|vim.*|nvim|view|vimdiff|elvis|nvi|nano|pico|rnano|emacs|emacsclient|mg|jmacs|joe|jed|\
@@ -53,10 +51,7 @@ fn changes(login: &Variables, own: impl Fn(&str) -> Option<OsString>) -> Changes
         set("PYTHONUNBUFFERED", "1");
     }
     if ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().all(|name| value(name).is_none()) {
-        match cfg!(target_os = "macos") {
-            true => set("LC_CTYPE", "UTF-8"),
-            false => set("LANG", "C.UTF-8"),
-        }
+        set(UTF8_LOCALE.0, UTF8_LOCALE.1);
     }
     let cannot_run = |name: &str| value(name).is_none_or(|editor| is_for_a_screen(&editor));
     for name in ["GIT_EDITOR", "GIT_SEQUENCE_EDITOR"] {

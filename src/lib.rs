@@ -11,14 +11,15 @@
 //! - [`job`]: what a job is: its `record`, what was `captured`, a `snapshot`; no I/O, imports nothing of the crate
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
 //!   `termination` of its tree, the `recorder` of what is known
-//! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_dir`), with what of the login
-//!   shell (`login_env`); which results are evicted (`evict`), and when (`sweeper`)
+//! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_dir`); which results are evicted
+//!   (`evict`), and when (`sweeper`)
 //!
 //! What they stand on:
 //!
 //! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
-//!   `reaper` of children and adopted orphans, the `tree` of a job, its `pipe`s; the `shell` that runs commands, and what the
-//!   `launcher` of the server left in the PATH; `linux` and `macos`: what each says of processes
+//!   `reaper` of children and adopted orphans, the `tree` of a job, its `pipe`s; the `shell` that runs commands, what of the
+//!   login shell it gets (`login_env`), and what the `launcher` of the server left in the PATH; the `standard` streams of
+//!   this process; `linux` and `macos`: what each says of processes
 //! - [`output`]: the bytes: a bounded `log` of `segments` in the `directory` of a `store`; read as a `stream`, shown as an
 //!   `excerpt` or a page from a `cursor` on, each line as a `terminal` shows it; the `search` for a line
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
@@ -103,7 +104,7 @@ mod supervisor;
 mod transport;
 mod watcher;
 
-pub use registry::login_env::{is_printer, print_environment};
+pub use process::login_env::{is_printer, print_environment};
 pub use run::run;
 pub use self_test::check;
 pub use supervisor::supervise;

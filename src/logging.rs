@@ -3,24 +3,20 @@
 //! A client may read our standard error late or never, and a disk may hang. Lines then queue up, and what finds the queue
 //! full is dropped and counted; nothing in the server waits for a log line.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::OFlags;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Config, LogFormat};
+use crate::process::standard;
 use crate::transport::write_all;
 
 /// Lines that wait for the thread.
@@ -33,10 +29,9 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 pub fn init(config: &Config) -> Result<Guard> {
     let filter = filter(&config.log)?;
     let to = match &config.log_file {
-        None => File::from(io::stderr().as_fd().try_clone_to_owned()?),
-        Some(path) => {
-            open(path).with_context(|| format!("--log-file: cannot write to {}", path.display()))?
-        }
+        None => standard::error()?,
+        Some(path) => standard::log_file(path)
+            .with_context(|| format!("--log-file: cannot write to {}", path.display()))?,
     };
     let (sender, lines) = sync_channel::<Vec<u8>>(QUEUED);
     let (writing, written) = sync_channel(0);
@@ -90,17 +85,6 @@ fn filter(text: &str) -> Result<Targets> {
     }
     let of_others = targets.default_level().unwrap_or(LevelFilter::OFF);
     Ok(targets.with_target("rmcp", of_others.min(LevelFilter::WARN)))
-}
-
-/// A FIFO that nothing reads must not hold up the start, nor a terminal become ours.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
 }
 
 /// Where the formatter writes each event, with a single call.

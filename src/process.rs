@@ -7,6 +7,7 @@ use rustix::fs::{Access, access};
 
 pub mod launcher;
 pub mod leader;
+pub mod login_env;
 pub mod marker;
 pub mod own;
 pub mod pipe;
@@ -14,6 +15,7 @@ pub mod reaper;
 pub mod shell;
 pub mod signals;
 pub mod spawn;
+pub mod standard;
 pub mod tree;
 
 #[cfg(target_os = "linux")]

@@ -1,7 +1,6 @@
 //! Which jobs exist: start, get, list, remove, evict, shut down.
 
 mod evict;
-pub mod login_env;
 mod start;
 pub mod sweeper;
 pub mod working_dir;
@@ -11,7 +10,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use login_env::LoginEnvironment;
 pub use start::Start;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +20,7 @@ use working_dir::WorkingDirectory;
 use crate::config::Config;
 use crate::job::{Job, JobError};
 use crate::output::store::Store;
+use crate::process::login_env::LoginEnvironment;
 use crate::process::reaper::Reaper;
 use crate::process::tree::end_strays;
 use crate::watcher::CaptureThread;

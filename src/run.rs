@@ -6,14 +6,13 @@ use std::time::Duration;
 use anyhow::Context;
 use rmcp::service::serve_directly;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking::run_blocking;
 use crate::config::Config;
 use crate::output::directory::remove_directory;
-use crate::process::system;
+use crate::process::{signals, system};
 use crate::registry::ProcessRegistry;
 use crate::registry::sweeper::sweep;
 use crate::server::Server;
@@ -134,16 +133,12 @@ fn log_start(registry: &ProcessRegistry) {
 
 /// The signals that end a server close this one in good order.
 pub fn close_on_signals(closing: &CancellationToken) -> anyhow::Result<()> {
-    for kind in
-        [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()]
-    {
-        let mut signals = signal(kind).context("signal handlers could not be installed")?;
-        let closing = closing.clone();
-        tokio::spawn(async move {
-            signals.recv().await;
-            tracing::info!(signal = kind.as_raw_value(), "closing on a signal");
-            closing.cancel();
-        });
-    }
+    let request = signals::end_request().context("signal handlers could not be installed")?;
+    let closing = closing.clone();
+    tokio::spawn(async move {
+        let signal = request.await;
+        tracing::info!(signal, "closing on a signal");
+        closing.cancel();
+    });
     Ok(())
 }

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, DEFAULT_LOG};
 use crate::format::{human_duration, thousands};
 use crate::job::{Cause, JobState, Record, Unstored};
-use crate::registry::{ProcessRegistry, Start, login_env};
+use crate::process::login_env;
+use crate::registry::{ProcessRegistry, Start};
 use crate::run::{close_on_signals, end, prepare};
 use crate::server::messages::job_error;
 

@@ -15,14 +15,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use uuid::Uuid;
 
 use crate::config::{Config, Supervision};
-use crate::output::directory::{directory_name, remove_directory};
-use crate::output::store::roots;
+use crate::output::directory::{directory_name, remove_directory, roots};
 use crate::process::own;
 use crate::process::system::{OwnChildren, with_descendants};
 use crate::startup;
@@ -52,7 +51,7 @@ pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
     // `other & exec server` makes `other` a child of this process, but not a process of a job.
     let inherited: HashSet<Pid> = children.list().unwrap_or_default().into_iter().collect();
     let directory_id = Uuid::new_v4();
-    let supervision = Supervision { supervisor: getpid(), directory_id };
+    let supervision = Supervision { supervisor: std::process::id(), directory_id };
     let arguments = std::env::args_os().collect::<Vec<_>>();
     let server = Command::new(own::program()?)
         .arg0(arguments.first().map_or("background-command-mcp".as_ref(), |name| name.as_os_str()))

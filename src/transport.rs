@@ -12,7 +12,6 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, BufRead, ErrorKind, Write};
-use std::os::fd::AsFd;
 use std::thread;
 
 use decode::{Decoded, decode, refusal_of_cut};
@@ -20,13 +19,13 @@ use memchr::memchr;
 use rmcp::RoleServer;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::Transport;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::retry_on_intr;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+
+use crate::process::standard;
 
 /// The longest line that is read.
 const MAX_LINE: usize = 16 << 20;
@@ -62,7 +61,7 @@ impl Stdio {
     /// Opens the connection. It is over at the end of input, when nothing can be written any more, and when `closing` is
     /// cancelled, which it is in each of these cases.
     pub fn open(closing: CancellationToken) -> io::Result<Self> {
-        let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let output = standard::output()?;
         let watched = output.try_clone()?;
         let (messages, input) = mpsc::channel(QUEUED);
         let (lines, mut outgoing) = mpsc::channel(QUEUED);
@@ -84,7 +83,7 @@ impl Stdio {
         let hung_up = closing.clone();
         start_thread("hang-up", move || {
             // The end of input need not tell that the client is gone: another process may hold that open.
-            wait_for(&watched, PollFlags::HUP);
+            standard::wait_for_hang_up(&watched);
             hung_up.cancel();
         })?;
         Ok(Self { input, output: Some(lines), written, closing })
@@ -179,7 +178,7 @@ pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Opt
         let chunk = match input.fill_buf() {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                wait_for(io::stdin(), PollFlags::IN);
+                standard::wait_for_input();
                 continue;
             }
             chunk => chunk?,
@@ -224,14 +223,9 @@ pub fn write_all(mut output: &File, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for(output, PollFlags::OUT),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => standard::wait_for_room(output),
             Err(error) => return Err(error),
         }
     }
     Ok(())
-}
-
-/// Waits for one of these events, an error or a hang-up. A poll that fails is seen by the operation that is tried next.
-fn wait_for(descriptor: impl AsFd, events: PollFlags) {
-    let _ = retry_on_intr(|| poll(&mut [PollFd::new(&descriptor, events)], None));
 }

@@ -14,14 +14,12 @@ use std::time::{Duration, Instant};
 pub use capture::CaptureThread;
 use capture::{Both, Capture};
 use recorder::Recorder;
-use rustix::process::Signal;
 use termination::{Step, Termination};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{sleep_until, timeout};
 
 use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
-use crate::process::number;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
 
@@ -184,8 +182,7 @@ impl Watcher {
         if self.record.is_running() && !tree.has_exited() {
             self.cause = cause;
         }
-        // A stopped process acts on TERM only once it continues.
-        tree.signal(&[Signal::TERM, Signal::CONT]);
+        tree.terminate();
         tracing::info!(parent: &self.span, ?cause, "ending the job's processes");
     }
 
@@ -198,7 +195,7 @@ impl Watcher {
                 tree.kill();
             }
             Step::CountSurvivors => {
-                let survivors = survivors(tree);
+                let survivors = tree.living();
                 if !survivors.is_empty() {
                     tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
                     self.termination.give_up();
@@ -240,16 +237,6 @@ impl Drop for Watcher {
             tracing::error!(parent: &self.span, "the job's watcher failed");
         }
     }
-}
-
-/// Everything of the job that is alive, by pid.
-fn survivors(tree: &Tree) -> Vec<u32> {
-    let members = tree.members();
-    if members.is_empty() {
-        // Without a descriptor no process can be read or signalled. The leftovers are known all the same.
-        return tree.leftovers();
-    }
-    members.iter().map(|member| number(member.pid)).collect()
 }
 
 /// Resolves when both pipes are closed and no process is left.

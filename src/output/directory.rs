@@ -4,13 +4,15 @@
 //! can be taken therefore belongs to a dead server, and is swept by whichever server comes next.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
+
+pub(super) use system::is_deleted;
+use system::{is_ours, make_private, new_file, temporary_name};
 
 const DIRECTORY_PREFIX: &str = "server-";
 const LOCK_FILE: &str = "lock";
@@ -55,7 +57,7 @@ impl Directory {
     /// Opens a new file for writing; makes the directory again if it was removed.
     pub fn create_file(&self, name: &str) -> io::Result<File> {
         let path = self.file(name);
-        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let create = || new_file().create_new(true).open(&path);
         let created = match create() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let lock = make_and_lock(&self.path)?;
@@ -77,14 +79,8 @@ fn in_context(error: &io::Error, path: &Path) -> io::Error {
 /// remove both: then the file has no name any more, and we start again.
 fn make_and_lock(path: &Path) -> io::Result<File> {
     loop {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let lock = match OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join(LOCK_FILE))
-        {
+        make_private(path)?;
+        let lock = match new_file().create(true).truncate(false).open(path.join(LOCK_FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };
@@ -93,7 +89,7 @@ fn make_and_lock(path: &Path) -> io::Result<File> {
             Ok(()) | Err(fs::TryLockError::Error(_)) => {}
             Err(fs::TryLockError::WouldBlock) => continue,
         }
-        if lock.metadata()?.nlink() > 0 {
+        if !is_deleted(&lock)? {
             return Ok(lock);
         }
     }
@@ -133,9 +129,7 @@ fn is_a_servers(entry: &fs::DirEntry) -> bool {
     let name = entry.file_name();
     let id = name.to_str().and_then(|name| name.strip_prefix(DIRECTORY_PREFIX));
     id.is_some_and(|id| Uuid::try_parse(id).is_ok())
-        && entry
-            .metadata()
-            .is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
+        && entry.metadata().is_ok_and(|found| found.is_dir() && is_ours(&found))
 }
 
 /// Whether a job's output has this name, which begins with the job's id.
@@ -156,5 +150,62 @@ pub fn remove_directory(path: &Path) {
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(path = %path.display(), %error, "could not remove the output directory");
+    }
+}
+
+/// Where the directory of a server can be, the best place first.
+pub fn roots(output_dir: Option<&Path>) -> Vec<PathBuf> {
+    output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()])
+}
+
+/// The user's cache directory, and for users without one the directory for temporary files. If another user
+/// has made a directory of that name there, one with a random name.
+fn default_roots() -> Vec<PathBuf> {
+    let name = temporary_name();
+    let temporary = std::env::temp_dir().join(&name);
+    let is_free =
+        fs::symlink_metadata(&temporary).map_or(true, |found| found.is_dir() && is_ours(&found));
+    let temporary = match is_free {
+        true => temporary,
+        false => temporary.with_file_name(format!("{name}-{}", Uuid::new_v4())),
+    };
+    let cache = dirs::cache_dir().map(|cache| cache.join("background-command-mcp"));
+    cache.into_iter().chain([temporary]).collect()
+}
+
+#[cfg(unix)]
+mod system {
+    use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+    use std::io;
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+    use std::path::Path;
+
+    use rustix::process::geteuid;
+
+    /// Makes the directory, and those above it, for this user alone.
+    pub fn make_private(path: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)
+    }
+
+    /// How files in there are opened that are written.
+    pub fn new_file() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.write(true).mode(0o600);
+        options
+    }
+
+    /// Whether the open file has no name any more.
+    pub fn is_deleted(file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.nlink() == 0)
+    }
+
+    /// Whether this user has made it.
+    pub fn is_ours(found: &Metadata) -> bool {
+        found.uid() == geteuid().as_raw()
+    }
+
+    /// What the directory is called among the temporary files of all users.
+    pub fn temporary_name() -> String {
+        format!("background-command-mcp-{}", geteuid().as_raw())
     }
 }

@@ -6,12 +6,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::directory::is_deleted;
 use super::segments::{StreamKind, base_name, segment_name};
 use super::store::Store;
 use crate::format::io_error_text;
@@ -100,7 +100,7 @@ impl OutputLog {
             self.close_segment();
             return if self.open_segment()? { self.append_some(bytes) } else { Ok(0) };
         }
-        let written = if current.file.metadata()?.nlink() == 0 {
+        let written = if is_deleted(&current.file)? {
             Err(io::Error::other("its file was deleted"))
         } else {
             self.store.timed(|| current.file.write(&bytes[..reserved]))
@@ -142,7 +142,8 @@ impl OutputLog {
         let Some(Current { file, start }) = self.current.take() else {
             return;
         };
-        let deleted = file.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        let deleted = is_deleted(&file).unwrap_or(false);
+        drop(file);
         match self.captured.segments.last() {
             Some(segment) if segment.start == start => {
                 if deleted {

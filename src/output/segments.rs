@@ -85,7 +85,8 @@ impl Read for Reader {
         let (range, file) = self.segment_at(position)?;
         let room = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(buffer.len());
         let start = range.start;
-        let read = rustix::io::pread(&*file, &mut buffer[..room], position - start)?;
+        file.seek(SeekFrom::Start(position - start))?;
+        let read = file.read(&mut buffer[..room])?;
         self.position += read as u64;
         Ok(read)
     }

@@ -1,8 +1,6 @@
 //! Where this server's output goes, and what bounds it in all.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -12,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::directory::{Directory, sweep_dead};
+use super::directory::{Directory, roots, sweep_dead};
 use crate::blocking::run_blocking;
 
 /// How long a read of output may take before its call is answered without it.
@@ -189,26 +187,4 @@ impl Store {
     pub fn existing(&self) -> Option<Arc<Directory>> {
         self.directory.get().cloned()
     }
-}
-
-/// Where the directory of a server can be, the best place first.
-pub fn roots(output_dir: Option<&Path>) -> Vec<PathBuf> {
-    output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()])
-}
-
-/// The user's cache directory, and for users without one the directory for temporary files. If another user
-/// has made a directory of that name there, one with a random name.
-fn default_roots() -> Vec<PathBuf> {
-    let uid = rustix::process::getuid().as_raw();
-    let name = format!("background-command-mcp-{uid}");
-    let temporary = std::env::temp_dir().join(&name);
-    let is_ours =
-        fs::symlink_metadata(&temporary).map_or(true, |found| found.is_dir() && found.uid() == uid);
-    let temporary = if is_ours {
-        temporary
-    } else {
-        temporary.with_file_name(format!("{name}-{}", Uuid::new_v4()))
-    };
-    let cache = dirs::cache_dir().map(|cache| cache.join("background-command-mcp"));
-    cache.into_iter().chain([temporary]).collect()
 }

@@ -11,6 +11,14 @@ use rustix::process::{
     set_parent_process_death_signal,
 };
 
+use super::number;
+
+/// The variable that makes programs write UTF-8, where none says what they write.
+pub const UTF8_LOCALE: (&str, &str) = ("LANG", "C.UTF-8");
+
+/// The shell of a user who names none.
+pub const LOGIN_SHELL: &str = "/bin/sh";
+
 /// One line of `/proc/<pid>/stat`, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -139,9 +147,9 @@ pub fn environment(pid: Pid) -> Vec<u8> {
 }
 
 /// Has the kernel send SIGTERM to this process when its parent dies. False if the parent is dead already.
-pub fn end_with_parent(parent: Pid) -> io::Result<bool> {
+pub fn end_with_parent(parent: u32) -> io::Result<bool> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
-    Ok(getppid() == Some(parent))
+    Ok(getppid().map(number) == Some(parent))
 }
 
 #[cfg(test)]

@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+/// The variable that makes programs write UTF-8, where none says what they write.
+pub const UTF8_LOCALE: (&str, &str) = ("LC_CTYPE", "UTF-8");
+
+/// The shell of a user who names none.
+pub const LOGIN_SHELL: &str = "/bin/zsh";
+
 /// A process other than the leader of a group. None is ever found here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -52,6 +58,6 @@ pub fn environment(_pid: Pid) -> Vec<u8> {
 }
 
 /// The system has no signal for the death of a parent.
-pub fn end_with_parent(parent: Pid) -> io::Result<bool> {
-    Ok(rustix::process::getppid() == Some(parent))
+pub fn end_with_parent(parent: u32) -> io::Result<bool> {
+    Ok(rustix::process::getppid().map(super::number) == Some(parent))
 }

@@ -1,6 +1,9 @@
-//! The pipes that a command writes to.
+//! The pipes that commands write to, read by one thread that waits for all of them.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::iter::once;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -18,72 +21,124 @@ const LARGE_BYTES: usize = 1 << 20;
 /// Pipes that may be large at the same time: a user's pipes may hold 64 MiB in all, and new ones are tiny beyond that.
 const MAX_LARGE: usize = 16;
 
-/// Waits until one of these can be read or has ended, or for this long; which they are.
-pub fn wait_readable(descriptors: &[&OwnedFd], limit: Option<Duration>) -> Vec<bool> {
-    let mut polled: Vec<PollFd<'_>> =
-        descriptors.iter().map(|descriptor| PollFd::new(*descriptor, PollFlags::IN)).collect();
-    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-    if rustix::io::retry_on_intr(|| poll(&mut polled, limit.as_ref())).is_err() {
-        // More descriptors than a limit allows that was lowered meanwhile: they are looked at one by one.
-        sleep(LOOK_AGAIN_AFTER);
-        return descriptors.iter().map(is_readable).collect();
-    }
-    let is_ready = |polled: &PollFd<'_>| !polled.revents().is_empty();
-    polled.iter().map(is_ready).collect()
+/// A pipe that a command writes to.
+#[derive(Debug)]
+pub struct Pipe {
+    reader: PipeReader,
+    size: Size,
 }
 
-/// Whether the pipe can be read now, if only to see its end.
-pub fn is_readable(pipe: impl AsFd) -> bool {
-    let mut polled = [PollFd::new(&pipe, PollFlags::IN)];
-    let at_once = Timespec::default();
-    poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
-}
-
-/// How many bytes are in the pipe at this moment.
-pub fn available(pipe: impl AsFd) -> u64 {
-    rustix::io::ioctl_fionread(pipe).unwrap_or(0)
-}
-
-/// How much is read from a pipe in one go.
-#[derive(Debug, Default)]
-pub struct Sizes {
-    large: usize,
-}
-
-/// How much one pipe holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Size {
-    #[default]
+#[derive(Debug)]
+enum Size {
     Usual,
-    Large,
+    /// One of those that the token is shared by.
+    Large(#[expect(dead_code, reason = "held to be counted")] Arc<()>),
     /// The system did not make it larger.
     Fixed,
 }
 
-impl Size {
-    /// Bytes to read at once.
-    pub fn chunk(self) -> usize {
-        match self {
-            Self::Large => LARGE_BYTES / 4,
-            Self::Usual | Self::Fixed => USUAL_BYTES,
+impl Pipe {
+    /// The waker is for systems that cannot wait for several pipes.
+    pub fn new(reader: PipeReader, _waker: &Waker) -> Self {
+        Self { reader, size: Size::Usual }
+    }
+
+    /// Whether it can be read now, if only to see its end.
+    pub fn is_readable(&self) -> bool {
+        is_readable(self.reader.as_fd())
+    }
+
+    /// How many bytes are in it at this moment.
+    pub fn available(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.reader).unwrap_or(0)
+    }
+}
+
+/// The one thread's means to wait for pipes and to read them.
+#[derive(Debug)]
+pub struct Pipes {
+    wake: PipeReader,
+    buffer: Vec<u8>,
+    /// Shared by the large pipes, so that they can be counted.
+    large: Arc<()>,
+}
+
+/// Makes the thread that waits look up.
+#[derive(Debug)]
+pub struct Waker(PipeWriter);
+
+impl Waker {
+    pub fn wake(&self) {
+        // An error means that the thread has failed.
+        let _ = (&self.0).write(&[0]);
+    }
+}
+
+impl Pipes {
+    pub fn new() -> io::Result<(Self, Waker)> {
+        let (wake, waker) = io::pipe()?;
+        Ok((Self { wake, buffer: Vec::new(), large: Arc::default() }, Waker(waker)))
+    }
+
+    /// Waits until the thread is woken, one of these can be read or has ended, or for this long: whether it was woken, and
+    /// then for each of them whether it can be read.
+    pub fn wait<'a>(
+        &self,
+        pipes: impl Iterator<Item = &'a Pipe>,
+        limit: Option<Duration>,
+    ) -> (bool, Vec<bool>) {
+        let descriptors = once(self.wake.as_fd()).chain(pipes.map(|pipe| pipe.reader.as_fd()));
+        let mut polled: Vec<PollFd<'_>> = descriptors
+            .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+            .collect();
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let is_ready: Vec<bool> =
+            match rustix::io::retry_on_intr(|| poll(&mut polled, limit.as_ref())) {
+                Ok(_) => polled.iter().map(|polled| !polled.revents().is_empty()).collect(),
+                Err(_) => {
+                    // More descriptors than a limit allows that was lowered meanwhile: they are looked at one by one.
+                    sleep(LOOK_AGAIN_AFTER);
+                    polled.iter().map(|polled| is_readable(polled.as_fd())).collect()
+                }
+            };
+        let is_woken = is_ready[0];
+        if is_woken {
+            let _ = (&self.wake).read(&mut [0; 64]);
+        }
+        (is_woken, is_ready[1..].to_vec())
+    }
+
+    /// Reads once, from a pipe that can be read: what was there, and whether there seems to be more. Nothing at its end.
+    pub fn read(&mut self, pipe: &mut Pipe) -> io::Result<(&[u8], bool)> {
+        let chunk = match pipe.size {
+            Size::Large(_) => LARGE_BYTES / 4,
+            Size::Usual | Size::Fixed => USUAL_BYTES,
+        };
+        if self.buffer.len() < chunk {
+            self.buffer.resize(chunk, 0);
+        }
+        let length = rustix::io::retry_on_intr(|| {
+            rustix::io::read(&pipe.reader, &mut self.buffer[..chunk])
+        })?;
+        let is_full = length == chunk;
+        if is_full && matches!(pipe.size, Size::Usual) {
+            pipe.size = self.enlarged(pipe);
+        }
+        Ok((&self.buffer[..length], is_full))
+    }
+
+    /// Makes a pipe larger that was found full. A refusal is no error.
+    fn enlarged(&self, pipe: &Pipe) -> Size {
+        match Arc::strong_count(&self.large) <= MAX_LARGE && set_size(&pipe.reader, LARGE_BYTES) {
+            true => Size::Large(self.large.clone()),
+            false => Size::Fixed,
         }
     }
 }
 
-impl Sizes {
-    /// Makes a pipe larger that was found full. A refusal is no error.
-    pub fn enlarge(&mut self, pipe: impl AsFd) -> Size {
-        if self.large >= MAX_LARGE || !set_size(pipe, LARGE_BYTES) {
-            return Size::Fixed;
-        }
-        self.large += 1;
-        Size::Large
-    }
-
-    /// This pipe has ended.
-    pub fn closed(&mut self, size: Size) {
-        self.large -= usize::from(size == Size::Large);
-    }
+fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 #[cfg(target_os = "linux")]

@@ -1,6 +1,26 @@
-//! Names of signals.
+//! Names of signals, and those by which this process is asked to end.
+
+use std::io;
 
 use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Resolves with the name of the first signal that asks this process to end. They have no other effect from now on.
+pub fn end_request() -> io::Result<impl Future<Output = String>> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        let number = tokio::select! {
+            _ = hang_up.recv() => Signal::HUP,
+            _ = interrupt.recv() => Signal::INT,
+            _ = quit.recv() => Signal::QUIT,
+            _ = terminate.recv() => Signal::TERM,
+        };
+        name(number.as_raw())
+    })
+}
 
 /// `SIGKILL` for 9. Signals without a name of their own are numbered: `SIG34`.
 pub fn name(number: i32) -> String {

@@ -1,8 +1,7 @@
 //! Starts a shell command in its own process group.
 
 use std::ffi::OsString;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, PipeReader};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -16,6 +15,9 @@ use super::shell::Shell;
 use super::tree::Tree;
 use super::{Pid, check_directory, marker, number};
 use crate::job::JobError;
+
+/// Variables by name.
+pub type Variables = Vec<(OsString, OsString)>;
 
 /// Variables to set, and those without a value to remove.
 pub type Changes = Vec<(OsString, Option<OsString>)>;
@@ -37,8 +39,8 @@ pub struct Process {
     pub pid: u32,
     pub tree: Tree,
     pub stdin: Option<ChildStdin>,
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
+    pub stdout: PipeReader,
+    pub stderr: PipeReader,
 }
 
 impl Order<'_> {
@@ -90,7 +92,7 @@ pub fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
         pid: number(pid),
         tree: Tree::new(Leader::new(child, pid), claim),
         stdin,
-        stdout: stdout.into(),
-        stderr: stderr.into(),
+        stdout,
+        stderr,
     })
 }

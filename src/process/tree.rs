@@ -85,8 +85,17 @@ impl Tree {
         group.into_iter().map(number).collect()
     }
 
-    /// Every living process of the job.
-    pub fn members(&self) -> Vec<Stat> {
+    /// Every living process of the job, by pid.
+    pub fn living(&self) -> Vec<u32> {
+        let members = self.members();
+        if members.is_empty() {
+            // Without a descriptor no process can be read or signalled. The leftovers are known all the same.
+            return self.leftovers();
+        }
+        members.iter().map(|member| number(member.pid)).collect()
+    }
+
+    fn members(&self) -> Vec<Stat> {
         self.look();
         let mut roots = self.claim.adopted();
         roots.push(self.leader.pid());
@@ -96,7 +105,7 @@ impl Tree {
     }
 
     /// Sends these signals, in their order, to the group and to each member that has left it, as one scan finds them.
-    pub fn signal(&self, signals: &[Signal]) {
+    fn signal(&self, signals: &[Signal]) {
         // Found first: once their parents are gone, some members could not be attributed to the job any more.
         let members = self.members();
         let group = self.leader.pid().as_raw_nonzero().get();
@@ -106,6 +115,11 @@ impl Tree {
                 member.signal(*signal);
             }
         }
+    }
+
+    /// Asks every process to end. A stopped one acts on TERM only once it continues.
+    pub fn terminate(&self) {
+        self.signal(&[Signal::TERM, Signal::CONT]);
     }
 
     /// Kills everything that one scan finds. The group is stopped first, so that it cannot fork during the scan.

@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::ProcessRegistry;
-use crate::environment::{self, Variables};
+use crate::environment;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::StreamKind;
-use crate::process::spawn::{Order, spawn};
+use crate::process::spawn::{Order, Variables, spawn};
 use crate::watcher::{Assignment, CaptureThread, watch};
 
 /// How many jobs a refusal for want of a slot names.

@@ -4,8 +4,7 @@
 //! thread and with it the jobs that write; requests are answered all the same, and a drain is not waited for longer than a
 //! second. Nothing is lost meanwhile: what is not read stays in the pipes.
 
-use std::io::{self, PipeWriter, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, PipeReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::job::{Captured, Unstored};
 use crate::output::log::OutputLog;
-use crate::process::pipe::{Size, Sizes, available, is_readable, wait_readable};
+use crate::process::pipe::{Pipe, Pipes, Waker};
 
 /// How long a drain is waited for.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
@@ -32,8 +31,8 @@ pub type Both<T> = [T; 2];
 #[derive(Debug)]
 pub struct CaptureThread {
     requests: Sender<Request>,
-    /// A byte in here makes the thread look for requests.
-    wake: PipeWriter,
+    /// Makes the thread look for requests.
+    waker: Waker,
     next_id: AtomicU64,
     thread: JoinHandle<()>,
 }
@@ -56,18 +55,12 @@ pub struct Capture {
 
 impl CaptureThread {
     pub fn start() -> io::Result<Self> {
-        let (wake_reader, wake) = io::pipe()?;
+        let (pipes, waker) = Pipes::new()?;
         let (requests, received) = channel();
-        let worker = Worker {
-            wake: wake_reader.into(),
-            requests: received,
-            jobs: Vec::new(),
-            buffer: Vec::new(),
-            sizes: Sizes::default(),
-        };
+        let worker = Worker { pipes, requests: received, jobs: Vec::new() };
         let thread =
             std::thread::Builder::new().name("capture".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { requests, wake, next_id: AtomicU64::new(0), thread })
+        Ok(Self { requests, waker, next_id: AtomicU64::new(0), thread })
     }
 
     /// Whether it has panicked: then another one has to take its place.
@@ -76,12 +69,12 @@ impl CaptureThread {
     }
 
     /// Captures what comes from these pipes into these logs.
-    pub fn attach(self: &Arc<Self>, pipes: Both<OwnedFd>, logs: Both<OutputLog>) -> Capture {
+    pub fn attach(self: &Arc<Self>, pipes: Both<PipeReader>, logs: Both<OutputLog>) -> Capture {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, captured) = watch::channel(Both::default());
         let [stdout, stderr] = pipes;
         let [stdout_log, stderr_log] = logs;
-        let stream = |pipe, log| Stream { pipe: Some(pipe), log, size: Size::default() };
+        let stream = |pipe, log| Stream { pipe: Some(Pipe::new(pipe, &self.waker)), log };
         self.send(Request::Attach(Box::new(Attached {
             id,
             streams: [stream(stdout, stdout_log), stream(stderr, stderr_log)],
@@ -95,7 +88,7 @@ impl CaptureThread {
     fn send(&self, request: Request) {
         // Errors mean that the thread has failed, which shows as a capture that is over.
         let _ = self.requests.send(request);
-        let _ = (&self.wake).write(&[0]);
+        self.waker.wake();
     }
 }
 
@@ -156,11 +149,9 @@ impl Capture {
 
 /// The thread's side.
 struct Worker {
-    wake: OwnedFd,
+    pipes: Pipes,
     requests: Receiver<Request>,
     jobs: Vec<Attached>,
-    buffer: Vec<u8>,
-    sizes: Sizes,
 }
 
 #[derive(Debug)]
@@ -176,22 +167,21 @@ struct Attached {
 #[derive(Debug)]
 struct Stream {
     /// None when the stream has ended.
-    pipe: Option<OwnedFd>,
+    pipe: Option<Pipe>,
     log: OutputLog,
-    size: Size,
 }
 
 impl Worker {
     fn run(mut self) {
         loop {
-            let mut ready = self.wait().into_iter();
-            let is_woken = ready.next().unwrap_or(false);
+            let (is_woken, ready) = self.wait();
+            let mut ready = ready.into_iter();
             for job in &mut self.jobs {
                 let mut is_flowing = false;
                 let open = job.streams.iter_mut().filter(|stream| stream.pipe.is_some());
                 for stream in open {
                     if ready.next().unwrap_or(false) {
-                        is_flowing |= stream.read(&mut self.buffer, &mut self.sizes);
+                        is_flowing |= stream.read(&mut self.pipes);
                         job.is_pending = true;
                     }
                 }
@@ -206,19 +196,16 @@ impl Worker {
         }
     }
 
-    /// Waits; whether there are requests, and then for each open pipe whether it can be read.
-    fn wait(&self) -> Vec<bool> {
-        let pipes = self.jobs.iter().flat_map(|job| &job.streams);
-        let pipes = pipes.filter_map(|stream| stream.pipe.as_ref());
-        let descriptors: Vec<&OwnedFd> = std::iter::once(&self.wake).chain(pipes).collect();
+    /// Waits; whether there are requests, and for each open pipe whether it can be read.
+    fn wait(&self) -> (bool, Vec<bool>) {
+        let streams = self.jobs.iter().flat_map(|job| &job.streams);
+        let open = streams.filter_map(|stream| stream.pipe.as_ref());
         let is_pending = self.jobs.iter().any(|job| job.is_pending);
-        wait_readable(&descriptors, is_pending.then_some(PUBLISH_EVERY))
+        self.pipes.wait(open, is_pending.then_some(PUBLISH_EVERY))
     }
 
     /// False when no handle is left that could send one.
     fn handle_requests(&mut self) -> bool {
-        let mut bytes = [0; 64];
-        let _ = rustix::io::read(&self.wake, &mut bytes);
         loop {
             let (id, done, closes) = match self.requests.try_recv() {
                 Ok(Request::Attach(job)) => {
@@ -232,9 +219,9 @@ impl Worker {
             };
             if let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) {
                 for stream in &mut job.streams {
-                    stream.drain(&mut self.buffer, &mut self.sizes);
+                    stream.drain(&mut self.pipes);
                     if closes {
-                        stream.close(&mut self.sizes);
+                        stream.close();
                     }
                 }
                 job.publish();
@@ -256,49 +243,41 @@ impl Attached {
 
 impl Stream {
     /// Reads once, from a pipe that can be read, and stores what comes. Whether there seems to be more.
-    fn read(&mut self, buffer: &mut Vec<u8>, sizes: &mut Sizes) -> bool {
-        let Some(pipe) = &self.pipe else {
+    fn read(&mut self, pipes: &mut Pipes) -> bool {
+        let Some(pipe) = &mut self.pipe else {
             return false;
         };
-        let chunk = self.size.chunk();
-        if buffer.len() < chunk {
-            buffer.resize(chunk, 0);
-        }
-        match rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut buffer[..chunk])) {
-            Ok(0) => self.close(sizes),
-            Ok(length) => {
-                self.log.append(&buffer[..length]);
-                if length == chunk && self.size == Size::Usual {
-                    self.size = sizes.enlarge(pipe);
-                }
-                return length == chunk;
+        match pipes.read(pipe) {
+            Ok(([], _)) => self.close(),
+            Ok((bytes, is_more)) => {
+                self.log.append(bytes);
+                return is_more;
             }
             Err(error) => {
                 tracing::warn!(%error, "reading a job's output failed");
-                self.close(sizes);
+                self.close();
             }
         }
         false
     }
 
     /// Stores what is in the pipe at this moment, no more: a leftover process may go on writing for ever.
-    fn drain(&mut self, buffer: &mut Vec<u8>, sizes: &mut Sizes) {
-        let end = self.log.captured().end + self.pipe.as_ref().map_or(0, available);
+    fn drain(&mut self, pipes: &mut Pipes) {
+        let end = self.log.captured().end + self.pipe.as_ref().map_or(0, Pipe::available);
         while let Some(pipe) = &self.pipe
-            && is_readable(pipe)
+            && pipe.is_readable()
         {
             // With nothing left, one more read sees the end of the stream.
             let is_last = self.log.captured().end >= end;
-            if is_last && available(pipe) > 0 {
+            if is_last && pipe.available() > 0 {
                 return;
             }
-            self.read(buffer, sizes);
+            self.read(pipes);
         }
     }
 
-    fn close(&mut self, sizes: &mut Sizes) {
+    fn close(&mut self) {
         if self.pipe.take().is_some() {
-            sizes.closed(self.size);
             self.log.close();
         }
     }

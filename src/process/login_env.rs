@@ -24,12 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::environment::Variables;
-use crate::process::own;
-use crate::process::reaper::Reaper;
-use crate::process::shell::Shell;
-use crate::process::spawn::{Order, Process, spawn};
-use crate::process::tree::Tree;
+use super::own;
+use super::reaper::Reaper;
+use super::shell::Shell;
+use super::spawn::{Order, Process, Variables, spawn};
+use super::system::LOGIN_SHELL;
+use super::tree::Tree;
 
 /// The argument that makes this binary print its environment. A mark follows.
 const ARGUMENT: &str = "--print-environment";
@@ -134,8 +134,8 @@ async fn ask(
         with_stdin: false,
     };
     let Process { mut tree, stdout, stderr, .. } = spawn(&order, reaper)?;
-    let mut stdout = pipe::Receiver::from_owned_fd(stdout)?;
-    let mut stderr = pipe::Receiver::from_owned_fd(stderr)?;
+    let mut stdout = pipe::Receiver::from_owned_fd(stdout.into())?;
+    let mut stderr = pipe::Receiver::from_owned_fd(stderr.into())?;
     let answer = tokio::select! {
         answer = read_answer(&mut stdout, &mark) => answer,
         () = discard(&mut stderr) => None,
@@ -168,7 +168,7 @@ async fn discard(stderr: &mut pipe::Receiver) {
 
 async fn end(tree: Tree) {
     let give_up_at = Instant::now() + SURVIVOR_AFTER;
-    while !tree.has_exited() || !tree.members().is_empty() {
+    while !tree.has_exited() || !tree.living().is_empty() {
         if Instant::now() >= give_up_at {
             tracing::warn!("a process of the login shell could not be ended");
             break;
@@ -182,8 +182,7 @@ async fn end(tree: Tree) {
 /// The user's own shell.
 pub fn user_shell() -> String {
     let named = env::var("SHELL").ok().filter(|shell| Path::new(shell).is_absolute());
-    let usual = if cfg!(target_os = "macos") { "/bin/zsh" } else { "/bin/sh" };
-    named.unwrap_or_else(|| usual.to_owned())
+    named.unwrap_or_else(|| LOGIN_SHELL.to_owned())
 }
 
 /// Whether this process was started to print its environment.
