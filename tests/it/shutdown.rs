@@ -1,13 +1,13 @@
-//! However the server ends, nothing of its jobs does not.
+//! The end of a server: in time, with last words, and what a dead one could not remove is swept.
 
+use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
+use tempfile::TempDir;
 
-use crate::support::{
-    Client, EXECUTE, GET, Gate, LIST, Setup, eventually, files_below, processes, ref_id,
-};
+use crate::support::{Client, EXECUTE, Setup, eventually, files_below, processes};
 
 #[test]
 fn jobs_that_heed_term_have_time_for_their_last_words() {
@@ -19,67 +19,36 @@ fn jobs_that_heed_term_have_time_for_their_last_words() {
     ));
     client.wait_for(&id, "ready");
     client.hang_up();
-    assert_eq!(std::fs::read_to_string(words).unwrap(), "bye\n");
-}
-
-#[test]
-fn invariant_09_calls_under_way_are_answered_at_the_end() {
-    for signal in [None, Some(Signal::TERM)] {
-        let client = Client::start();
-        let gate = Gate::new();
-        let id = client.begin(&gate.wait());
-        let waits = [
-            client.post(GET, &json!({"ref_id": id, "wait_seconds": 40})),
-            client.post(GET, &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "never"})),
-            client.post(LIST, &json!({"wait_seconds": 40})),
-            client.post(EXECUTE, &json!({"cmd": gate.wait(), "wait_seconds": 40})),
-        ];
-        eventually("the second job runs", || match &client.list()["count"] {
-            count if *count == 2 => Ok(()),
-            count => Err(count.to_string()),
-        });
-        let end = match signal {
-            None => client.hang_up(),
-            Some(signal) => {
-                processes::signal(client.pid(), signal);
-                client.end()
-            }
-        };
-        assert!(end.status.success() && end.took < Duration::from_secs(3), "{end:?}");
-        for wait in waits {
-            let reply = client.reply(wait);
-            assert!(reply["hint"].is_null(), "there is no next call: {reply}");
-        }
-        client.assert_nothing_left();
-    }
+    assert_eq!(fs::read_to_string(words).unwrap(), "bye\n");
 }
 
 #[test]
 fn an_idle_server_ends_at_once() {
-    let client = Client::start();
-    let end = client.hang_up();
-    assert!(end.took < Duration::from_millis(500), "{end:?}");
-    let client = Client::start();
-    processes::signal(client.pid(), Signal::TERM);
-    let end = client.end();
-    assert_eq!(end.status.code(), Some(0), "{end:?}");
-    assert!(end.took < Duration::from_millis(500), "{end:?}");
+    for signal in [None, Some(Signal::TERM)] {
+        let client = Client::start();
+        match signal {
+            None => client.close_input(),
+            Some(signal) => processes::signal(client.pid(), signal),
+        }
+        let end = client.end();
+        assert_eq!(end.status.code(), Some(0), "{end:?}");
+        assert!(end.took < Duration::from_millis(500), "{end:?}");
+    }
 }
 
 #[test]
 fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
-    let root = tempfile::TempDir::new().unwrap();
     const ID: &str = "0190a5c8-0000-4000-8000-000000000000";
+    let root = TempDir::new().unwrap();
     let place = |name: &str, files: &[&str]| {
         let directory = root.path().join(name);
-        std::fs::create_dir(&directory).unwrap();
+        fs::create_dir(&directory).unwrap();
         for file in files {
-            std::fs::write(directory.join(file), "x").unwrap();
+            fs::write(directory.join(file), "x").unwrap();
         }
         directory
     };
     let output = format!("{ID}.stdout");
-    let dead = place(&format!("server-{ID}"), &["lock", &output]);
     let elsewhere = place("elsewhere", &["lock", &output]);
     let foreign = [
         place("photos", &["file"]).join("file"),
@@ -89,22 +58,26 @@ fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
     ];
     let link = format!("server-{}", ID.replace('0', "1"));
     std::os::unix::fs::symlink(&elsewhere, root.path().join(link)).unwrap();
-    let killed = Setup::new().output_dir(root.path()).start();
-    killed.run("echo words of the dead");
-    killed.kill();
     let living = Setup::new().output_dir(root.path()).start();
     let id = living.begin("echo words of the living");
     living.wait(&id);
+    let kept = files_below(root.path());
+
+    let killed = Setup::new().output_dir(root.path()).start();
+    killed.run("echo words of the dead");
+    killed.kill_with_supervisor();
+    place(&format!("server-{ID}"), &["lock", &output]);
+    let all = files_below(root.path());
+    let dead: Vec<_> = all.iter().filter(|file| !kept.contains(file)).collect();
+    assert_eq!(dead.len(), 4, "two outputs and two locks: {dead:?}");
 
     let next = Setup::new().output_dir(root.path()).start();
-    assert!(dead.exists() || !living.output_files().is_empty(), "swept before the first job");
+    next.list();
+    assert_eq!(files_below(root.path()), all, "swept before the first job");
     next.run("echo next");
-    eventually("the dead server's files are gone", || {
-        let files = files_below(root.path());
-        let of_the_dead = files
-            .iter()
-            .any(|file| std::fs::read(file).is_ok_and(|bytes| bytes == b"words of the dead\n"));
-        if dead.exists() || of_the_dead { Err(format!("{files:?}")) } else { Ok(()) }
+    eventually("they are swept", || {
+        let left: Vec<_> = dead.iter().filter(|file| file.exists()).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     assert_eq!(living.get(&id)["output"], "words of the living\n");
     for file in foreign {
@@ -121,21 +94,4 @@ fn a_job_started_as_the_server_ends_does_not_outlive_it() {
         }
         client.assert_ends_well();
     }
-}
-
-#[test]
-fn a_server_inside_a_job_of_another_ends_with_it() {
-    let outer = Client::start();
-    let started = outer.execute(&json!({"cmd": format!(
-        "(printf '%s\\n' '{}' '{}' '{}'; sleep 300) | {} --output-dir {}",
-        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}}),
-        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": EXECUTE, "arguments": {"cmd": "setsid sleep 299 & wait"}}}),
-        crate::support::SERVER,
-        outer.scratch().join("inner").display(),
-    )}));
-    let id = ref_id(&started);
-    outer.wait_for(&id, "\"success\":true");
-    outer.clean_up(&id);
-    outer.assert_none_living();
 }

@@ -3,13 +3,13 @@
 mod clients;
 mod clock;
 mod disk;
-mod escapees;
 mod limits;
 mod neighbours;
 mod pids;
 mod sandbox;
 mod slow_disk;
-mod supervisor;
+mod survivors;
+mod trees;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

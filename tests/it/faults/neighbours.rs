@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{CLEANUP, Client, EXECUTE, GET, Gate, Setup, processes, text};
+use crate::support::{CLEANUP, Client, EXECUTE, GET, Gate, Setup, pid, processes, text};
 
 /// A server with a finished and a running job, and the check that both are as they were.
 struct Neighbour {
@@ -24,8 +24,7 @@ impl Neighbour {
             client.execute(&json!({"cmd": format!("echo first; {}; echo last", gate.wait())}));
         let running = text(&reply, "ref_id").to_owned();
         client.wait_for(&running, "first");
-        let pid = u32::try_from(reply["pid"].as_u64().unwrap()).unwrap();
-        Self { client, gate, finished, running, pid }
+        Self { pid: pid(&reply), client, gate, finished, running }
     }
 
     #[track_caller]
@@ -68,9 +67,7 @@ fn a_server_is_untouched_by_the_start_the_work_and_the_end_of_another() {
 
     // With its supervisor: what it leaves is swept by the next server.
     let killed = Neighbour::start(root.path());
-    processes::signal(killed.client.pid(), rustix::process::Signal::STOP);
-    processes::kill(killed.client.server_pid());
-    killed.client.kill();
+    killed.client.kill_with_supervisor();
     processes::kill(killed.pid);
     let next = Setup::new().output_dir(root.path()).start();
     next.run("echo next");

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::{Client, eventually, processes};
 
 /// The end of a server.
@@ -45,6 +47,14 @@ impl Client {
     pub fn kill(&self) {
         processes::kill(self.pid());
         self.end();
+    }
+
+    /// Kills supervisor and server in one instant: neither can act on the death of the other.
+    pub fn kill_with_supervisor(&self) {
+        let server = self.server_pid();
+        processes::signal(self.pid(), Signal::STOP);
+        processes::kill(server);
+        self.kill();
     }
 
     /// What the server has started and what still lives. A living server and its supervisor are left out.
