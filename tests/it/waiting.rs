@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     Client, GET, Gate, LIST, Setup, assert_soon, eventually, processes, ref_id, text,
@@ -17,37 +17,30 @@ fn a_wait_ends_with_the_command() {
     let started = Instant::now();
     gate.open();
     let reply = client.reply(wait);
+    assert_eq!((text(&reply, "state"), text(&reply, "output")), ("exited", "done\n"));
+    // What has happened is answered at once.
+    client.wait_for(&id, "done");
+    let never = json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "not there"});
+    assert!(client.call(GET, &never)["matched"].is_null());
     assert_soon(started);
-    assert_eq!(reply["output"], "done\n");
-    assert_eq!(reply["state"], "exited");
 }
 
 #[test]
 fn a_wait_that_runs_out_answers_with_what_there_is() {
     let client = Client::start();
     let gate = Gate::new();
-    let id = client.begin(&format!("echo so far; {}", gate.wait()));
     let started = Instant::now();
-    let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 0.3}));
-    assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
-    assert_eq!(reply["state"], "running", "{reply}");
-    assert_eq!(reply["output"], "so far\n", "{reply}");
+    let cmd = format!("echo so far; {}", gate.wait());
+    let reply = client.execute(&json!({"cmd": cmd, "wait_seconds": 0.3}));
+    let id = ref_id(&reply);
+    assert!(text(&reply, "hint").contains(&id), "{reply}");
+    let later = client.call(GET, &json!({"ref_id": id, "wait_seconds": 0.3}));
+    assert!(started.elapsed() >= Duration::from_millis(600), "{:?}", started.elapsed());
+    for seen in [&reply["result"], &later] {
+        assert_eq!((text(seen, "state"), text(seen, "output")), ("running", "so far\n"), "{seen}");
+    }
     gate.open();
     assert_eq!(client.wait(&id)["returncode"], 0);
-}
-
-#[test]
-fn a_wait_for_what_has_happened_answers_at_once() {
-    let client = Client::start();
-    let id = client.begin("echo there");
-    client.wait(&id);
-    let started = Instant::now();
-    client.call(GET, &json!({"ref_id": id, "wait_seconds": 40}));
-    client.call(GET, &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "there"}));
-    let reply =
-        client.call(GET, &json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "not there"}));
-    assert!(reply["matched"].is_null(), "{reply}");
-    assert_soon(started);
 }
 
 #[test]
@@ -55,22 +48,8 @@ fn execute_returns_the_result_of_a_quick_command() {
     let client = Client::start();
     let reply = client.execute(&json!({"cmd": "echo quick; exit 4", "wait_seconds": 40}));
     let result = &reply["result"];
-    assert_eq!(result["output"], "quick\n", "{reply}");
-    assert_eq!(result["returncode"], 4, "{reply}");
+    assert_eq!((&result["output"], &result["returncode"]), (&json!("quick\n"), &json!(4)));
     assert_eq!(client.get(&ref_id(&reply))["output"], "quick\n");
-}
-
-#[test]
-fn execute_returns_what_there_is_of_a_slow_command() {
-    let client = Client::start();
-    let gate = Gate::new();
-    let reply =
-        client.execute(&json!({"cmd": format!("echo slow; {}", gate.wait()), "wait_seconds": 0.3}));
-    assert_eq!(reply["result"]["state"], "running", "{reply}");
-    let id = ref_id(&reply);
-    assert!(text(&reply, "hint").contains(&id), "{reply}");
-    gate.open();
-    client.wait(&id);
 }
 
 #[test]
@@ -80,56 +59,44 @@ fn the_cap_depends_on_the_client_and_the_configuration_and_is_named() {
         (Setup::new().client("claude-code"), "600"),
         (Setup::new().client("claude-code").flags(["--max-wait-seconds", "7"]), "7"),
     ] {
-        let client = setup.start();
-        let gate = Gate::new();
-        let started = client.execute(&json!({"cmd": gate.wait()}));
-        assert!(
-            text(&started, "hint")
-                .ends_with(&format!("wait_seconds={cap} when you need its result")),
-            "{started}"
-        );
-        gate.open();
-        client.wait(&ref_id(&started));
+        let started = setup.start().execute(&json!({"cmd": "sleep 1000"}));
+        let ending = format!("wait_seconds={cap} when you need its result");
+        assert!(text(&started, "hint").ends_with(&ending), "{started}");
+    }
+    let client = Setup::new().flags(["--max-wait-seconds", "0.3"]).start();
+    let id = client.begin("sleep 1000");
+    for (tool, wait, said) in [
+        (GET, 30_000.0, "wait_seconds=30000 was cut to 0.3"),
+        (GET, 1e15, "was cut to 0.3"),
+        (LIST, 30_000.0, "within 0.3 s (the most for one call"),
+    ] {
+        let mut call = json!({"wait_seconds": wait});
+        if tool == GET {
+            call["ref_id"] = json!(id);
+        }
+        let reply = client.call(tool, &call);
+        let hint = text(&reply, "hint");
+        assert!(hint.contains(said) && hint.contains("seconds"), "{hint}");
     }
 }
 
 #[test]
-fn a_wait_beyond_the_cap_is_cut_and_said() {
-    let client = Setup::new().flags(["--max-wait-seconds", "0.3"]).start();
-    let gate = Gate::new();
-    let id = client.begin(&gate.wait());
-    let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 30_000}));
-    let hint = text(&reply, "hint");
-    assert!(
-        hint.contains("wait_seconds=30000 was cut to 0.3") && hint.contains("seconds"),
-        "{hint}"
-    );
-    // So is one beyond all sense.
-    let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": 1e15}));
-    assert!(text(&reply, "hint").contains("was cut to 0.3"), "{reply}");
-    let listed = client.call(LIST, &json!({"wait_seconds": 30_000}));
-    assert!(text(&listed, "hint").contains("unit is seconds"), "{listed}");
-    gate.open();
-    client.wait(&id);
-}
-
-#[test]
-fn a_list_wait_answers_when_any_job_ends() {
+fn several_jobs_are_awaited_one_call_for_each_end() {
     let client = Client::start();
-    let gates = [Gate::new(), Gate::new(), Gate::new()];
-    let ids = gates.each_ref().map(|gate| client.begin(&gate.wait()));
-    for index in [1, 0, 2] {
+    let gates: Vec<_> = (0..5).map(|_| Gate::new()).collect();
+    let begin = |(n, gate): (usize, &Gate)| client.begin(&format!("{}; exit {n}", gate.wait()));
+    let ids: Vec<_> = gates.iter().enumerate().map(begin).collect();
+    for n in [3, 1, 4, 0, 2] {
         let wait = client.post_waiting(LIST, &json!({"wait_seconds": 40}));
         let started = Instant::now();
-        gates[index].open();
+        gates[n].open();
         let reply = client.reply(wait);
         assert_soon(started);
-        let entries = reply["processes"].as_array().unwrap();
-        let entry = entries.iter().find(|entry| entry["ref_id"] == ids[index].as_str()).unwrap();
-        assert_eq!(entry["running"], false, "{reply}");
-        let next = format!("call get_command_background_result with ref_id=\"{}\"", ids[index]);
-        let hint = text(&reply, "hint").to_lowercase();
-        assert!(hint.contains(&next), "{hint}");
+        let mut entries = reply["processes"].as_array().unwrap().iter();
+        let ended = entries.find(|entry| entry["running"] == false).unwrap();
+        assert_eq!((text(ended, "ref_id"), &ended["returncode"]), (&*ids[n], &json!(n)), "{reply}");
+        let next = format!("call {GET} with ref_id=\"{}\"", ids[n]);
+        assert!(text(&reply, "hint").to_lowercase().contains(&next), "{reply}");
     }
     let started = Instant::now();
     client.call(LIST, &json!({"wait_seconds": 40}));
@@ -139,21 +106,19 @@ fn a_list_wait_answers_when_any_job_ends() {
 #[test]
 fn a_list_wait_answers_at_once_for_an_end_nobody_was_told_of() {
     let client = Client::start();
-    let (gate, other) = (Gate::new(), Gate::new());
+    let gate = Gate::new();
     let id = client.begin(&gate.wait());
-    let stays = client.begin(&other.wait());
+    client.begin("exec sleep 1000");
     gate.open();
     // The end is seen from outside, so that no reply has told of it.
-    eventually("the command has ended", || {
-        let living = client.living();
-        if living.len() == 1 { Ok(()) } else { Err(processes::describe(living)) }
+    eventually("the command has ended", || match client.living() {
+        living if living.len() == 1 => Ok(()),
+        living => Err(processes::describe(living)),
     });
     let started = Instant::now();
     let reply = client.call(LIST, &json!({"wait_seconds": 40}));
     assert_soon(started);
     assert!(reply.to_string().contains(&id), "{reply}");
-    other.open();
-    client.wait(&stays);
 }
 
 #[test]
@@ -170,11 +135,9 @@ fn a_cancelled_wait_changes_nothing() {
     for wait in waits {
         client.cancel(wait);
     }
-    let reply = client.wait_for(&id, "before");
-    assert_eq!(reply["running"], true);
+    assert_eq!(client.wait_for(&id, "before")["running"], true);
     gate.open();
-    let reply = client.wait(&id);
-    assert_eq!(reply["output"], "before\nafter\n");
+    assert_eq!(client.wait(&id)["output"], "before\nafter\n");
     client.ping();
     for wait in waits {
         assert!(!client.is_answered(wait.id), "a cancelled request was answered");
@@ -186,36 +149,33 @@ fn progress_comes_while_a_call_waits_and_not_after() {
     let client = Client::start();
     let gate = Gate::new();
     let id = client.begin(&format!("echo working; {}", gate.wait()));
-    let request = client.send_request(
-        "tools/call",
-        &json!({"name": GET, "arguments": {"ref_id": id, "wait_seconds": 40}, "_meta": {"progressToken": "token-1"}}),
-    );
-    let silent = client.post(GET, &json!({"ref_id": id, "wait_seconds": 40}));
+    let wait = json!({"ref_id": id, "wait_seconds": 40});
+    let call = json!({"name": GET, "arguments": wait, "_meta": {"progressToken": "token-1"}});
+    let request = client.send_request("tools/call", &call);
+    let is_progress = |message: &Value| message["method"] == "notifications/progress";
     let told = eventually("two notifications come", || {
         let mut told = client.unread();
-        told.retain(|message| message["method"] == "notifications/progress");
+        told.retain(is_progress);
         if told.len() >= 2 { Ok(told) } else { Err(format!("{told:?}")) }
     });
-    gate.open();
-    client.reply(silent);
-    let progress: Vec<f64> =
-        told.iter().map(|one| one["params"]["progress"].as_f64().unwrap()).collect();
-    assert!(progress.is_sorted_by(|earlier, later| earlier < later), "{progress:?}");
+    let progress = told.iter().map(|one| one["params"]["progress"].as_f64().unwrap());
+    assert!(progress.is_sorted_by(|earlier, later| earlier < later), "{told:?}");
     for one in &told {
         assert_eq!(one["params"]["progressToken"], "token-1", "{one}");
         let message = text(&one["params"], "message");
         assert!(message.contains("running") && message.contains('8'), "{message}");
     }
+    // A call without a token is told nothing.
+    let silent = client.post(GET, &wait);
+    gate.open();
+    client.reply(silent);
     eventually("the reply has come", || {
-        if client.is_answered(request) { Ok(()) } else { Err("no".to_owned()) }
+        if client.is_answered(request) { Ok(()) } else { Err(format!("{:?}", client.unread())) }
     });
     client.run("true");
     let unread = client.unread();
     let place = unread.iter().position(|message| message["id"] == request).unwrap();
-    assert!(
-        !unread[place..].iter().any(|message| message["method"] == "notifications/progress"),
-        "progress after the reply: {unread:?}"
-    );
+    assert!(!unread[place..].iter().any(is_progress), "progress after the reply: {unread:?}");
     assert_eq!(client.answer(request)["result"]["structuredContent"]["running"], false);
 }
 
@@ -224,15 +184,11 @@ fn a_hundred_waits_at_once_cost_no_cpu() {
     let client = Client::start();
     let gate = Gate::new();
     let id = client.begin(&format!("{}; echo done", gate.wait()));
-    let waits: Vec<_> = (0..100)
-        .map(|n| {
-            let mut arguments = json!({"ref_id": id, "wait_seconds": 40});
-            if n % 2 == 0 {
-                arguments["until_pattern"] = json!("done");
-            }
-            client.post(GET, &arguments)
-        })
-        .collect();
+    let kinds = [
+        json!({"ref_id": id, "wait_seconds": 40}),
+        json!({"ref_id": id, "wait_seconds": 40, "until_pattern": "done"}),
+    ];
+    let waits: Vec<_> = (0..100).map(|n| client.post(GET, &kinds[n % 2])).collect();
     client.ping();
     let ticks = || {
         let field = |number| processes::stat_field(client.server_pid(), number).unwrap();
@@ -252,27 +208,4 @@ fn a_hundred_waits_at_once_cost_no_cpu() {
         assert_eq!(client.reply(wait)["output"], "done\n");
     }
     assert_soon(started);
-}
-
-#[test]
-fn five_jobs_are_awaited_one_call_for_each_end() {
-    let client = Client::start();
-    let gates: Vec<_> = (0..5).map(|_| Gate::new()).collect();
-    let ids: Vec<_> = gates
-        .iter()
-        .enumerate()
-        .map(|(n, gate)| client.begin(&format!("{}; exit {n}", gate.wait())))
-        .collect();
-    for n in [3, 1, 4, 0, 2] {
-        gates[n].open();
-        let reply = client.call(LIST, &json!({"wait_seconds": 40}));
-        let newest = reply["processes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|entry| entry["running"] == false)
-            .unwrap();
-        assert_eq!(newest["ref_id"], ids[n].as_str(), "{reply}");
-        assert_eq!(newest["returncode"], n, "{reply}");
-    }
 }
