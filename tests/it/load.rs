@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Client, EXECUTE, Setup, eventually, processes, ref_id, text};
+use crate::support::{Client, EXECUTE, GET, Setup, eventually, processes, ref_id, text};
 
 /// Starts this many commands, fifty at a time, and waits for each.
 #[track_caller]
@@ -64,20 +64,15 @@ fn three_hundred_megabytes_on_both_streams_leave_the_server_small() {
         "yes 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd | head -c 300000000";
     let started = client.execute(&json!({"cmd": format!("{flood} >&2 & {flood}; wait")}));
     let id = ref_id(&started);
-    let reply = eventually("it has ended", || {
-        let reply = client.call(crate::support::GET, &json!({"ref_id": id, "wait_seconds": 45}));
-        if reply["running"] == false { Ok(reply) } else { Err(reply["output_bytes"].to_string()) }
-    });
+    let reply = client.wait(&id);
     for key in ["output_bytes", "error_bytes"] {
         assert_eq!(reply[key], 300_000_000, "{reply}");
     }
-    let kept: u64 = client.output_files().iter().map(|file| file.metadata().unwrap().len()).sum();
+    let kept = client.bytes_on_disk();
     assert!(kept <= 128 << 20, "{kept} bytes are kept");
     assert_eq!(reply["dropped_bytes"], 600_000_000 - kept, "{reply}");
-    let reply = client.call(
-        crate::support::GET,
-        &json!({"ref_id": id, "until_pattern": "not there", "max_chars": 100_000}),
-    );
+    let search = json!({"ref_id": id, "until_pattern": "not there", "max_chars": 100_000});
+    let reply = client.call(GET, &search);
     assert!(text(&reply, "output").len() + text(&reply, "error").len() > 80_000);
     let peak = processes::status_number(client.server_pid(), "VmHWM");
     assert!(peak < 32 * 1024, "the server took {peak} kB");

@@ -3,14 +3,22 @@
 use serde_json::json;
 
 use crate::support::{
-    CLEANUP, Client, EXECUTE, GET, Gate, LIST, eventually, processes, ref_id, text, texts,
+    CLEANUP, Client, EXECUTE, GET, Gate, LIST, eventually, pid, processes, ref_id, text, texts,
 };
 
-/// Replies about this job name the ends that have not been named yet: each once, and no more than five at a time.
-#[track_caller]
-fn assert_named(client: &Client, id: &str, mut named: Vec<String>, mut expected: Vec<String>) {
+#[test]
+fn other_ends_are_named_once_and_no_more_than_five_at_a_time() {
+    let client = Client::start();
+    let id = client.begin("exec sleep 1000");
+    let quick = [(); 8].map(|()| client.post(EXECUTE, &json!({"cmd": "true"})));
+    let (mut expected, mut named) = (Vec::new(), Vec::new());
+    for posted in quick {
+        let reply = client.reply(posted);
+        named.extend(texts(&reply["also_ended"]));
+        expected.push(ref_id(&reply));
+    }
     eventually("all ends are named", || {
-        let news = texts(&client.get(id)["also_ended"]);
+        let news = texts(&client.get(&id)["also_ended"]);
         assert!(news.len() <= 5, "{news:?}");
         named.extend(news);
         if named.len() >= expected.len() { Ok(()) } else { Err(format!("{named:?}")) }
@@ -18,83 +26,38 @@ fn assert_named(client: &Client, id: &str, mut named: Vec<String>, mut expected:
     named.sort();
     expected.sort();
     assert_eq!(named, expected);
-}
-
-#[test]
-fn other_ends_are_named_once_in_the_next_reply() {
-    let client = Client::start();
-    let gate = Gate::new();
-    let (mut expected, mut named) = (Vec::new(), Vec::new());
-    for cmd in ["true", "true", "true", &gate.wait()] {
-        let started = client.execute(&json!({"cmd": cmd}));
-        named.extend(texts(&started["also_ended"]));
-        expected.push(ref_id(&started));
-    }
-    let id = expected.pop().unwrap();
-    assert_named(&client, &id, named, expected);
     assert!(client.get(&id)["also_ended"].is_null());
-    gate.open();
-    client.wait(&id);
-}
-
-#[test]
-fn no_more_than_five_ends_are_named_at_a_time() {
-    let client = Client::start();
-    let gate = Gate::new();
-    let id = client.begin(&gate.wait());
-    let quick: Vec<_> = (0..8).map(|_| client.post(EXECUTE, &json!({"cmd": "true"}))).collect();
-    let mut expected = Vec::new();
-    let mut named = Vec::new();
-    for posted in quick {
-        let reply = client.reply(posted);
-        named.extend(texts(&reply["also_ended"]));
-        expected.push(ref_id(&reply));
-    }
-    assert_named(&client, &id, named, expected);
-    gate.open();
-    client.wait(&id);
 }
 
 #[test]
 fn an_end_told_to_nobody_is_told_again() {
     let client = Client::start();
-    let (gate, other) = (Gate::new(), Gate::new());
+    let gate = Gate::new();
     let id = client.begin(&gate.wait());
-    let stays = client.begin(&other.wait());
-    let wait = client.post(GET, &json!({"ref_id": id, "wait_seconds": 40}));
-    client.ping();
+    let stays = client.begin("exec sleep 1000");
+    let wait = client.post_waiting(GET, &json!({"ref_id": id, "wait_seconds": 40}));
     client.cancel(wait);
     client.ping();
     gate.open();
-    eventually("the end is named", || {
-        let reply = client.get(&stays);
-        if texts(&reply["also_ended"]) == [id.as_str()] { Ok(()) } else { Err(reply.to_string()) }
-    });
-    other.open();
-    client.wait(&stays);
+    client.get_until(&stays, "the end is named", |reply| texts(&reply["also_ended"]) == [&*id]);
 }
 
 #[test]
 fn a_job_whose_execute_was_cancelled_runs_on_and_is_named() {
     let client = Client::start();
-    let gate = Gate::new();
-    let posted = client.post(EXECUTE, &json!({"cmd": gate.wait(), "wait_seconds": 40}));
-    eventually("the command runs", || {
-        let living = client.living();
-        if living.len() == 1 { Ok(()) } else { Err(processes::describe(living)) }
+    let call = json!({"cmd": "exec sleep 1000", "wait_seconds": 40});
+    let posted = client.post(EXECUTE, &call);
+    eventually("the command runs", || match client.living() {
+        living if living.len() == 1 => Ok(()),
+        living => Err(processes::describe(living)),
     });
     client.cancel(posted);
     let named = eventually("the next reply names it", || {
         let reply = client.list();
-        match texts(&reply["also_started"]).pop() {
-            Some(id) => Ok(id),
-            None => Err(reply.to_string()),
-        }
+        texts(&reply["also_started"]).pop().ok_or_else(|| reply.to_string())
     });
     assert_eq!(client.get(&named)["running"], true);
     assert!(client.list()["also_started"].is_null(), "named twice");
-    gate.open();
-    client.wait(&named);
 }
 
 /// An impatient client repeats its call in the same breath.
@@ -102,34 +65,23 @@ fn a_job_whose_execute_was_cancelled_runs_on_and_is_named() {
 #[test]
 fn the_call_right_behind_a_cancellation_knows_of_it() {
     let client = Client::start();
-    let gate = Gate::new();
-    let call = json!({"cmd": gate.wait(), "wait_seconds": 40});
+    let call = json!({"cmd": "exec sleep 1000", "wait_seconds": 40});
     let first = client.post_waiting(EXECUTE, &call);
     let first_id = client.list()["processes"][0]["ref_id"].clone();
-    let again = json!({"cmd": gate.wait()});
     let second = processes::suspended(client.server_pid(), || {
         client.cancel(first);
-        client.post(EXECUTE, &again)
+        client.post(EXECUTE, &json!({"cmd": "exec sleep 1000"}))
     });
     let reply = client.reply(second);
     assert_eq!(reply["also_started"], json!([first_id]), "{reply}");
-    // Either of them may take the first word.
-    gate.open();
-    gate.open();
-    for id in [&first_id, &reply["ref_id"]] {
-        client.wait(id.as_str().unwrap());
-    }
 }
 
 #[test]
 fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
     let client = Client::start();
-    let mut cancelled = Vec::new();
     for n in 0..30 {
-        let posted =
-            client.post(EXECUTE, &json!({"cmd": format!("sleep 300; : {n}"), "wait_seconds": 40}));
-        client.cancel(posted);
-        cancelled.push(posted);
+        let call = json!({"cmd": format!("sleep 300; : {n}"), "wait_seconds": 40});
+        client.cancel(client.post(EXECUTE, &call));
     }
     client.ping();
     let mut named = Vec::new();
@@ -146,40 +98,13 @@ fn an_execute_cancelled_at_once_starts_nothing_or_is_named() {
 }
 
 #[test]
-fn a_list_shows_the_newest_ends_whether_or_not_older_ones_were_told() {
-    let client = Client::start();
-    let gates: Vec<_> = (0..23).map(|_| Gate::new()).collect();
-    let mut jobs: Vec<_> =
-        gates.iter().map(|gate| client.execute(&json!({"cmd": gate.wait()}))).collect();
-    for (gate, job) in gates.iter().zip(&jobs) {
-        gate.open();
-        let pid = u32::try_from(job["pid"].as_u64().unwrap()).unwrap();
-        eventually("it has ended", || match processes::is_alive(pid) {
-            true => Err(processes::describe([pid])),
-            false => Ok(()),
-        });
-        // The server has seen this end before the next one.
-        client.ping();
-    }
-    jobs.reverse();
-    for _ in 0..2 {
-        let list = client.list();
-        let shown = list["processes"].as_array().unwrap().iter();
-        let shown: Vec<_> = shown.map(|entry| &entry["ref_id"]).collect();
-        let newest: Vec<_> = jobs.iter().take(20).map(|job| &job["ref_id"]).collect();
-        assert_eq!(shown, newest, "{list}");
-        assert_eq!(list["omitted"], 3, "{list}");
-    }
-}
-
-#[test]
 fn a_list_that_waits_tells_of_every_end_and_then_waits() {
     const JOBS: usize = 45;
     let client = Client::start();
     let held = Gate::new();
     let started: Vec<_> = (0..JOBS).map(|_| client.execute(&json!({"cmd": held.wait()}))).collect();
     let ids: Vec<_> = started.iter().map(ref_id).collect();
-    let pids: Vec<_> = started.iter().map(|job| job["pid"].to_string()).collect();
+    let pids: Vec<_> = started.iter().map(|job| pid(job).to_string()).collect();
     (0..JOBS).for_each(|_| held.open());
     // Leaders are reaped after their end is on record.
     let all_ended = format!(

@@ -1,13 +1,13 @@
 //! Where a server finds itself: the directory and the environment that it was started with, and what it makes of them.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Client, EXECUTE, SERVER, Setup, eventually, processes::assert_gone, text};
+use crate::support::processes::{assert_gone, pids_in};
+use crate::support::{Client, EXECUTE, Setup, eventually, files_below, server_command, text};
 
 /// Where a job runs that names no directory, as the reply, the instructions and the job itself say.
 #[track_caller]
@@ -23,8 +23,7 @@ fn assert_runs_in(client: &Client, directory: &Path) {
 
 #[test]
 fn the_directory_is_the_nearest_one_that_means_something() {
-    let (own, project, home) =
-        (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    let [own, project, home] = [(); 3].map(|()| TempDir::new().unwrap());
     let path = |dir: &TempDir| dir.path().to_str().unwrap().to_owned();
     let in_own = format!("cd {}", path(&own));
     let setup = |start: &str| Setup::new().environment("HOME", &path(&home)).after(start);
@@ -107,31 +106,23 @@ fn a_profile_of_dialogues_that_fails_leaves_that_of_the_login() {
 }
 
 #[test]
-fn a_profile_that_hangs_is_ended_with_all_it_started() {
-    let home = TempDir::new().unwrap();
-    let hang = "setsid sleep 600 & echo $! >>~/pids; sleep 601 & echo $! >>~/pids; wait\n";
-    let client = with_profile("/bin/bash", &home, &[(".bash_profile", hang)]);
-    let began = Instant::now();
-    let ids: Vec<String> = (0..3).map(|_| client.begin("echo fine")).collect();
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(8), "{took:?}");
-    for id in ids {
-        assert_eq!(client.wait(&id)["output"], "fine\n");
+fn what_a_profile_starts_is_ended_whether_it_hangs_or_not() {
+    let start = "setsid sleep 600 & echo $! >>~/pids\n";
+    let hang = "sleep 601 & echo $! >>~/pids; wait\n";
+    for (profile, count) in [(start.to_owned(), 1), (start.to_owned() + hang, 4)] {
+        let home = TempDir::new().unwrap();
+        let client = with_profile("/bin/bash", &home, &[(".bash_profile", &profile)]);
+        let began = Instant::now();
+        let ids = [(); 3].map(|()| client.begin("echo fine"));
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        for id in ids {
+            assert_eq!(client.wait(&id)["output"], "fine\n");
+        }
+        let pids = pids_in(&json!(std::fs::read_to_string(home.path().join("pids")).unwrap()));
+        assert_eq!(pids.len(), count, "two tries if the first hangs: {pids:?}");
+        assert_gone(&pids);
     }
-    let pids = std::fs::read_to_string(home.path().join("pids")).unwrap();
-    let pids: Vec<u32> = pids.lines().map(|pid| pid.parse().unwrap()).collect();
-    assert_eq!(pids.len(), 4, "two tries: {pids:?}");
-    assert_gone(&pids);
-}
-
-#[test]
-fn what_a_profile_leaves_behind_is_ended() {
-    let home = TempDir::new().unwrap();
-    let agent = "setsid sleep 600 & echo $! >~/pid; export OF_THE_PROFILE=new\n";
-    let client = with_profile("/bin/bash", &home, &[(".bash_profile", agent)]);
-    assert_eq!(client.run("echo $OF_THE_PROFILE")["output"], "new\n");
-    let pid = std::fs::read_to_string(home.path().join("pid")).unwrap();
-    assert_gone(&[pid.trim().parse().unwrap()]);
 }
 
 #[test]
@@ -159,54 +150,27 @@ fn the_login_shell_is_not_asked_before_the_first_job() {
     assert!(home.path().join("asked").exists());
 }
 
-/// No shell has seen what stands in a client's settings.
 #[test]
-fn a_tilde_is_the_home_directory_in_settings_too() {
+fn a_check_tells_by_its_exit_code_and_where_it_would_work() {
     let home = TempDir::new().unwrap();
-    let output = Command::new(SERVER)
-        .args(["--check", "--cwd", "~", "--output-dir", "~/output"])
-        .env("HOME", home.path())
-        .output()
-        .unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap();
-    let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap();
-    let home = home.path().to_str().unwrap();
-    assert!(line("directory").contains(home), "{shown}");
-    assert!(line("output").ends_with(&format!("{home}/output")), "{shown}");
-}
-
-#[test]
-fn a_check_tells_by_its_exit_code() {
+    let home = home.path();
     let check = |flags: &[&str]| {
-        let directory = TempDir::new().unwrap();
-        let output = Command::new(SERVER)
-            .arg("--check")
-            .env("BACKGROUND_COMMAND_MCP_OUTPUT_DIR", directory.path())
-            .args(flags)
-            .output()
-            .unwrap();
-        let shown = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-        (output.status.code(), shown)
+        let mut server = server_command(&home.join("output"));
+        let output = server.arg("--check").env("HOME", home).args(flags).output().unwrap();
+        assert!(files_below(home).is_empty());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
-    let (code, shown) = check(&[]);
+    // No shell has seen the tilde that stands in a client's settings.
+    let (code, shown) = check(&["--cwd", "~", "--output-dir", "~/there"]);
     assert_eq!(code, Some(0), "{shown}");
-    for part in [
-        "version",
-        "shell",
-        "directory",
-        "PATH",
-        "limits",
-        "output",
-        "its processes ended",
-        "all is well",
-    ] {
+    for part in ["version", "shell", "PATH", "limits", "its processes ended", "all is well"] {
         assert!(shown.contains(part), "{part} is missing: {shown}");
     }
+    let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap();
+    assert!(line("directory").contains(home.to_str().unwrap()), "{shown}");
+    assert!(line("output").ends_with(home.join("there").to_str().unwrap()), "{shown}");
     let (code, shown) = check(&["--output-dir", "/dev/null/x"]);
-    assert_eq!(code, Some(1), "{shown}");
-    assert!(shown.contains("could not be stored"), "{shown}");
+    assert!(code == Some(1) && shown.contains("could not be stored"), "{shown}");
     let (code, shown) = check(&["--shell", "/no/such/shell"]);
-    assert_eq!(code, Some(1), "{shown}");
-    assert!(shown.contains("/no/such/shell cannot be started"), "{shown}");
+    assert!(code == Some(1) && shown.contains("/no/such/shell cannot be started"), "{shown}");
 }

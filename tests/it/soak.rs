@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,46 +38,24 @@ impl Dice {
 fn command(dice: &mut Dice, n: u64) -> (String, Expected) {
     let numbers = |last: u64| (1..=last).map(|number| format!("{number}\n")).collect::<String>();
     let code = dice.below(4);
+    let line = format!("{n}\n");
     let (cmd, output, error, returncode, endless) = match dice.below(7) {
-        0 => (
-            format!("echo {n}; exit {code}"),
-            format!("{n}\n"),
-            String::new(),
-            code.cast_signed(),
-            false,
-        ),
-        1 => (format!("echo {n} >&2; kill -9 $$"), String::new(), format!("{n}\n"), -9, false),
-        2 => (
-            format!("seq 900; sleep 0.0{code}; seq 9"),
-            numbers(900) + &numbers(9),
-            String::new(),
-            0,
-            false,
-        ),
-        3 => {
-            (format!("(setsid sleep 1000 &); echo {n}"), format!("{n}\n"), String::new(), 0, false)
+        0 => (format!("echo {n}; exit {code}"), line, String::new(), code.cast_signed(), false),
+        1 => (format!("echo {n} >&2; kill -9 $$"), String::new(), line, -9, false),
+        2 => {
+            let cmd = format!("seq 900; sleep 0.0{code}; seq 9");
+            (cmd, numbers(900) + &numbers(9), String::new(), 0, false)
         }
-        4 => (
-            format!("echo {n}; trap '' TERM; sleep 1000"),
-            format!("{n}\n"),
-            String::new(),
-            -9,
-            true,
-        ),
-        5 => (
-            format!("(env -i setsid sleep 1000 > /dev/null 2>&1 &); echo {n}; sleep 1000"),
-            format!("{n}\n"),
-            String::new(),
-            -15,
-            true,
-        ),
-        _ => (
-            "for i in 1 2 3 4 5; do echo $i; echo $i >&2; done".to_owned(),
-            numbers(5),
-            numbers(5),
-            0,
-            false,
-        ),
+        3 => (format!("(setsid sleep 1000 &); echo {n}"), line, String::new(), 0, false),
+        4 => (format!("echo {n}; trap '' TERM; sleep 1000"), line, String::new(), -9, true),
+        5 => {
+            let escape = "(env -i setsid sleep 1000 > /dev/null 2>&1 &)";
+            (format!("{escape}; echo {n}; sleep 1000"), line, String::new(), -15, true)
+        }
+        _ => {
+            let cmd = "for i in 1 2 3 4 5; do echo $i; echo $i >&2; done";
+            (cmd.to_owned(), numbers(5), numbers(5), 0, false)
+        }
     };
     (cmd, Expected { output, error, returncode, endless, robbed: false })
 }
@@ -102,40 +79,27 @@ fn check(reply: &Value, expected: &Expected, whole: bool) {
     }
     if whole && !expected.endless {
         assert_eq!(reply["returncode"], expected.returncode, "{reply}");
-        assert_eq!(
-            reply["state"],
-            if expected.returncode < 0 { "signaled" } else { "exited" },
-            "{reply}"
-        );
+        let state = if expected.returncode < 0 { "signaled" } else { "exited" };
+        assert_eq!(reply["state"], state, "{reply}");
     }
 }
 
 /// One server's life: until `until`, or until a fault ends it.
 fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'static str, u64>) {
     let client = Setup::new()
-        .flags([
-            "--max-running",
-            "30",
-            "--stop-grace-seconds",
-            "0.2",
-            "--log",
-            "error",
-            "--max-chars",
-            "20000",
-        ])
+        .flags(["--max-running", "30", "--stop-grace-seconds", "0.2"])
+        .flags(["--log", "error", "--max-chars", "20000"])
         .output_dir(root.path())
         .start();
     let mut jobs: HashMap<String, Expected> = HashMap::new();
     let mut n = 0;
     while Instant::now() < until {
         n += 1;
-        let any = |dice: &mut Dice, jobs: &HashMap<String, Expected>| {
-            let mut ids: Vec<&String> = jobs.keys().collect();
-            ids.sort();
-            (!ids.is_empty())
-                .then(|| ids[usize::try_from(dice.below(ids.len() as u64)).unwrap()].clone())
-        };
-        let deed = match (dice.below(100), any(dice, &jobs)) {
+        let mut ids: Vec<&String> = jobs.keys().collect();
+        ids.sort();
+        let any = dice.below(ids.len().max(1) as u64) as usize;
+        let any = ids.get(any).map(|id| (*id).clone());
+        let deed = match (dice.below(100), any) {
             (0..30, _) | (_, None) => {
                 let (cmd, expected) = command(dice, n);
                 let (reply, refused) = client.outcome(client.post(EXECUTE, &json!({"cmd": cmd})));
@@ -151,29 +115,24 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
             }
             (30..50, Some(id)) => {
                 let expected = &jobs[&id];
-                let reply = client.call(GET, &json!({"ref_id": id, "max_chars": 20_000}));
+                let reply = client.get(&id);
                 check(&reply, expected, reply["running"] == false);
                 "reads"
             }
             (50..60, Some(id)) => {
                 let expected = &jobs[&id];
                 let wait = if expected.endless { 0.05 } else { 40.0 };
-                let reply = client
-                    .call(GET, &json!({"ref_id": id, "wait_seconds": wait, "max_chars": 20_000}));
+                let reply = client.call(GET, &json!({"ref_id": id, "wait_seconds": wait}));
                 assert_eq!(reply["running"], expected.endless, "{reply}");
                 check(&reply, expected, !expected.endless);
                 "waits"
             }
             (60..72, Some(id)) => {
-                for posted in [
-                    client.post(GET, &json!({"ref_id": id, "wait_seconds": 30})),
-                    client.post(LIST, &json!({"wait_seconds": 30})),
-                    client.post(
-                        GET,
-                        &json!({"ref_id": id, "wait_seconds": 30, "until_pattern": "never"}),
-                    ),
-                ] {
-                    client.cancel(posted);
+                let search = json!({"ref_id": id, "wait_seconds": 30, "until_pattern": "never"});
+                let wait = json!({"ref_id": id, "wait_seconds": 30});
+                let any_end = json!({"wait_seconds": 30});
+                for (tool, call) in [(GET, search), (GET, wait), (LIST, any_end)] {
+                    client.cancel(client.post(tool, &call));
                 }
                 "cancels"
             }
@@ -207,8 +166,7 @@ fn life(dice: &mut Dice, root: &TempDir, until: Instant, done: &mut HashMap<&'st
                 "thefts"
             }
             (97, Some(_)) => {
-                processes::signal(client.server_pid(), Signal::STOP);
-                processes::signal(client.server_pid(), Signal::CONT);
+                processes::suspended(client.server_pid(), || ());
                 "pauses"
             }
             (98, Some(_)) if n > 100 => {
