@@ -4,20 +4,18 @@ mod captured;
 mod error;
 mod record;
 mod snapshot;
-mod stop;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 pub use captured::{Captured, Unstored};
 use chrono::{DateTime, Utc};
 pub use error::JobError;
-pub use record::{Cause, Exit, Finished, JobState, Record, Tree};
+pub use record::{Cause, Exit, Finished, JobState, Life, Record};
 pub use snapshot::Snapshot;
-pub use stop::StopRequest;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 /// One point in time on both clocks: the wall clock is for display only, every duration comes from the monotonic one.
@@ -45,11 +43,9 @@ struct Inner {
     pid: u32,
     created: Moment,
     record: watch::Receiver<Record>,
-    stop: watch::Sender<Option<StopRequest>>,
+    stop: mpsc::UnboundedSender<StopRequest>,
     /// Whether a reply has told of this job's end.
     end_told: AtomicBool,
-    /// Calls that are ending it and will then take it away.
-    removals: AtomicUsize,
     /// Read-locked while the output files are read, write-locked while they are removed.
     files: RwLock<()>,
 }
@@ -58,7 +54,15 @@ struct Inner {
 #[derive(Debug)]
 pub struct WatcherSide {
     pub record: watch::Sender<Record>,
-    pub stop: watch::Receiver<Option<StopRequest>>,
+    pub stop: mpsc::UnboundedReceiver<StopRequest>,
+}
+
+/// A request to end the whole tree: TERM now, KILL at `kill_at`.
+#[derive(Debug)]
+pub struct StopRequest {
+    pub kill_at: Instant,
+    /// Receives the pids of processes that could not be ended, once the others are gone.
+    pub survivors: oneshot::Sender<Vec<u32>>,
 }
 
 impl Job {
@@ -71,7 +75,7 @@ impl Job {
         created: Moment,
     ) -> (Self, WatcherSide) {
         let (record, record_seen) = watch::channel(Record::default());
-        let (stop, stop_seen) = watch::channel(None);
+        let (stop, stop_seen) = mpsc::unbounded_channel();
         let inner = Inner {
             id,
             command: command.into(),
@@ -81,7 +85,6 @@ impl Job {
             record: record_seen,
             stop,
             end_told: AtomicBool::new(false),
-            removals: AtomicUsize::new(0),
             files: RwLock::default(),
         };
         (Self(Arc::new(inner)), WatcherSide { record, stop: stop_seen })
@@ -118,7 +121,7 @@ impl Job {
 
     /// Whether any process of the job is alive.
     pub fn is_alive(&self) -> bool {
-        self.0.record.borrow().tree == Tree::Alive
+        self.0.record.borrow().tree == Life::Alive
     }
 
     /// When the command ended, if it has.
@@ -134,7 +137,7 @@ impl Job {
     pub fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
         match (&record.state, record.tree) {
-            (JobState::Finished(finished), Tree::Gone(at)) if record.has_all_output() => {
+            (JobState::Finished(finished), Life::Gone(at)) if record.has_all_output() => {
                 Some(at.max(finished.at.monotonic))
             }
             _ => None,
@@ -158,6 +161,16 @@ impl Job {
             record: self.0.record.borrow().clone(),
             taken: Instant::now(),
         }
+    }
+
+    /// Asks the watcher to end the whole tree: TERM now, KILL after the grace period. Asking again can only bring the KILL
+    /// forward, or begins anew once the watcher has given up. The future, which need not be awaited, resolves when nothing
+    /// of the job is alive, or with the pids of what could not be ended.
+    pub fn stop(&self, grace: Duration) -> impl Future<Output = Vec<u32>> + use<> {
+        let (survivors, answer) = oneshot::channel();
+        // Errors mean that the watcher is gone, and with it the tree.
+        let _ = self.0.stop.send(StopRequest { kill_at: Instant::now() + grace, survivors });
+        async move { answer.await.unwrap_or_default() }
     }
 
     /// Waits until nothing more of the output will be stored.

@@ -77,7 +77,7 @@
 //!           then: go on until both pipes end and the tree is empty: reap the leader, free the slot
 //! tools/call → registry.get → snapshot → excerpt → job_view → reply      (waits are on the record's watch channel)
 //! sweeper   → registry.evict(now): out of the map → files away
-//! cleanup   → job.request_stop, until nothing is alive → last words → out of the map → files away
+//! cleanup   → job.stop, until nothing is alive → last words → out of the map → files away
 //! EOF / SIGTERM / SIGINT / SIGHUP → calls under way answered → all trees TERM, short grace, KILL → files away → exit 0
 //! ```
 

@@ -205,7 +205,7 @@ impl ProcessRegistry {
         self.shared.closing.cancel();
         self.shared.watchers.close();
         for job in self.select(Job::is_alive) {
-            job.request_stop(SHUTDOWN_GRACE);
+            drop(job.stop(SHUTDOWN_GRACE));
         }
         let strays = end_strays(&self.shared.reaper, SHUTDOWN_GRACE);
         tokio::join!(self.shared.watchers.wait(), strays);

@@ -111,8 +111,7 @@ async fn try_job(registry: &ProcessRegistry) -> Result<()> {
     say!("job", "wrote its first line after {took} ms in {}", job.cwd().display());
 
     let began = Instant::now();
-    let attempt = job.request_stop(registry.config().stop_grace_seconds);
-    let survivors = timeout(PATIENCE, job.ended(attempt)).await;
+    let survivors = timeout(PATIENCE, job.stop(registry.config().stop_grace_seconds)).await;
     let survivors = survivors.context("a command could not be stopped")?;
     ensure!(survivors.is_empty(), "processes could not be stopped: {survivors:?}");
     let cause = job.snapshot().finished().map(|finished| finished.cause);

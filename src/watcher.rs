@@ -5,20 +5,18 @@
 //! as long as leftover processes write, and reaps the leader last.
 
 mod capture;
-mod recorder;
-mod termination;
+mod stop;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use capture::CaptureThread;
 use capture::{Both, Capture};
-use recorder::Recorder;
-use termination::{Step, Termination};
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{sleep_until, timeout};
+use stop::Stop;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::sleep_until;
 
-use crate::job::{Cause, Exit, Finished, Moment, StopRequest, WatcherSide};
+use crate::job::{Cause, Exit, Finished, JobState, Life, Moment, Record, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
 use crate::process::spawn::Process;
 use crate::process::tree::{Tree, TreeEvent};
@@ -45,35 +43,26 @@ pub struct Assignment {
 }
 
 /// Watches a process to its end.
-pub async fn watch(assignment: Assignment) {
-    let Assignment {
-        process,
-        side,
-        capture,
-        logs,
-        stdin_text,
-        keep_stdin_open,
-        kill_at,
-        stop_grace,
-        slot,
-        ends,
-        span,
-    } = assignment;
-    let feeder = process.stdin.map(|stdin| tokio::spawn(feed(stdin, stdin_text, keep_stdin_open)));
+pub async fn watch(job: Assignment) {
+    let process = job.process;
+    let feed = |stdin| tokio::spawn(feed(stdin, job.stdin_text, job.keep_stdin_open));
+    let feeder = process.stdin.map(feed);
     let mut watcher = Watcher {
         tree: Some(process.tree),
-        capture: capture.attach([process.stdout, process.stderr], logs),
-        record: Recorder::new(side.record, ends),
+        capture: job.capture.attach([process.stdout, process.stderr], job.logs),
+        record: job.side.record,
+        ends: job.ends,
         cause: Cause::Itself,
-        termination: Termination::NotAsked,
-        span,
+        exited: None,
+        stop: Stop::default(),
+        span: job.span,
     };
-    watcher.run(side.stop, kill_at, stop_grace).await;
+    watcher.run(job.side.stop, job.kill_at, job.stop_grace).await;
     if let Some(feeder) = feeder {
         feeder.abort();
     }
     watcher.release().await;
-    drop(slot);
+    drop(job.slot);
     watcher.close().await;
 }
 
@@ -94,63 +83,90 @@ struct Watcher {
     /// None once the leader is reaped, which is the last thing that happens.
     tree: Option<Tree>,
     capture: Capture,
-    record: Recorder,
+    record: watch::Sender<Record>,
+    /// Told when there may be an end to report.
+    ends: Arc<watch::Sender<u64>>,
     cause: Cause,
-    termination: Termination,
+    /// The command's own process has ended, and that is not told yet: a child that is just going, like a filter behind the
+    /// command, gets a moment for that.
+    exited: Option<(Exit, Moment)>,
+    stop: Stop,
     span: tracing::Span,
 }
 
 impl Watcher {
     async fn run(
         &mut self,
-        mut stop: watch::Receiver<Option<StopRequest>>,
+        mut requests: mpsc::UnboundedReceiver<StopRequest>,
         mut limit: Option<Instant>,
         grace: Duration,
     ) {
         loop {
-            let running = self.record.is_running();
-            let is_over = !running && self.leftovers().is_empty();
-            if is_over && (self.capture.has_ended() || self.termination.was_asked()) {
+            let settled_at = self.exited.as_ref().map(|(_, at)| at.monotonic + SETTLE_WITHIN);
+            if settled_at.is_some_and(|at| Instant::now() >= at) || self.has_settled() {
+                self.finish().await;
+            }
+            let is_over = !self.is_running() && self.leftovers().is_empty();
+            if is_over && (self.capture.has_ended() || self.stop.was_asked()) {
                 return;
             }
+            let awaits_exit = self.is_running() && self.exited.is_none();
             let Some(tree) = self.tree.as_mut() else {
                 return;
             };
             tokio::select! {
-                event = tree.next_event(running) => match event {
-                    TreeEvent::Exited(exit) => self.finish(exit).await,
+                event = tree.next_event(awaits_exit) => match event {
+                    TreeEvent::Exited(exit) => self.exited = Some((exit, Moment::now())),
                     TreeEvent::LeftoversChanged => self.note_leftovers().await,
                 },
-                Ok(()) = stop.changed() => {
-                    let request = *stop.borrow_and_update();
-                    if let Some(StopRequest { kill_at, .. }) = request {
-                        self.terminate(Cause::Stopped, kill_at);
-                    }
+                Some(StopRequest { kill_at, survivors }) = requests.recv() => {
+                    self.stop.tell_survivors_to(survivors);
+                    self.terminate(Cause::Stopped, kill_at);
                 }
                 () = at(limit) => {
                     limit = None;
                     self.terminate(Cause::TimeLimit, Instant::now() + grace);
                 }
-                () = at(self.termination.next_step()) => self.kill(),
-                () = self.capture.changed() => self.record.output(self.capture.captured()),
+                () = at(self.stop.next_kill()) => self.kill(),
+                () = at(settled_at.filter(|_| self.exited.is_some())) => {}
+                () = self.capture.changed() => self.note_output(),
             }
         }
     }
 
-    /// The command's own process has ended. A child that is just going, like a filter behind the command, gets a moment for
-    /// that; where a process goes on holding the pipes, what is in there by then is read. Then the end is told.
-    async fn finish(&mut self, exit: Exit) {
-        let at = Moment::now();
-        if timeout(SETTLE_WITHIN, settled(&mut self.capture, self.tree.as_mut())).await.is_err() {
+    fn is_running(&self) -> bool {
+        matches!(self.record.borrow().state, JobState::Running)
+    }
+
+    /// Whether an exited command's pipes are closed and no process is left.
+    fn has_settled(&self) -> bool {
+        if self.exited.is_none() || !self.capture.has_ended() {
+            return false;
+        }
+        self.tree.iter().for_each(Tree::look);
+        self.leftovers().is_empty()
+    }
+
+    /// Tells the end. What is in the pipes by now is read before; a process that goes on holding them may write more.
+    async fn finish(&mut self) {
+        let Some((exit, at)) = self.exited.take() else { return };
+        if !self.capture.has_ended() {
             self.drain().await;
         }
-        if let Some(tree) = &self.tree {
-            tree.look();
-        }
+        self.tree.iter().for_each(Tree::look);
         let leftovers = self.leftovers();
         let finished = Finished { exit, cause: self.cause, at };
         tracing::info!(parent: &self.span, state = finished.name(), exit = ?finished.exit, leftovers = leftovers.len(), "job finished");
-        self.record.finished(finished, leftovers, self.capture.captured());
+        self.record.send_modify(|record| {
+            record.set_captured(self.capture.captured());
+            record.leftovers = leftovers;
+            record.state = JobState::Finished(finished);
+        });
+        self.tell_end();
+    }
+
+    fn tell_end(&self) {
+        self.ends.send_modify(|count| *count += 1);
     }
 
     /// Stores what is in the pipes, if the disk takes it in time.
@@ -160,12 +176,20 @@ impl Watcher {
         }
     }
 
+    fn note_output(&self) {
+        self.record.send_modify(|record| {
+            if record.set_captured(self.capture.captured()) {
+                record.last_output = Some(Instant::now());
+            }
+        });
+    }
+
     /// What those wrote that are gone is told before it is told that they are.
     async fn note_leftovers(&mut self) {
         let leftovers = self.leftovers();
         self.drain().await;
-        self.record.output(self.capture.captured());
-        self.record.leftovers(leftovers);
+        self.note_output();
+        self.record.send_modify(|record| record.leftovers = leftovers);
     }
 
     fn leftovers(&self) -> Vec<u32> {
@@ -174,12 +198,12 @@ impl Watcher {
 
     /// Asks the whole tree to end with TERM, or brings the KILL forward if it was asked before.
     fn terminate(&mut self, cause: Cause, kill_at: Instant) {
-        if !self.termination.ask(kill_at) {
+        if !self.stop.ask(kill_at) {
             return;
         }
-        self.record.termination_begins();
+        self.record.send_modify(|record| record.is_stopping = true);
         let Some(tree) = &self.tree else { return };
-        if self.record.is_running() && !tree.has_exited() {
+        if self.is_running() && !tree.has_exited() {
             self.cause = cause;
         }
         tree.terminate();
@@ -189,19 +213,17 @@ impl Watcher {
     /// Ends what did not heed TERM, again and again until nothing is alive or hope is lost.
     fn kill(&mut self) {
         let Some(tree) = &self.tree else { return };
-        match self.termination.step(Instant::now()) {
-            Step::Kill => {
-                self.record.kill_is_sent();
-                tree.kill();
-            }
-            Step::CountSurvivors => {
-                let survivors = tree.living();
-                if !survivors.is_empty() {
-                    tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
-                    self.termination.give_up();
-                    self.record.gave_up_on(survivors);
-                }
-            }
+        if self.stop.kill_again(Instant::now()) {
+            self.record.send_if_modified(|record| !std::mem::replace(&mut record.kill_sent, true));
+            tree.kill();
+            return;
+        }
+        let survivors = tree.living();
+        if !survivors.is_empty() {
+            tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
+            self.record.send_modify(|record| record.is_stopping = false);
+            self.stop.is_over(&survivors);
+            self.tell_end();
         }
     }
 
@@ -214,14 +236,20 @@ impl Watcher {
         if let Some(tree) = self.tree.take() {
             tree.reap();
         }
-        self.record.released(self.capture.captured());
+        self.record.send_modify(|record| {
+            record.set_captured(self.capture.captured());
+            record.leftovers.clear();
+            record.tree = Life::Gone(Instant::now());
+        });
+        self.stop.is_over(&[]);
+        self.tell_end();
     }
 
     /// Stores the last bytes however long it takes, and closes the record.
     async fn close(&mut self) {
         if !self.capture.has_ended() {
             self.capture.ended().await;
-            self.record.output(self.capture.captured());
+            self.note_output();
         }
     }
 }
@@ -230,23 +258,18 @@ impl Drop for Watcher {
     /// A watcher that goes away before its process has ended has failed. No task would watch the process any more, so it
     /// is killed, and the record says that its end was not seen.
     fn drop(&mut self) {
-        if let Some(tree) = self.tree.take() {
-            tree.kill_group();
-        }
-        if self.record.abandoned() {
-            tracing::error!(parent: &self.span, "the job's watcher failed");
-        }
-    }
-}
-
-/// Resolves when both pipes are closed and no process is left.
-async fn settled(capture: &mut Capture, tree: Option<&mut Tree>) {
-    capture.streams_ended().await;
-    if let Some(tree) = tree {
-        tree.look();
-        while !tree.leftovers().is_empty() {
-            tree.next_event(false).await;
-        }
+        let Some(tree) = self.tree.take() else { return };
+        tree.kill_group();
+        tracing::error!(parent: &self.span, "the job's watcher failed");
+        self.record.send_modify(|record| {
+            if matches!(record.state, JobState::Running) {
+                let why = "the task that watched it failed; its processes were killed".to_owned();
+                let (exit, at) = (Exit::Lost(why), Moment::now());
+                record.state = JobState::Finished(Finished { exit, cause: Cause::Itself, at });
+            }
+            record.tree = Life::Gone(Instant::now());
+        });
+        self.tell_end();
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Captured, Moment};
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     pub state: JobState,
-    pub tree: Tree,
+    pub tree: Life,
     pub stdout: Captured,
     pub stderr: Captured,
     pub last_output: Option<Instant>,
@@ -19,17 +19,20 @@ pub struct Record {
     pub is_stopping: bool,
     /// Some of the tree did not heed TERM within the grace period and were sent KILL.
     pub kill_sent: bool,
-    /// Processes that did not end although they were sent KILL.
-    pub survivors: Vec<u32>,
-    /// How often the watcher has given up on some of them.
-    pub given_up: u32,
 }
 
 impl Record {
     /// Whether the command has ended, and with it, if it is being stopped, the rest of its tree.
     pub fn is_over(&self) -> bool {
         let is_finished = matches!(self.state, JobState::Finished(_));
-        is_finished && !(self.is_stopping && self.tree == Tree::Alive)
+        is_finished && !(self.is_stopping && self.tree == Life::Alive)
+    }
+
+    /// Brings it up to what was captured; whether there is anything new.
+    pub fn set_captured(&mut self, [stdout, stderr]: [Captured; 2]) -> bool {
+        let is_more = self.stdout.end != stdout.end || self.stderr.end != stderr.end;
+        (self.stdout, self.stderr) = (stdout, stderr);
+        is_more
     }
 
     /// Whether both streams have ended and are stored as far as they will ever be.
@@ -40,7 +43,7 @@ impl Record {
 
 /// Whether any process of the job is alive, its command included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tree {
+pub enum Life {
     #[default]
     Alive,
     /// Since then.

@@ -117,12 +117,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::job::{Cause, Exit, Finished, JobState, Moment, Tree, WatcherSide};
+    use crate::job::{Cause, Exit, Finished, JobState, Life, Moment, WatcherSide};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// A job that ended then, with so many bytes on disk.
-    fn finished(at: Instant, bytes: u64, tree: Tree) -> (Job, WatcherSide) {
+    fn finished(at: Instant, bytes: u64, tree: Life) -> (Job, WatcherSide) {
         let created = Moment::now();
         let (job, watcher) = Job::new(Uuid::new_v4(), "true", "/".into(), 1, created);
         watcher.record.send_modify(|record| {
@@ -150,10 +150,10 @@ mod tests {
         let first = Instant::now();
         let minute = |number| first + Duration::from_secs(60) * number;
         let jobs = [
-            finished(first, 0, Tree::Gone(first)),
-            finished(minute(1), 100, Tree::Gone(minute(1))),
-            finished(minute(2), 100, Tree::Alive),
-            finished(minute(3), 100, Tree::Gone(minute(3))),
+            finished(first, 0, Life::Gone(first)),
+            finished(minute(1), 100, Life::Gone(minute(1))),
+            finished(minute(2), 100, Life::Alive),
+            finished(minute(3), 100, Life::Gone(minute(3))),
         ];
         let gone = to_evict(
             jobs.each_ref().map(|(job, _)| job),
@@ -175,8 +175,8 @@ mod tests {
     fn the_last_words_of_a_leftover_are_kept_as_long_as_those_of_a_command() {
         let first = Instant::now();
         let jobs = [
-            finished(first, 100, Tree::Gone(first + HOUR)),
-            finished(first, 100, Tree::Gone(first)),
+            finished(first, 100, Life::Gone(first + HOUR)),
+            finished(first, 100, Life::Gone(first)),
         ];
         let gone = |now| {
             let jobs = jobs.each_ref().map(|(job, _)| job);
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_newest_result_goes_when_its_end_was_told_and_its_room_is_needed() {
         let now = Instant::now();
-        let (job, _watcher) = finished(now, 100, Tree::Gone(now));
+        let (job, _watcher) = finished(now, 100, Life::Gone(now));
         let goes = || !to_evict([&job], now, bounds(9, 1)).is_empty();
         assert!(!goes());
         job.set_end_told();

@@ -12,7 +12,7 @@ use super::job_view::{CallContext, JobView, is_nothing};
 use super::notices::News;
 use super::shown::Reading;
 use super::{Server, messages, params};
-use crate::job::{Cause, Job, JobError, Snapshot, Tree};
+use crate::job::{Cause, Job, JobError, Life, Snapshot};
 
 /// The parameters. The comments are the descriptions that agents read.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -83,22 +83,18 @@ impl Server {
             .grace_seconds
             .map_or(self.registry.config().stop_grace_seconds, Duration::from_secs_f64);
         let keep = params.keep_result.unwrap_or_default();
-        let removal = (!keep).then(|| job.announce_removal());
-        let attempt = job.request_stop(grace);
         let survivors = tokio::select! {
             biased;
-            survivors = job.ended(attempt) => survivors,
+            survivors = job.stop(grace) => survivors,
             // The end of the server ends what is left.
             () = self.closing.cancelled() => Vec::new(),
         };
         let success = !job.is_alive();
         // What could not be ended stays.
-        let removal = removal.filter(|_| success);
-        // What one call keeps, another may be about to remove, or have removed.
-        let is_last = self.is_last(&job);
+        let is_last = success && !keep;
         let result = self.final_output(&job, is_last).await;
         // Until here the job is found, as it is. Another call may be at the same work.
-        if removal.is_some() && self.registry.remove(&job) {
+        if is_last && self.registry.remove(&job) {
             self.registry.discard(job.clone()).await;
         }
         let message = match success || !survivors.is_empty() {
@@ -148,7 +144,7 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
     };
     let processes = match before.finished().map(|finished| finished.cause) {
         None => "the command was stopped with all its child processes",
-        Some(_) if before.record.tree == Tree::Alive => {
+        Some(_) if before.record.tree == Life::Alive => {
             "the command had ended; the processes it left were stopped"
         }
         Some(Cause::Itself) => "the command had ended by itself",
@@ -159,6 +155,6 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
         true => "its result stays readable",
         false => "its record and output are deleted",
     };
-    let signal = if before.record.tree == Tree::Alive { signal } else { "" };
+    let signal = if before.record.tree == Life::Alive { signal } else { "" };
     format!("{processes}{signal}; {record}")
 }

@@ -102,7 +102,7 @@ impl Server {
         if job.is_running() {
             self.registry.look_for_orphans();
         }
-        let reading = Reading { is_last: self.is_last(job), ..reading };
+        let reading = Reading { is_last: self.closing.is_cancelled(), ..reading };
         let mut view = JobView::of(job, self.registry.store(), reading, context).await;
         let shell = &self.registry.config().shell;
         if let Some(hint) = in_plain_sh(shell, &[&view.error, &view.output]) {
@@ -139,12 +139,6 @@ impl Server {
             tail_only: false,
             is_last: false,
         }
-    }
-
-    /// Whether a reply about this job is the last there is to see of it: it is being taken away, or the server ends.
-    pub(super) fn is_last(&self, job: &Job) -> bool {
-        let is_leaving = job.is_leaving() || self.registry.find(job.id()).is_none();
-        (is_leaving && !job.is_running()) || self.closing.is_cancelled()
     }
 
     /// The job that the client names.

@@ -118,13 +118,6 @@ impl Capture {
             || self.captured.borrow().iter().all(|stream| stream.ended)
     }
 
-    /// Resolves when both streams have ended.
-    pub async fn streams_ended(&mut self) {
-        while !self.has_ended() {
-            self.changed().await;
-        }
-    }
-
     /// Stores what is in the pipes at this moment. False if the disk does not take it in time.
     pub async fn drain(&self) -> bool {
         self.request(Request::Drain).await

@@ -1,0 +1,67 @@
+//! The ending of a job's tree: TERM, the grace period, KILL again and again, and at last giving up. No signal is sent here:
+//! this only says which one is due.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+/// How long after KILL a process may still be alive before it is named a survivor. Only one that the kernel cannot
+/// interrupt, or that we may not signal, takes this long.
+const SURVIVOR_AFTER: Duration = Duration::from_secs(2);
+
+/// How often KILL is sent again while something is alive: a process may have forked in between.
+const KILL_AGAIN: Duration = Duration::from_millis(50);
+
+/// How far the ending of a tree has come.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    was_asked: bool,
+    /// None if no stop is under way: none was asked for, or the last one was given up.
+    next_kill: Option<Instant>,
+    /// Known from the first KILL on.
+    give_up_at: Option<Instant>,
+    /// Who wants to know the survivors.
+    waiting: Vec<oneshot::Sender<Vec<u32>>>,
+}
+
+impl Stop {
+    pub(super) fn was_asked(&self) -> bool {
+        self.was_asked
+    }
+
+    pub(super) fn next_kill(&self) -> Option<Instant> {
+        self.next_kill
+    }
+
+    /// The tree is to end, by KILL from `kill_at` on. Whether TERM is due; if not, a stop is under way, and its KILL may
+    /// have been brought forward.
+    pub(super) fn ask(&mut self, kill_at: Instant) -> bool {
+        self.was_asked = true;
+        let is_new = self.next_kill.is_none();
+        match (self.next_kill, self.give_up_at) {
+            (Some(earlier), None) => self.next_kill = Some(earlier.min(kill_at)),
+            (Some(_), Some(_)) => {}
+            (None, _) => (self.next_kill, self.give_up_at) = (Some(kill_at), None),
+        }
+        is_new
+    }
+
+    pub(super) fn tell_survivors_to(&mut self, caller: oneshot::Sender<Vec<u32>>) {
+        self.waiting.push(caller);
+    }
+
+    /// The time of the next KILL has come. False if it was sent often enough: what is alive now is a survivor.
+    pub(super) fn kill_again(&mut self, now: Instant) -> bool {
+        self.next_kill = Some(now + KILL_AGAIN);
+        now < *self.give_up_at.get_or_insert(now + SURVIVOR_AFTER)
+    }
+
+    /// The tree is gone but for these. Asked again, the stop begins anew.
+    pub(super) fn is_over(&mut self, survivors: &[u32]) {
+        self.next_kill = None;
+        for caller in self.waiting.drain(..) {
+            // An error means that the call was cancelled.
+            let _ = caller.send(survivors.to_vec());
+        }
+    }
+}
