@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-pub use captured::{Captured, Unstored};
+pub use captured::Captured;
 use chrono::{DateTime, Utc};
 pub use error::JobError;
 pub use record::{Cause, Exit, Finished, JobState, Life, Record};

@@ -1,6 +1,7 @@
 //! Which jobs exist: start, get, list, remove, evict, shut down.
 
 mod evict;
+mod login_env;
 mod start;
 pub mod sweeper;
 pub mod working_dir;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use start::Start;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -20,8 +21,8 @@ use working_dir::WorkingDirectory;
 use crate::config::Config;
 use crate::job::{Job, JobError};
 use crate::output::store::Store;
-use crate::process::login_env::LoginEnvironment;
 use crate::process::reaper::Reaper;
+use crate::process::spawn::Variables;
 use crate::process::tree::end_strays;
 use crate::watcher::CaptureThread;
 
@@ -57,7 +58,8 @@ struct Shared {
     slots: Arc<Semaphore>,
     reaper: Reaper,
     capture: Mutex<Option<Arc<CaptureThread>>>,
-    login: LoginEnvironment,
+    /// What jobs get of the login shell's environment, once it was asked.
+    login: OnceCell<Arc<Variables>>,
     ends: Arc<watch::Sender<u64>>,
     watchers: TaskTracker,
     closing: CancellationToken,
@@ -77,7 +79,7 @@ impl ProcessRegistry {
             slots: Arc::new(Semaphore::new(config.max_running.min(Semaphore::MAX_PERMITS))),
             reaper: Reaper::start()?,
             capture: Mutex::default(),
-            login: LoginEnvironment::default(),
+            login: OnceCell::new(),
             ends: Arc::new(watch::Sender::new(0)),
             watchers: TaskTracker::new(),
             closing,

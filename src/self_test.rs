@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, DEFAULT_LOG};
 use crate::format::{human_duration, thousands};
-use crate::job::{Cause, JobState, Record, Unstored};
+use crate::job::{Cause, JobState, Record};
 use crate::process::login_env;
 use crate::registry::{ProcessRegistry, Start};
 use crate::run::{close_on_signals, end, prepare};
@@ -89,13 +89,7 @@ fn describe(registry: &ProcessRegistry) {
 }
 
 async fn try_job(registry: &ProcessRegistry) -> Result<()> {
-    let start = Start {
-        command: COMMAND.to_owned(),
-        cwd: None,
-        stdin: None,
-        keep_stdin_open: false,
-        kill_after: None,
-    };
+    let start = Start::of(COMMAND.to_owned());
     let job = registry.start(start, &CancellationToken::new()).await;
     let job = job.map_err(|error| anyhow!("{}", job_error(&error)))?;
     let mut record = job.record();
@@ -119,10 +113,8 @@ async fn try_job(registry: &ProcessRegistry) -> Result<()> {
     say!("stop", "its processes ended {} ms after the request", began.elapsed().as_millis());
 
     timeout(PATIENCE, job.all_stored()).await.context("its output is not stored")?;
-    match job.snapshot().record.stdout.unstored {
-        None => {}
-        Some(Unstored::Failed(why)) => bail!("its output could not be stored: {why}"),
-        Some(Unstored::StoreIsFull) => bail!("its output could not be stored: --max-total-bytes"),
+    if let Some(why) = job.snapshot().record.stdout.unstored {
+        bail!("its output could not be stored: {why}");
     }
     let directory = registry.store().existing().context("its output is missing")?;
     let path = directory.path().join(format!("{}.stdout", job.id()));

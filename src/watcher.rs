@@ -35,8 +35,8 @@ pub struct Assignment {
     pub keep_stdin_open: bool,
     pub kill_at: Option<Instant>,
     pub stop_grace: Duration,
-    /// The job's place among the running ones, given back when nothing of it is alive.
-    pub slot: OwnedSemaphorePermit,
+    /// The job's place among the running ones, if it needs one, given back when nothing of it is alive.
+    pub slot: Option<OwnedSemaphorePermit>,
     /// Told when there may be an end to report.
     pub ends: Arc<watch::Sender<u64>>,
     pub span: tracing::Span,

@@ -12,17 +12,8 @@ pub struct Captured {
     pub end: u64,
     /// The stream has ended: nothing will be added.
     pub ended: bool,
-    /// Why bytes were first not stored, apart from the bound of the stream itself.
-    pub unstored: Option<Unstored>,
-}
-
-/// Why bytes were not stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unstored {
-    /// All jobs together have as much as `--max-total-bytes` allows.
-    StoreIsFull,
-    /// The file system refused: its words.
-    Failed(Arc<str>),
+    /// Why bytes were first not stored, apart from the bound of the stream itself: in words.
+    pub unstored: Option<Arc<str>>,
 }
 
 impl Captured {

@@ -15,7 +15,7 @@ use super::directory::is_deleted;
 use super::segments::{StreamKind, base_name, segment_name};
 use super::store::Store;
 use crate::format::io_error_text;
-use crate::job::{Captured, Unstored};
+use crate::job::Captured;
 
 /// A stream is kept in at most this many segments.
 const MAX_SEGMENTS: u64 = 8;
@@ -124,15 +124,7 @@ impl OutputLog {
     /// Notes why, and leaves the open segment.
     fn fail(&mut self, error: &io::Error) {
         tracing::warn!(stream = self.name, %error, "output is not stored");
-        let why = || match error.kind() {
-            io::ErrorKind::QuotaExceeded if self.store.is_full(self.is_large()) => {
-                Unstored::StoreIsFull
-            }
-            _ => Unstored::Failed(io_error_text(error).into()),
-        };
-        if self.captured.unstored.is_none() {
-            self.captured.unstored = Some(why());
-        }
+        self.captured.unstored.get_or_insert_with(|| io_error_text(error).into());
         self.retry_at = Some(Instant::now() + RETRY_AFTER);
         self.close_segment();
     }

@@ -14,7 +14,8 @@ use crate::environment;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::StreamKind;
-use crate::process::spawn::{Order, Variables, spawn};
+use crate::process::shell::Shell;
+use crate::process::spawn::{Changes, Order, spawn};
 use crate::watcher::{Assignment, CaptureThread, watch};
 
 /// How many jobs a refusal for want of a slot names.
@@ -31,11 +32,11 @@ pub struct Start {
     pub kill_after: Option<Duration>,
 }
 
-/// What has to be there before a process is started.
-struct Prepared {
-    slot: OwnedSemaphorePermit,
-    cwd: PathBuf,
-    environment: Arc<Variables>,
+impl Start {
+    /// A command with nothing special.
+    pub fn of(command: String) -> Self {
+        Self { command, cwd: None, stdin: None, keep_stdin_open: false, kill_after: None }
+    }
 }
 
 impl ProcessRegistry {
@@ -51,38 +52,37 @@ impl ProcessRegistry {
         if start.command.contains('\0') {
             return Err(JobError::NulInCommand);
         }
-        let prepared = self.prepare(start.cwd.as_deref(), cancelled).await?;
+        let slot = self.shared.slots.clone().try_acquire_owned().map_err(|_| self.busy())?;
+        let cwd = self.working_directory().resolve(start.cwd.as_deref()).await?;
+        let environment = tokio::select! {
+            environment = self.login_environment() => environment::of_jobs(&environment),
+            () = cancelled.cancelled() => return Err(JobError::Cancelled),
+        };
         if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
             return Err(JobError::Cancelled);
         }
-        self.launch(start, prepared)
+        let job = self.launch(&self.config().shell, start, cwd, &environment, Some(slot))?;
+        self.insert(&job);
+        Ok(job)
     }
 
-    async fn prepare(
+    /// Nothing can be awaited in here, so that no process is ever without a watcher.
+    pub(super) fn launch(
         &self,
-        cwd: Option<&str>,
-        cancelled: &CancellationToken,
-    ) -> Result<Prepared, JobError> {
-        let slot = self.shared.slots.clone().try_acquire_owned().map_err(|_| self.busy())?;
-        let cwd = self.working_directory().resolve(cwd).await?;
-        let environment = tokio::select! {
-            environment = self.login_environment() => environment,
-            () = cancelled.cancelled() => return Err(JobError::Cancelled),
-        };
-        Ok(Prepared { slot, cwd, environment })
-    }
-
-    /// Nothing can be awaited in here, so that no process is ever without a watcher, and no job without an entry.
-    fn launch(&self, start: Start, prepared: Prepared) -> Result<Job, JobError> {
-        let Prepared { slot, cwd, environment } = prepared;
+        shell: &Shell,
+        start: Start,
+        cwd: PathBuf,
+        environment: &Changes,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Result<Job, JobError> {
         let config = self.config();
         let id = Uuid::new_v4();
         let order = Order {
             job: id,
-            shell: &config.shell,
+            shell,
             command: &start.command,
             cwd: &cwd,
-            environment: &environment::of_jobs(&environment),
+            environment,
             with_stdin: start.stdin.is_some() || start.keep_stdin_open,
         };
         let capture = self.capture_thread().map_err(JobError::Resources)?;
@@ -107,7 +107,6 @@ impl ProcessRegistry {
             ends: self.shared.ends.clone(),
             span,
         }));
-        self.insert(&job);
         Ok(job)
     }
 
@@ -125,14 +124,5 @@ impl ProcessRegistry {
             limit: self.config().max_running,
             oldest: self.by_age(Job::is_alive).into_iter().take(OLDEST_NAMED).collect(),
         }
-    }
-
-    async fn login_environment(&self) -> Arc<Variables> {
-        if !self.config().login_env {
-            return Arc::default();
-        }
-        let shared = &self.shared;
-        let login = &shared.login;
-        login.variables(&shared.reaper, &shared.closing, &shared.watchers).await
     }
 }

@@ -13,7 +13,7 @@ use super::messages;
 use super::pattern::Outcome;
 use super::shown::{Reading, Shown};
 use crate::format::human_duration;
-use crate::job::{Snapshot, Unstored};
+use crate::job::Snapshot;
 use crate::output::excerpt::Cut;
 
 /// How long a job must be silent before that is worth a word.
@@ -163,14 +163,10 @@ fn read_gap(facts: &Facts<'_>, gap: &Cut) -> String {
 fn unstored(snapshot: &Snapshot) -> Option<String> {
     let record = &snapshot.record;
     let streams = [&record.stdout, &record.stderr];
-    Some(match streams.into_iter().find_map(|stream| stream.unstored.as_ref())? {
-        Unstored::StoreIsFull => "Some output was not stored, since the output of all jobs has reached --max-total-bytes: \
-            clean up finished jobs, and run it again if that part matters"
-            .to_owned(),
-        Unstored::Failed(why) => format!(
-            "Some output could not be stored ({why}): free space or pass another --output-dir, and run it again if that part matters"
-        ),
-    })
+    let why = streams.into_iter().find_map(|stream| stream.unstored.as_ref())?;
+    Some(format!(
+        "Some output was not stored ({why}): free space, clean up finished jobs or pass another --output-dir, and run it again if that part matters"
+    ))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use regex::{Regex, RegexBuilder};
-use regex_syntax::hir::{Hir, HirKind};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +43,7 @@ impl Pattern {
             ));
         }
         let of_line = of_one_line(pattern);
-        if regex_syntax::parse(&of_line).is_ok_and(|parsed| needs_line_break(&parsed)) {
+        if needs_line_break(&of_line) {
             return Err(format!(
                 "until_pattern {:?} contains a line break, and is matched against one line at a time: name a part of one line, with $ for its end",
                 truncate(pattern, SHOWN_PATTERN)
@@ -87,16 +86,11 @@ fn of_one_line(pattern: &str) -> String {
     rest.map_or_else(|| pattern.to_owned(), |rest| format!("{rest}$"))
 }
 
-/// Whether a line break is part of whatever matches, so that no line ever does.
-fn needs_line_break(pattern: &Hir) -> bool {
-    match pattern.kind() {
-        HirKind::Literal(literal) => literal.0.contains(&b'\n'),
-        HirKind::Repetition(repeated) => repeated.min > 0 && needs_line_break(&repeated.sub),
-        HirKind::Capture(group) => needs_line_break(&group.sub),
-        HirKind::Concat(parts) => parts.iter().any(needs_line_break),
-        HirKind::Alternation(branches) => branches.iter().all(needs_line_break),
-        HirKind::Class(_) | HirKind::Look(_) | HirKind::Empty => false,
-    }
+/// Whether a line break is asked for, so that no line ever matches.
+fn needs_line_break(pattern: &str) -> bool {
+    let rest =
+        pattern.replace(r"\\", "").replace(r"[^\n]", "").replace(r"\n*", "").replace(r"\n?", "");
+    rest.contains(r"\n") || rest.contains('\n')
 }
 
 /// What a search came to.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::job::{Captured, Unstored};
+use crate::job::Captured;
 use crate::output::log::OutputLog;
 use crate::process::pipe::{Pipe, Pipes, Waker};
 
@@ -106,7 +106,7 @@ impl Capture {
             // The thread has let go of the job: because both streams have ended, or because it failed.
             for stream in captured.iter_mut().filter(|stream| !stream.ended) {
                 stream.ended = true;
-                stream.unstored = Some(Unstored::Failed("the capture thread failed".into()));
+                stream.unstored = Some("the capture thread failed".into());
             }
         }
         captured
