@@ -20,7 +20,7 @@ const READ_WITHIN: Duration = Duration::from_secs(2);
 static READS: Semaphore = Semaphore::const_new(8);
 
 /// How long the capture thread waits for room when the store is full, and how long it does not after it did in vain.
-const WAIT_FOR_ROOM: Duration = Duration::from_millis(200);
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 const WAIT_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// A write that takes this long is told of.
