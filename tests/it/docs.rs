@@ -1,10 +1,11 @@
-//! `docs/contract.md` says what the schemas say.
+//! `docs/contract.md` says what the schemas say, and the README what `--help` says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::support::Client;
+use crate::support::reply::ENTRY_KEYS;
+use crate::support::{Client, LIST, server_command};
 
 /// The rows of each table under each tool's heading, by the table's first heading: name and type as written.
 fn tables() -> BTreeMap<(String, String), Vec<(String, String)>> {
@@ -68,29 +69,67 @@ fn the_contract_is_that_of_the_schemas() {
 }
 
 #[test]
-fn the_entries_of_a_list_are_those_of_the_contract() {
-    let client = Client::start();
-    let elsewhere = client.scratch().to_str().unwrap().to_owned();
-    client.execute(&json!({"cmd": "sleep 100", "cwd": elsewhere}));
-    client.execute(&json!({"cmd": "kill -9 $$", "wait_seconds": 20}));
-    let list = client.list();
-    let table = &tables()[&("list_background_processes".to_owned(), "entry".to_owned())];
-    let mut seen = BTreeSet::new();
-    for entry in list["processes"].as_array().unwrap() {
-        let keys: Vec<_> = entry.as_object().unwrap().keys().collect();
-        let mut rows = table.iter();
-        for key in &keys {
-            assert!(rows.any(|(name, _)| name == *key), "{key} of {keys:?}");
+fn the_entries_of_a_list_are_those_that_replies_are_checked_for() {
+    let table = &tables()[&(LIST.to_owned(), "entry".to_owned())];
+    let row = |key: &str| (key.trim_end_matches('!').to_owned(), key.ends_with('!'));
+    let documented = table.iter().map(|(name, kind)| (name.clone(), kind.ends_with(", always")));
+    assert!(documented.eq(ENTRY_KEYS.split(' ').map(row)), "{table:?}");
+}
+
+/// What `--help` says of each flag: its variable and its default.
+fn flags() -> BTreeMap<String, (String, String)> {
+    let help = server_command("/nonexistent".as_ref()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let mut flags = BTreeMap::new();
+    let mut current = String::new();
+    for line in help.lines().map(str::trim) {
+        let name = line.split([' ', ',']).find(|word| word.starts_with("--"));
+        if let Some(name) = name.filter(|_| line.starts_with('-')) {
+            name.clone_into(&mut current);
         }
-        for (name, kind) in table {
-            let is_always = kind.ends_with(", always");
-            assert!(!is_always || keys.contains(&name), "{name} in {keys:?}");
+        let between = |start: &str| Some(line.split_once(start)?.1.split_once(']')?.0.trim());
+        let flag: &mut (String, String) = flags.entry(current.clone()).or_default();
+        if let Some(variable) = between("[env: ") {
+            variable.split('=').next().unwrap().clone_into(&mut flag.0);
         }
-        seen.extend(keys.into_iter().cloned());
+        if let Some(default) = between("[default: ") {
+            default.trim_matches('"').clone_into(&mut flag.1);
+        }
     }
-    // These commands use next to no CPU.
-    seen.insert("cpu_seconds".to_owned());
-    let unseen = table.iter().filter(|(name, _)| !seen.contains(name));
-    let unseen: Vec<_> = unseen.collect();
-    assert!(unseen.is_empty(), "{unseen:?} in {list}");
+    flags.retain(|name, _| !["", "--help", "--version"].contains(&name.as_str()));
+    flags
+}
+
+/// The rows of the README's table of flags: its cells without the marks for code.
+fn table() -> BTreeMap<String, Vec<String>> {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with("| `--"));
+    let cells = |row: &str| {
+        row.trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().replace('`', ""))
+            .collect::<Vec<_>>()
+    };
+    rows.map(|row| (cells(row)[0].split_whitespace().next().unwrap().to_owned(), cells(row)))
+        .collect()
+}
+
+#[test]
+fn the_configuration_table_is_that_of_help() {
+    let (flags, table) = (flags(), table());
+    assert!(flags.len() >= 14 && flags.keys().eq(table.keys()), "{flags:?}\n{table:?}");
+    for (name, (variable, default)) in flags {
+        let row = &table[&name];
+        assert_eq!(row[1], variable, "the variable of {name}");
+        if default.is_empty() {
+            assert_eq!(row[2], "none", "{name} has no default");
+            continue;
+        }
+        // Defaults in words (`45 s; 600 s for …`) begin with the same word.
+        let word = |text: &str| text.replace([',', ';', '_'], "").to_lowercase();
+        let (told, is) = (word(&row[2]), word(&default));
+        let same = told == is || told.split_whitespace().next() == is.split_whitespace().next();
+        assert!(same, "the default of {name}: {told:?} in README, {is:?} in --help");
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{CLEANUP, Client, Gate, LIST, text};
+use crate::support::{Client, text};
 
 #[test]
 fn the_words_of_a_filter_behind_the_command_are_in_the_result() {
@@ -83,23 +83,6 @@ fn exit_127_says_what_was_not_found() {
 }
 
 #[test]
-fn five_jobs_waited_for_in_turn_cost_few_characters() {
-    let client = Client::start();
-    let gates: Vec<_> = (0..5).map(|_| Gate::new()).collect();
-    for gate in &gates {
-        client.execute(&json!({"cmd": format!("{}; echo done", gate.wait())}));
-    }
-    let mut characters = 0;
-    for gate in &gates {
-        gate.open();
-        let list = client.call(LIST, &json!({"wait_seconds": 40}));
-        assert!(text(&list, "hint").starts_with("Ended since"), "{list}");
-        characters += list.to_string().len();
-    }
-    assert!(characters <= 7000, "{characters} characters");
-}
-
-#[test]
 fn a_running_job_that_waits_for_changes_or_keys_says_so() {
     let client = Client::start();
     for (words, hint) in [
@@ -137,18 +120,4 @@ fn a_command_that_wanted_something_from_a_person_says_what_to_do() {
     let reply = client.run("true --watch");
     assert!(text(&reply, "hint").contains("keep_stdin_open"), "{reply}");
     assert!(client.run("true")["hint"].is_null());
-}
-
-#[test]
-fn a_cleanup_says_whether_term_was_enough() {
-    let client = Client::start();
-    for (cmd, needs_kill) in [
-        ("echo ready; exec sleep 300", false),
-        ("trap '' TERM; echo ready; while :; do sleep 0.05; done", true),
-    ] {
-        let id = client.begin(cmd);
-        client.wait_for(&id, "ready");
-        let reply = client.call(CLEANUP, &json!({"ref_id": id, "grace_seconds": 0.2}));
-        assert_eq!(text(&reply, "message").contains("KILL was sent"), needs_kill, "{reply}");
-    }
 }

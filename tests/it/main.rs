@@ -20,7 +20,6 @@ mod news;
 mod output;
 mod paging;
 mod patterns;
-mod readme;
 mod setting;
 mod shutdown;
 #[cfg(target_os = "linux")]

@@ -129,18 +129,6 @@ fn the_cursor_of_a_look_leads_to_what_comes_after_it() {
     assert_eq!((text(&reply, "output"), text(&reply, "error")), ("new\n", "error\n"), "{reply}");
 }
 
-#[test]
-fn a_failure_at_the_end_of_a_long_log_is_in_the_first_reply() {
-    let client = Client::start();
-    let reply = client.run(
-        "for i in $(seq 1 40000); do echo \"compiling module $i of a large project\"; done; \
-         echo 'error: cannot find value' >&2; echo failed; exit 1",
-    );
-    assert!(reply["output_bytes"].as_u64() > Some(1_500_000), "{}", reply["output_bytes"]);
-    assert!(text(&reply, "output").ends_with("failed\n"));
-    assert_eq!(reply["error"], "error: cannot find value\n");
-}
-
 /// One that nobody was given must not hide what comes.
 #[test]
 fn a_cursor_beyond_the_end_stands_for_the_end() {

@@ -45,16 +45,6 @@ fn a_pattern_is_found_in_rendered_lines_of_either_stream() {
 }
 
 #[test]
-fn a_pattern_is_found_when_its_line_comes() {
-    let client = Client::start();
-    let gate = Gate::new();
-    let id = client.begin(&format!("echo one; {}; echo two; exec sleep 1000", gate.wait()));
-    client.wait_for(&id, "one");
-    let wait = client.post_waiting(GET, &search(&id, "^two$", &Value::Null));
-    assert_eq!(after(&gate, &client, wait)["matched"], "two");
-}
-
-#[test]
 fn with_a_cursor_only_newer_text_matches() {
     let client = Client::start();
     let gate = Gate::new();

@@ -49,13 +49,11 @@ fn a_setting_that_was_left_empty_is_not_set() {
     assert_eq!(client.run("echo fine")["output"], "fine\n");
 }
 
-/// A server with a bare PATH whose user has this shell and these profiles.
-fn with_profile(shell: &str, home: &TempDir, profiles: &[(&str, &str)]) -> Client {
-    for (name, profile) in profiles {
-        let path = home.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, profile).unwrap();
-    }
+/// A server with a bare PATH whose user has this shell and this profile.
+fn with_profile(shell: &str, home: &TempDir, name: &str, profile: &str) -> Client {
+    let path = home.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, profile).unwrap();
     Setup::new()
         .flags(["--login-env"])
         .environment("HOME", home.path().to_str().unwrap())
@@ -78,7 +76,7 @@ fn the_login_shell_adds_to_the_environment() {
             continue;
         }
         let home = TempDir::new().unwrap();
-        let client = with_profile(shell, &home, &[(profile, lines)]);
+        let client = with_profile(shell, &home, profile, lines);
         let reply = client.run("echo \"$PATH\"; echo \"$OF_THE_CLIENT $OF_THE_PROFILE\"");
         let mut seen = text(&reply, "output").lines();
         let path = seen.next().unwrap();
@@ -98,20 +96,14 @@ const CSH: &str = "echo a banner
     setenv OF_THE_PROFILE new\n";
 
 #[test]
-fn a_profile_of_dialogues_that_fails_leaves_that_of_the_login() {
-    let home = TempDir::new().unwrap();
-    let login = "export OF_THE_PROFILE=new; case $- in *i*) exit 1;; esac\n";
-    let client = with_profile("/bin/bash", &home, &[(".bash_profile", login)]);
-    assert_eq!(client.run("echo $OF_THE_PROFILE")["output"], "new\n");
-}
-
-#[test]
 fn what_a_profile_starts_is_ended_whether_it_hangs_or_not() {
     let start = "setsid sleep 600 & echo $! >>~/pids\n";
     let hang = "sleep 601 & echo $! >>~/pids; wait\n";
     for (profile, count) in [(start.to_owned(), 1), (start.to_owned() + hang, 4)] {
         let home = TempDir::new().unwrap();
-        let client = with_profile("/bin/bash", &home, &[(".bash_profile", &profile)]);
+        let client = with_profile("/bin/bash", &home, ".bash_profile", &profile);
+        client.list();
+        assert!(!home.path().join("pids").exists(), "asked before the first job");
         let began = Instant::now();
         let ids = [(); 3].map(|()| client.begin("echo fine"));
         let took = began.elapsed();
@@ -129,7 +121,7 @@ fn what_a_profile_starts_is_ended_whether_it_hangs_or_not() {
 fn the_end_of_the_server_does_not_wait_for_a_profile() {
     let home = TempDir::new().unwrap();
     let hang = "echo $$ >~/pid; sleep 600\n";
-    let client = with_profile("/bin/bash", &home, &[(".bash_profile", hang)]);
+    let client = with_profile("/bin/bash", &home, ".bash_profile", hang);
     client.post(EXECUTE, &json!({"cmd": "echo never"}));
     let pid: u32 = eventually("the profile runs", || {
         let pid = std::fs::read_to_string(home.path().join("pid"));
@@ -138,16 +130,6 @@ fn the_end_of_the_server_does_not_wait_for_a_profile() {
     let end = client.hang_up();
     assert!(end.took < Duration::from_secs(2), "{end:?}");
     assert_gone(&[pid]);
-}
-
-#[test]
-fn the_login_shell_is_not_asked_before_the_first_job() {
-    let home = TempDir::new().unwrap();
-    let client = with_profile("/bin/bash", &home, &[(".bash_profile", "touch ~/asked\n")]);
-    client.list();
-    assert!(!home.path().join("asked").exists());
-    client.run("true");
-    assert!(home.path().join("asked").exists());
 }
 
 #[test]

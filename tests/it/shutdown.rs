@@ -1,13 +1,11 @@
 //! The end of a server: in time, with last words, and what a dead one could not remove is swept.
 
 use std::fs;
-use std::time::Duration;
 
-use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Client, EXECUTE, Setup, eventually, files_below, processes};
+use crate::support::{Client, EXECUTE, Setup, eventually, files_below};
 
 #[test]
 fn jobs_that_heed_term_have_time_for_their_last_words() {
@@ -20,20 +18,6 @@ fn jobs_that_heed_term_have_time_for_their_last_words() {
     client.wait_for(&id, "ready");
     client.hang_up();
     assert_eq!(fs::read_to_string(words).unwrap(), "bye\n");
-}
-
-#[test]
-fn an_idle_server_ends_at_once() {
-    for signal in [None, Some(Signal::TERM)] {
-        let client = Client::start();
-        match signal {
-            None => client.close_input(),
-            Some(signal) => processes::signal(client.pid(), signal),
-        }
-        let end = client.end();
-        assert_eq!(end.status.code(), Some(0), "{end:?}");
-        assert!(end.took < Duration::from_millis(500), "{end:?}");
-    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::can;
 use crate::support::{
-    CLEANUP, Client, GET, Gate, Setup, eventually, files_below, number, output_directory, text,
+    Client, GET, Gate, Setup, eventually, files_below, number, output_directory, ref_id, text,
 };
 
 /// What `seq 1 200000` prints.
@@ -69,50 +69,18 @@ fn await_output(client: &Client, id: &str, bytes: u64) -> Value {
 }
 
 #[test]
-fn a_full_disk_costs_output_and_nothing_else() {
+fn a_full_disk_costs_output_and_nothing_else_and_is_used_again_as_soon_as_there_is_room() {
     let Some(disk) = Disk::mounted("a full disk", "size=256k") else {
         return;
     };
     let client = &disk.client;
     let gate = Gate::new();
-    let id = client.begin(&format!("seq 1 200000; echo done >&2; {}; exit 7", gate.wait()));
+    let other = ref_id(&client.run("seq 1 20000"));
+    let stop = client.scratch().join("stop");
+    let more = format!("while [ ! -e {} ]; do {}; echo last; done", stop.display(), gate.wait());
+    let id = client.begin(&format!("seq 1 200000; {more}; exit 7"));
     assert_eq!(await_output(client, &id, MUCH)["running"], true);
-    gate.open();
-    let reply = client.wait(&id);
-    assert_eq!((&reply["state"], &reply["returncode"]), (&json!("exited"), &json!(7)), "{reply}");
-    let kept = MUCH + 5 - number(&reply, "dropped_bytes");
-    assert!(kept <= 256 << 10, "{kept} bytes are said to be kept: {reply}");
-    assert_eq!(kept, disk.bytes(), "what is not on disk is counted as dropped: {reply}");
-    assert!(text(&reply, "hint").contains("--output-dir"), "{reply}");
-    // Pages skip what is not there, say so, and come to an end.
-    let (output, _, _) = client.pages(&id, "start", 50_000);
-    let is_much = output.len() > 100_000;
-    assert!(output.starts_with("1\n2\n3\n") && is_much, "{} characters", output.len());
-
-    // Room again: nothing of what comes then is lost.
-    client.clean_up(&id);
-    let reply = client.run("seq 1 20000");
-    assert!(reply["dropped_bytes"].is_null(), "{reply}");
-    assert_eq!(number(&reply, "output_bytes"), 108_894);
-}
-
-#[test]
-fn output_is_stored_again_as_soon_as_there_is_room() {
-    let Some(disk) = Disk::mounted("a disk that was full", "size=128k") else {
-        return;
-    };
-    let client = &disk.client;
-    let gate = Gate::new();
-    let fill = disk.path.join("fill");
-    let id = client.begin(&format!(
-        "echo first; {wait}; seq 1 100000; while {wait}; do echo last; done",
-        wait = gate.wait()
-    ));
-    client.wait_for(&id, "first");
-    disk.sh(&format!("head -c 1M /dev/zero > {} || true", fill.display()));
-    gate.open();
-    await_output(client, &id, 6 + 588_895);
-    disk.sh(&format!("rm {}", fill.display()));
+    client.clean_up(&other);
     // A failed disk is left alone for a moment.
     let last = json!({"ref_id": id, "until_pattern": "^last$", "wait_seconds": 1});
     eventually("the last words are stored", || {
@@ -120,10 +88,19 @@ fn output_is_stored_again_as_soon_as_there_is_room() {
         let reply = client.call(GET, &last);
         if reply["matched"] == "last" { Ok(()) } else { Err(reply.to_string()) }
     });
-    let reply = client.call(CLEANUP, &json!({"ref_id": id, "keep_result": true}));
-    let result = &reply["result"];
-    let kept = number(result, "output_bytes") - number(result, "dropped_bytes");
-    assert_eq!(kept, disk.bytes(), "{reply}");
+    fs::write(&stop, "").unwrap();
+    gate.open();
+    let reply = client.wait(&id);
+    assert_eq!((&reply["state"], &reply["returncode"]), (&json!("exited"), &json!(7)), "{reply}");
+    let kept = number(&reply, "output_bytes") - number(&reply, "dropped_bytes");
+    assert!(kept < 256 << 10, "{kept} bytes are said to be kept: {reply}");
+    assert_eq!(kept, disk.bytes(), "what is not on disk is counted as dropped: {reply}");
+    assert!(text(&reply, "hint").contains("--output-dir"), "{reply}");
+    // Pages skip what is not there, say so, and come to an end.
+    let (output, _, _) = client.pages(&id, "start", 50_000);
+    let is_much = output.len() > 50_000 && output.contains("bytes are not kept");
+    assert!(output.starts_with("1\n2\n3\n") && is_much, "{} characters", output.len());
+    assert!(output.ends_with("last\n"), "{} characters", output.len());
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! The server at the limits of what the system gives: descriptors, processes, sizes of files. Refused clearly, recovered from.
 
-use std::fs;
 use std::process::Command;
 
 use serde_json::json;
 
-use super::{as_an_ordinary_user, can, open_to_all, pids_of};
+use super::{as_an_ordinary_user, can, pids_of};
 use crate::support::{CLEANUP, Client, EXECUTE, Gate, Setup, processes, text};
 
 /// Says its pid, then heeds no request to end and has nobody else. To be quoted with `'`.
@@ -132,21 +131,4 @@ fn a_limit_on_the_size_of_files_costs_output_and_nothing_else() {
     let dropped = reply["dropped_bytes"].as_u64().unwrap();
     assert_eq!(2_000_000 - dropped, client.bytes_on_disk(), "{reply}");
     assert_eq!(client.run("echo on; sh -c 'ulimit -f'")["output"], "on\n1000\n");
-}
-
-#[test]
-fn a_directory_that_is_closed_to_the_server_is_told_as_such() {
-    let Some((setup, directory)) = as_an_ordinary_user("a directory that is closed") else {
-        return;
-    };
-    let closed = directory.path().join("closed");
-    fs::create_dir(&closed).unwrap();
-    open_to_all(&closed, 0o700);
-    let client = setup.start();
-    let reply = client.refused(EXECUTE, &json!({"cmd": "true", "cwd": closed}));
-    let told = text(&reply, "error");
-    assert!(
-        told.starts_with("cwd ") && told.contains("cannot be used: Permission denied"),
-        "{told}"
-    );
 }

@@ -35,12 +35,7 @@ fn pids_of(client: &Client, id: &str, count: usize) -> Vec<u32> {
     })
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 /// Whether this command works here. If not, the test that needs it says so and is passed over.
-#[expect(clippy::print_stderr, reason = "what was not tested has to be seen")]
 fn can(test: &str, program: &str, arguments: &[&str]) -> bool {
     let tried = Command::new(program).args(arguments).output();
     let reason = match tried {
@@ -48,7 +43,7 @@ fn can(test: &str, program: &str, arguments: &[&str]) -> bool {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    eprintln!("{test}: skipped, `{program}` cannot do it here: {}", reason.trim());
+    skipped(test, &format!("`{program}` cannot do it here: {}", reason.trim()));
     false
 }
 
@@ -77,7 +72,7 @@ fn open_to_all(path: &Path, mode: u32) {
 /// be so. Limits on processes and refused signals do not concern root.
 fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    if !is_root() {
+    if !rustix::process::geteuid().is_root() {
         skipped(test, "only root can run the server as somebody else");
         return None;
     }

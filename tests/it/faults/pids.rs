@@ -40,25 +40,12 @@ fn small_spaces_are_possible() -> bool {
     let mut numbers = release.split(['.', '-']).filter_map(|number| number.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version < (6, 14) {
-        skipped(
-            "recycled pids",
-            "before Linux 6.14 a small pid space would be the whole machine's",
-        );
+        skipped("recycled pids", "before Linux 6.14 a small pid space is the whole machine's");
         return false;
     }
-    can("recycled pids", "perl", &["-e", "1"])
-        && can(
-            "recycled pids",
-            "unshare",
-            &[
-                "--pid",
-                "--fork",
-                "--mount-proc",
-                "sh",
-                "-c",
-                &format!("echo {PIDS} > /proc/sys/kernel/pid_max"),
-            ],
-        )
+    let shrink = format!("echo {PIDS} > /proc/sys/kernel/pid_max");
+    let unshare = ["--pid", "--fork", "--mount-proc", "sh", "-c", &shrink];
+    can("recycled pids", "perl", &["-e", "1"]) && can("recycled pids", "unshare", &unshare)
 }
 
 #[test]
@@ -117,23 +104,17 @@ fn invariant_05_nobody_is_hit_who_has_got_a_jobs_pid() {
 /// Jobs whose leaders end at once, while others of theirs keep the server busy with their group until KILL.
 #[track_caller]
 fn round(client: &Client) -> Vec<u64> {
-    let started: Vec<Value> = (0..8)
-        .map(|_| {
-            client.execute(&json!({"cmd": "(setsid sh -c 'trap \"\" TERM; echo ready; sleep 1000' &); sleep 1000"}))
-        })
-        .collect();
+    let cmd = "(setsid sh -c 'trap \"\" TERM; echo ready; sleep 1000' &); sleep 1000";
+    let started = [(); 8].map(|()| client.execute(&json!({"cmd": cmd})));
     for job in &started {
         client.wait_for(&ref_id(job), "ready");
     }
-    let cleanups: Vec<_> = started
-        .iter()
-        .enumerate()
-        .map(|(n, job)| {
-            // Pids are given in turn: at different times different ones are somebody's.
-            let grace = 0.4 + 0.1 * n as f64;
-            client.post(CLEANUP, &json!({"ref_id": text(job, "ref_id"), "grace_seconds": grace}))
-        })
-        .collect();
+    // Pids are given in turn: at different times different ones are somebody's.
+    let graces = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1];
+    let end = |(job, grace): (&Value, f64)| {
+        client.post(CLEANUP, &json!({"ref_id": text(job, "ref_id"), "grace_seconds": grace}))
+    };
+    let cleanups: Vec<_> = started.iter().zip(graces).map(end).collect();
     for cleanup in cleanups {
         client.reply(cleanup);
     }

@@ -1,7 +1,7 @@
 //! The sandbox that the README shows.
 
 use super::can;
-use crate::support::{Client, Setup, processes, text};
+use crate::support::{Setup, processes, text};
 
 /// The value of the option in the README's section, for this directory.
 fn shell(project: &str) -> String {
@@ -15,24 +15,15 @@ fn shell(project: &str) -> String {
 
 #[test]
 fn the_sandbox_of_the_readme_confines_and_ends_its_jobs() {
-    if !can(
-        "a sandbox",
-        "bwrap",
-        &["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all", "true"],
-    ) {
+    let sandbox = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all"];
+    if !can("a sandbox", "bwrap", &[&sandbox[..], &["true"]].concat()) {
         return;
     }
     // Not below the /tmp that the sandbox replaces: there nothing of ours can be written in any case.
     let project = tempfile::TempDir::new_in("/var/tmp").unwrap();
     let outside = tempfile::TempDir::new_in("/var/tmp").unwrap();
-    let client: Client = Setup::new()
-        .flags([
-            "--shell",
-            &shell(project.path().to_str().unwrap()),
-            "--cwd",
-            project.path().to_str().unwrap(),
-        ])
-        .start();
+    let path = project.path().to_str().unwrap();
+    let client = Setup::new().flags(["--shell", &shell(path), "--cwd", path]).start();
     let reply = client.run(&format!(
         "echo in > inside; cat inside; echo out > {}/file || echo refused; ls /sys/class/net 2>/dev/null | wc -l; cat /proc/net/dev | grep -vc lo:; exit 3",
         outside.path().display()

@@ -45,11 +45,6 @@ int open64(const char *path, int flags, ...) {
     if (is_output(path)) wait_for_the_disk((flags & O_ACCMODE) == O_RDONLY ? "reading" : "writing");
     return next(path, flags, mode);
 }
-int unlink(const char *path) {
-    int (*next)(const char *) = dlsym(RTLD_NEXT, "unlink");
-    if (is_output(path)) wait_for_the_disk("writing");
-    return next(path);
-}
 ssize_t write(int fd, const void *data, size_t length) {
     ssize_t (*next)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
     if (is_output_file(fd)) wait_for_the_disk("writing");

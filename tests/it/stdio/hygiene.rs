@@ -20,22 +20,13 @@ fn invariant_08_ignored_and_blocked_signals_reach_no_job_and_no_exit_is_lost() {
         // 32 and 33 are the C library's own: its posix_spawn makes every child ignore them.
         assert_eq!(mask & !(0b11 << 31), 0, "{masks}");
     }
+    assert_eq!(client.run("(exit 5) & wait $!")["returncode"], 5, "nor in the job's own shell");
     // Signals arrive in jobs and in the server.
     assert_eq!(client.run("kill -INT $$; echo alive")["signal"], "SIGINT");
     processes::signal(client.pid(), Signal::TERM);
     let end = client.end();
     assert!(end.status.success(), "{end:?}");
     client.assert_nothing_left();
-}
-
-#[test]
-fn no_exit_is_lost_to_an_ignored_sigchld() {
-    let client = Setup::new().after("trap '' CHLD").start();
-    for code in [0, 1, 42] {
-        assert_eq!(client.run(&format!("exit {code}"))["returncode"], code);
-    }
-    // Nor in the job's own shell.
-    assert_eq!(client.run("(exit 5) & wait $!")["returncode"], 5);
 }
 
 #[test]

@@ -118,12 +118,9 @@ fn a_standard_error_that_nobody_reads_holds_nobody_up_and_the_loss_is_told() {
 fn a_closed_standard_error_harms_nothing() {
     for is_heard_first in [false, true] {
         let (log, server_log) = Wire::Fifo.output();
-        let mut log = Some(log);
-        if !is_heard_first {
-            log = None;
-        }
-        let client = Setup::new().log_to(server_log).start();
-        assert!(log.take().is_none_or(|log| is_readable(&log, PATIENCE)), "nothing is logged");
+        let client = Setup::new().log_to(server_log).spawn();
+        assert!(!is_heard_first || is_readable(&log, PATIENCE), "nothing is logged");
+        drop(log);
         assert_eq!(client.run("echo fine")["output"], "fine\n");
         client.finish();
     }

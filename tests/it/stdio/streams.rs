@@ -12,7 +12,7 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Gate, LIST, SERVER, Setup, Wire, call, processes, server_command, text};
+use crate::support::{LIST, SERVER, Setup, call, processes, server_command, text};
 
 /// A terminal: its master side, and the path of the other.
 pub fn terminal() -> (OwnedFd, String) {
@@ -60,17 +60,6 @@ fn regular_files_will_do_and_the_null_device_is_the_end_of_input() {
     assert!(ids.into_iter().eq(0..500));
     let status = run(Stdio::null(), Stdio::null());
     assert!(status.success(), "{status}");
-}
-
-/// A named FIFO that is also open for writing in the server itself never ends.
-#[test]
-fn a_fifo_opened_for_both_directions_is_served() {
-    let gate = Gate::new();
-    let open = || OwnedFd::from(File::options().read(true).write(true).open(&gate.fifo).unwrap());
-    let client = Setup::new().streams((open(), open()), Wire::Fifo.output()).start();
-    client.ping();
-    processes::signal(client.pid(), Signal::TERM);
-    client.assert_ends_well();
 }
 
 #[test]

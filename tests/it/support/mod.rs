@@ -9,7 +9,6 @@ pub mod client;
 pub mod end;
 pub mod processes;
 pub mod reply;
-pub mod schema;
 pub mod setup;
 pub mod sync;
 

@@ -16,13 +16,9 @@ pub fn signal_group(group: u32, signal: Signal) {
         .unwrap_or_else(|error| panic!("kill group {group}: {error}"));
 }
 
-pub fn signal_if_there(pid: u32, signal: Signal) {
-    let _gone_already = kill_process(as_pid(pid), signal);
-}
-
 /// Ends a process a test has left on purpose. It may be gone already.
 pub fn kill(pid: u32) {
-    signal_if_there(pid, Signal::KILL);
+    let _gone_already = kill_process(as_pid(pid), Signal::KILL);
 }
 
 /// Looks while every thread of a process stands still.
@@ -75,13 +71,6 @@ pub fn status_number(pid: u32, key: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     let number = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
     number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {key} in {status}"))
-}
-
-/// Threads that the runtime has started for work that blocks; they end when they are idle.
-pub fn pool_threads(pid: u32) -> usize {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
-    names.filter(|name| name.starts_with("tokio")).count()
 }
 
 pub fn open_descriptors(pid: u32) -> usize {
