@@ -171,7 +171,7 @@ fn a_pattern_that_cannot_be_searched_for_is_refused_and_starts_nothing() {
         (r"(one)\n+two", "line break"),
         ("(\\w{1000}){1000}", "until_pattern"),
         (&long, "until_pattern is not a valid"),
-        (&"x".repeat(5_000_000), "until_pattern"),
+        (&"x".repeat(1_000_000), "until_pattern"),
     ] {
         let started = Instant::now();
         let mut call = search(&id, pattern, &Value::Null);

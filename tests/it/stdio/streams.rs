@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
@@ -12,7 +12,9 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{LIST, SERVER, Setup, call, processes, server_command, text};
+use crate::support::{
+    LIST, SERVER, Setup, call, processes, server_command, text, with_desktop_environment,
+};
 
 /// A terminal: its master side, and the path of the other.
 pub fn terminal() -> (OwnedFd, String) {
@@ -66,7 +68,7 @@ fn regular_files_will_do_and_the_null_device_is_the_end_of_input() {
 fn standard_streams_that_are_closed_harm_nothing() {
     for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
         let own = TempDir::new().unwrap();
-        let mut server = Command::new("/bin/sh")
+        let mut server = with_desktop_environment("/bin/sh")
             .args(["-c", &format!("exec \"$0\" {closed}"), SERVER])
             .env("BACKGROUND_COMMAND_MCP_OUTPUT_DIR", own.path())
             .stdin(Stdio::piped())

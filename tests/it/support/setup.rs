@@ -17,7 +17,7 @@ use super::client::{Client, Output};
 pub const SERVER: &str = env!("CARGO_BIN_EXE_background-command-mcp");
 
 /// A command with the environment of a client that was started from a dock: no terminal, hardly a variable.
-fn with_desktop_environment(program: &str) -> Command {
+pub fn with_desktop_environment(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("LANG", "C.UTF-8");
     let kept = ["PATH", "HOME", "USER", "SHELL"];
