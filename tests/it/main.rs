@@ -7,6 +7,8 @@ mod command;
 mod contract;
 mod docs;
 mod ending;
+#[cfg(target_os = "linux")]
+mod engines;
 mod environment;
 #[cfg(target_os = "linux")]
 mod faults;

@@ -12,6 +12,7 @@ mod survivors;
 mod trees;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +37,7 @@ fn pids_of(client: &Client, id: &str, count: usize) -> Vec<u32> {
 }
 
 /// Whether this command works here. If not, the test that needs it says so and is passed over.
-fn can(test: &str, program: &str, arguments: &[&str]) -> bool {
+pub fn can(test: &str, program: &str, arguments: &[&str]) -> bool {
     let tried = Command::new(program).args(arguments).output();
     let reason = match tried {
         Ok(output) if output.status.success() => return true,
@@ -47,9 +48,9 @@ fn can(test: &str, program: &str, arguments: &[&str]) -> bool {
     false
 }
 
-#[expect(clippy::print_stderr, reason = "what was not tested has to be seen")]
-fn skipped(test: &str, reason: &str) {
-    eprintln!("{test}: skipped, {reason}");
+/// Unlike what a macro prints, this is seen of a test that passes too.
+pub fn skipped(test: &str, reason: &str) {
+    let _ = writeln!(std::io::stderr(), "{test}: skipped, {reason}");
 }
 
 /// Compiles a small C program, if there is a compiler.
