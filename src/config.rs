@@ -11,8 +11,8 @@ use clap::builder::{
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, value_parser};
 use uuid::Uuid;
 
-use crate::process::check_directory;
 use crate::process::shell::Shell;
+use crate::process::{check_directory, login_env};
 
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
 ///
@@ -30,7 +30,7 @@ pub struct Config {
     pub cwd: Option<PathBuf>,
 
     /// Give jobs the PATH and the variables of your login shell, read once at the first job [default: off]
-    #[arg(long, value_parser = BoolishValueParser::new())]
+    #[arg(long, value_parser = BoolishValueParser::new().try_map(login_env::allowed))]
     pub login_env: bool,
 
     /// Jobs that may have a live process at the same time

@@ -52,10 +52,10 @@ pub fn human_duration(duration: Duration) -> String {
     }
 }
 
-/// An error of the operating system without its number.
+/// An error of the operating system without its number, and without a full stop.
 pub fn io_error_text(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    text.split(" (os error").next().unwrap_or_default().trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

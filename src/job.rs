@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub use captured::Captured;
 use chrono::{DateTime, Utc};
 pub use error::JobError;
-pub use record::{Cause, Exit, Finished, JobState, Life, Record};
+pub use record::{Cause, Exit, Finished, Force, JobState, Life, Record};
 pub use snapshot::Snapshot;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc, oneshot, watch};
 use uuid::Uuid;

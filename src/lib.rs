@@ -16,10 +16,11 @@
 //!
 //! What they stand on:
 //!
-//! - [`process`]: the operating system: `spawn`, the `leader` of a group, the `marker` of all that belongs to a job, the
-//!   `reaper` of children and adopted orphans, the `tree` of a job, its `pipe`s; the `shell` that runs commands, what of the
-//!   login shell it gets (`login_env`), and what the `launcher` of the server left in the PATH; the `standard` streams of
-//!   this process; `linux` and `macos`: what each says of processes
+//! - [`process`]: the operating system: `spawn`, the `shell` that runs commands, what of the login shell it gets
+//!   (`login_env`), and what the `launcher` of the server left in the PATH; the `tree` of a job, its `pipe`s, the `standard`
+//!   streams of this process. `unix` has these and the `leader` of a group, the `marker` of all that belongs to a job, the
+//!   `reaper` of children and adopted orphans; `linux` and `macos` are what each says of processes. `windows` has job objects
+//!   and the `console`
 //! - [`output`]: the bytes: a bounded `log` of `segments` in the `directory` of a `store`; read as a `stream`, shown as an
 //!   `excerpt` or a page from a `cursor` on, each line as a `terminal` shows it; the `search` for a line
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
@@ -38,8 +39,8 @@
 //! - [`mod@run`]: the server; [`config`]: every limit, read once; [`startup`]: what must not be inherited; [`logging`]: log
 //!   lines by a thread of their own; [`self_test`]: `--check`
 //!
-//! Imports point one way: `main → run → server → registry → watcher → process, output → job`. What differs between Linux
-//! and macOS is known only in `process`, `supervisor` and `startup`.
+//! Imports point one way: `main → run → server → registry → watcher → process, output → job`. What differs between
+//! systems is known only in `process`, `main`, `supervisor`, `startup` and `output::directory`.
 //!
 //! # Invariants
 //!
@@ -81,9 +82,6 @@
 //! EOF / SIGTERM / SIGINT / SIGHUP → calls under way answered → all trees TERM, short grace, KILL → files away → exit 0
 //! ```
 
-#[cfg(not(unix))]
-compile_error!("this platform is not supported yet");
-
 mod blocking;
 pub mod config;
 mod environment;
@@ -100,11 +98,10 @@ mod run;
 mod self_test;
 mod server;
 mod startup;
-mod supervisor;
+pub mod supervisor;
 mod transport;
 mod watcher;
 
 pub use process::login_env::{is_printer, print_environment};
 pub use run::run;
 pub use self_test::check;
-pub use supervisor::supervise;

@@ -13,14 +13,27 @@ fn main() -> ExitCode {
     let config = Config::read();
     let ended = if config.check {
         return background_command_mcp::check(config);
-    } else if config.supervised.is_some() {
-        background_command_mcp::run(config).map(|()| ExitCode::SUCCESS)
     } else {
-        background_command_mcp::supervise(&config)
+        serve(config)
     };
     ended.unwrap_or_else(|error| {
         // Not logged: there may be no log yet, and a log file is not where one looks for why a server does not start.
         drop(writeln!(std::io::stderr(), "background-command-mcp: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// The client's own child is the supervisor, and the server is a child of that.
+#[cfg(unix)]
+fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    match config.supervised {
+        Some(_) => background_command_mcp::run(config).map(|()| ExitCode::SUCCESS),
+        None => background_command_mcp::supervisor::supervise(&config),
+    }
+}
+
+/// What a killed server leaves is ended by the kernel.
+#[cfg(windows)]
+fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    background_command_mcp::run(config).map(|()| ExitCode::SUCCESS)
 }

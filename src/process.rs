@@ -2,47 +2,57 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use rustix::fs::{Access, access};
+use crate::job::Exit;
 
 pub mod launcher;
-pub mod leader;
-pub mod login_env;
-pub mod marker;
-pub mod own;
-pub mod pipe;
-pub mod reaper;
 pub mod shell;
-pub mod signals;
 pub mod spawn;
-pub mod standard;
-pub mod tree;
 
-#[cfg(target_os = "linux")]
-pub mod linux;
-#[cfg(target_os = "linux")]
-pub use linux as system;
-#[cfg(not(target_os = "linux"))]
-pub mod macos;
-#[cfg(not(target_os = "linux"))]
-pub use macos as system;
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as platform;
+#[cfg(unix)]
+pub use unix::own;
 
-pub use rustix::process::Pid;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as platform;
+#[cfg(windows)]
+pub use windows::console;
+
+pub use platform::{
+    LONGEST_COMMAND, decode, login_env, pipe, reaper, signals, standard, system, tree,
+};
+
+/// What happens to the processes of a job.
+#[derive(Debug)]
+pub enum TreeEvent {
+    Exited(Exit),
+    LeftoversChanged,
+}
+
+/// What a job's living processes use.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Which they are, lowest first.
+    pub pids: Vec<u32>,
+    pub cpu: Duration,
+    pub memory_bytes: u64,
+}
 
 /// Whether a process of this user could run there. A home that was inherited from another user is often closed to us.
 pub fn check_directory(path: &Path) -> io::Result<()> {
     if !std::fs::metadata(path)?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    Ok(access(path, Access::EXEC_OK)?)
+    platform::may_enter(path)
 }
 
-/// A pid as agents read it.
-pub fn number(pid: Pid) -> u32 {
-    pid.as_raw_nonzero().get().unsigned_abs()
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::io;
     use std::path::Path;

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blocking::run_blocking;
 use crate::config::Config;
-use crate::output::directory::remove_directory;
 use crate::process::{signals, system};
 use crate::registry::ProcessRegistry;
 use crate::registry::sweeper::sweep;
@@ -104,7 +103,7 @@ pub async fn end(registry: &ProcessRegistry) {
         tracing::warn!(?living, "some processes did not end in time");
     }
     if let Some(directory) = registry.store().existing() {
-        let removed = run_blocking(move || remove_directory(directory.path()));
+        let removed = run_blocking(move || directory.remove());
         if timeout(LAST_FILES, removed).await.is_err() {
             tracing::warn!("the output directory could not be removed in time");
         }

@@ -22,9 +22,6 @@ use crate::server::messages::job_error;
 /// How long a step may take that does nearly nothing: longer than any profile of a login shell.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Writes its output, then stays, with a child process.
-const COMMAND: &str = "echo \"$PATH\"; sleep 600 & wait";
-
 /// One line of the report. An error means that it is not read.
 macro_rules! say {
     ($what:literal, $($found:tt)*) => {
@@ -89,7 +86,8 @@ fn describe(registry: &ProcessRegistry) {
 }
 
 async fn try_job(registry: &ProcessRegistry) -> Result<()> {
-    let start = Start::of(COMMAND.to_owned());
+    let command = registry.config().shell.trial();
+    let start = Start::of(command.to_owned());
     let job = registry.start(start, &CancellationToken::new()).await;
     let job = job.map_err(|error| anyhow!("{}", job_error(&error)))?;
     let mut record = job.record();
@@ -99,7 +97,7 @@ async fn try_job(registry: &ProcessRegistry) -> Result<()> {
     drop(written.context("a command did not write anything")?);
     let snapshot = job.snapshot();
     if let Some(finished) = snapshot.finished() {
-        bail!("the shell ended with {:?} instead of running `{COMMAND}`", finished.exit);
+        bail!("the shell ended with {:?} instead of running `{command}`", finished.exit);
     }
     let took = snapshot.elapsed().as_millis();
     say!("job", "wrote its first line after {took} ms in {}", job.cwd().display());

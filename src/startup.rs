@@ -8,68 +8,95 @@
 //! - a signal mask, under which a request to end would not arrive;
 //! - descriptors beyond the standard three (those, where they were closed, the Rust runtime has opened on `/dev/null`).
 
-use std::fs::read_dir;
-use std::sync::Arc;
-use std::{io, mem, ptr};
+pub use system::{raise_descriptor_limit, reset_inherited_state};
 
-use rustix::process::{Resource, getrlimit, setrlimit, setsid};
-use signal_hook::consts::{SIGPIPE, SIGXFSZ};
+#[cfg(unix)]
+mod system {
+    use std::fs::read_dir;
+    use std::sync::Arc;
+    use std::{io, mem, ptr};
 
-/// The highest signal on any system. A system refuses those that it does not have.
-const LAST_SIGNAL: libc::c_int = 64;
+    use rustix::process::{Resource, getrlimit, setrlimit, setsid};
+    use signal_hook::consts::{SIGPIPE, SIGXFSZ};
 
-/// Signals have their default effect afterwards. Descriptors stay open here, and are closed by the next `exec`.
-pub fn reset_inherited_state() -> io::Result<()> {
-    // Refused to a supervisor that leads its process group. The server, its child, leads none.
-    let _ = setsid();
-    // SAFETY: this is the only thread, and there is no handler yet. A structure is read only after the call that fills it;
-    // all zeroes are valid for both. SIG_DFL runs no code. A descriptor that is not open is an error of `fcntl`.
-    #[expect(
-        unsafe_code,
-        reason = "dispositions, mask and descriptors that may not be open have no safe interface"
-    )]
-    unsafe {
-        // The Rust runtime ignores SIGPIPE, relies on that, and resets it in children.
-        for signal in (1..=LAST_SIGNAL).filter(|&signal| signal != SIGPIPE) {
-            let mut action: libc::sigaction = mem::zeroed();
-            if libc::sigaction(signal, ptr::null(), &raw mut action) == 0
-                && action.sa_sigaction == libc::SIG_IGN
-            {
-                libc::signal(signal, libc::SIG_DFL);
+    /// The highest signal on any system. A system refuses those that it does not have.
+    const LAST_SIGNAL: libc::c_int = 64;
+
+    /// Signals have their default effect afterwards. Descriptors stay open here, and are closed by the next `exec`.
+    pub fn reset_inherited_state() -> io::Result<()> {
+        // Refused to a supervisor that leads its process group. The server, its child, leads none.
+        let _ = setsid();
+        // SAFETY: this is the only thread, and there is no handler yet. A structure is read only after the call that fills it;
+        // all zeroes are valid for both. SIG_DFL runs no code. A descriptor that is not open is an error of `fcntl`.
+        #[expect(
+            unsafe_code,
+            reason = "dispositions, mask and descriptors that may not be open have no safe interface"
+        )]
+        unsafe {
+            // The Rust runtime ignores SIGPIPE, relies on that, and resets it in children.
+            for signal in (1..=LAST_SIGNAL).filter(|&signal| signal != SIGPIPE) {
+                let mut action: libc::sigaction = mem::zeroed();
+                if libc::sigaction(signal, ptr::null(), &raw mut action) == 0
+                    && action.sa_sigaction == libc::SIG_IGN
+                {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
             }
-        }
-        let mut none: libc::sigset_t = mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-        #[cfg(target_os = "linux")]
-        let is_done =
-            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
-                == 0;
-        #[cfg(not(target_os = "linux"))]
-        let is_done = false;
-        // Before Linux 5.11, and elsewhere: one by one.
-        if !is_done {
-            for entry in read_dir("/dev/fd").into_iter().flatten().flatten() {
-                if let Some(fd @ 3..) = entry.file_name().to_str().and_then(|fd| fd.parse().ok()) {
-                    libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+            let mut none: libc::sigset_t = mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+            #[cfg(target_os = "linux")]
+            let is_done = libc::syscall(
+                libc::SYS_close_range,
+                3,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            ) == 0;
+            #[cfg(not(target_os = "linux"))]
+            let is_done = false;
+            // Before Linux 5.11, and elsewhere: one by one.
+            if !is_done {
+                for entry in read_dir("/dev/fd").into_iter().flatten().flatten() {
+                    if let Some(fd @ 3..) =
+                        entry.file_name().to_str().and_then(|fd| fd.parse().ok())
+                    {
+                        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+                    }
                 }
             }
         }
+        // A write beyond the limit on the size of a file is then an error, as on a full disk, and not the end of the server. Not
+        // ignored: `exec` resets a handler, so that jobs have the default.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+        Ok(())
     }
-    // A write beyond the limit on the size of a file is then an error, as on a full disk, and not the end of the server. Not
-    // ignored: `exec` resets a handler, so that jobs have the default.
-    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-    Ok(())
+
+    /// Raises the soft limit on open descriptors to this, as far as the hard one allows.
+    pub fn raise_descriptor_limit(needed: u64) -> io::Result<()> {
+        let mut limit = getrlimit(Resource::Nofile);
+        let raised = needed.min(limit.maximum.unwrap_or(u64::MAX));
+        // No limit is written as `None`.
+        if limit.current.is_some_and(|soft| soft < raised) {
+            limit.current = Some(raised);
+            setrlimit(Resource::Nofile, limit)?;
+        }
+        Ok(())
+    }
 }
 
-/// Raises the soft limit on open descriptors to this, as far as the hard one allows.
-pub fn raise_descriptor_limit(needed: u64) -> io::Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    let raised = needed.min(limit.maximum.unwrap_or(u64::MAX));
-    // No limit is written as `None`.
-    if limit.current.is_some_and(|soft| soft < raised) {
-        limit.current = Some(raised);
-        setrlimit(Resource::Nofile, limit)?;
+#[cfg(windows)]
+mod system {
+    use std::io;
+
+    use crate::process::console;
+
+    /// Standard streams are not inherited by jobs afterwards, and there is a console to share with them.
+    pub fn reset_inherited_state() -> io::Result<()> {
+        console::prepare()
     }
-    Ok(())
+
+    /// A process may have as many handles as it needs.
+    pub fn raise_descriptor_limit(_needed: u64) -> io::Result<()> {
+        Ok(())
+    }
 }

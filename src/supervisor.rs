@@ -6,6 +6,8 @@
 //!
 //! If this process is killed instead, the kernel sends the server a SIGTERM, and the server shuts down in order.
 
+#![cfg(unix)]
+
 use std::collections::HashSet;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;

@@ -16,10 +16,13 @@ use stop::Stop;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::sleep_until;
 
-use crate::job::{Cause, Exit, Finished, JobState, Life, Moment, Record, StopRequest, WatcherSide};
+use crate::job::{
+    Cause, Exit, Finished, Force, JobState, Life, Moment, Record, StopRequest, WatcherSide,
+};
 use crate::output::log::OutputLog;
+use crate::process::TreeEvent;
 use crate::process::spawn::Process;
-use crate::process::tree::{Tree, TreeEvent};
+use crate::process::tree::Tree;
 
 /// How long after the end of the command its pipes may take to close, and processes that are just going to be gone.
 const SETTLE_WITHIN: Duration = Duration::from_millis(150);
@@ -55,6 +58,7 @@ pub async fn watch(job: Assignment) {
         cause: Cause::Itself,
         exited: None,
         stop: Stop::default(),
+        force: Force::AfterGrace,
         span: job.span,
     };
     watcher.run(job.side.stop, job.kill_at, job.stop_grace).await;
@@ -91,6 +95,8 @@ struct Watcher {
     /// command, gets a moment for that.
     exited: Option<(Exit, Moment)>,
     stop: Stop,
+    /// Why its processes would be ended by force.
+    force: Force,
     span: tracing::Span,
 }
 
@@ -206,7 +212,10 @@ impl Watcher {
         if self.is_running() && !tree.has_exited() {
             self.cause = cause;
         }
-        tree.terminate();
+        if !tree.terminate() {
+            self.force = Force::AtOnce;
+            self.stop.ask(Instant::now());
+        }
         tracing::info!(parent: &self.span, ?cause, "ending the job's processes");
     }
 
@@ -214,7 +223,7 @@ impl Watcher {
     fn kill(&mut self) {
         let Some(tree) = &self.tree else { return };
         if self.stop.kill_again(Instant::now()) {
-            self.record.send_if_modified(|record| !std::mem::replace(&mut record.kill_sent, true));
+            self.record.send_if_modified(|record| record.force.replace(self.force).is_none());
             tree.kill();
             return;
         }

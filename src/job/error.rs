@@ -20,6 +20,8 @@ pub enum JobError {
         path: PathBuf,
         error: io::Error,
     },
+    /// The shell cannot run this command, or not there: why.
+    NotForShell(io::Error),
     NoShell {
         program: String,
         error: io::Error,

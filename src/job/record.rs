@@ -17,8 +17,8 @@ pub struct Record {
     pub leftovers: Vec<u32>,
     /// The tree is being ended, and the watcher has not given up.
     pub is_stopping: bool,
-    /// Some of the tree did not heed TERM within the grace period and were sent KILL.
-    pub kill_sent: bool,
+    /// Why some of the tree were ended by force, if they were.
+    pub force: Option<Force>,
 }
 
 impl Record {
@@ -39,6 +39,15 @@ impl Record {
     pub fn has_all_output(&self) -> bool {
         self.stdout.ended && self.stderr.ended
     }
+}
+
+/// Why processes are ended by force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// They did not heed the request within the grace period.
+    AfterGrace,
+    /// They could not be asked.
+    AtOnce,
 }
 
 /// Whether any process of the job is alive, its command included.

@@ -11,8 +11,17 @@ use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as system;
+
 pub(super) use system::is_deleted;
-use system::{is_ours, make_private, new_file, temporary_name};
+use system::{held_while_removed, is_ours, make_private, new_file, temporary_name};
 
 const DIRECTORY_PREFIX: &str = "server-";
 const LOCK_FILE: &str = "lock";
@@ -22,7 +31,7 @@ const LOCK_FILE: &str = "lock";
 pub struct Directory {
     path: PathBuf,
     /// Held, never read: the lock on it says that this server lives.
-    lock: Mutex<File>,
+    lock: Mutex<Option<File>>,
 }
 
 impl Directory {
@@ -43,7 +52,7 @@ impl Directory {
     fn create_in(root: &Path, id: Uuid) -> io::Result<Self> {
         let path = std::path::absolute(root)?.join(directory_name(id));
         let lock = make_and_lock(&path)?;
-        Ok(Self { path, lock: Mutex::new(lock) })
+        Ok(Self { path, lock: Mutex::new(Some(lock)) })
     }
 
     pub fn path(&self) -> &Path {
@@ -62,12 +71,19 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let lock = make_and_lock(&self.path)?;
                 // A poisoned lock only means that another thread panicked while swapping a file handle.
-                *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+                *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
                 create()
             }
             other => other,
         };
         created.map_err(|error| in_context(&error, &path))
+    }
+
+    /// Removes it, at the end of the server.
+    pub fn remove(&self) {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _held = lock.and_then(held_while_removed);
+        remove_directory(&self.path);
     }
 }
 
@@ -114,6 +130,7 @@ pub fn sweep_dead(directory: &Directory) {
         match OpenOptions::new().write(true).open(path.join(LOCK_FILE)) {
             Ok(lock) if lock.try_lock().is_ok() => {
                 tracing::info!(path = %path.display(), "removing the output of a server that is gone");
+                let _held = held_while_removed(lock);
                 remove_directory(&path);
             }
             Ok(_) => {}
@@ -171,41 +188,4 @@ fn default_roots() -> Vec<PathBuf> {
     };
     let cache = dirs::cache_dir().map(|cache| cache.join("background-command-mcp"));
     cache.into_iter().chain([temporary]).collect()
-}
-
-#[cfg(unix)]
-mod system {
-    use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-    use std::io;
-    use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-    use std::path::Path;
-
-    use rustix::process::geteuid;
-
-    /// Makes the directory, and those above it, for this user alone.
-    pub fn make_private(path: &Path) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)
-    }
-
-    /// How files in there are opened that are written.
-    pub fn new_file() -> OpenOptions {
-        let mut options = OpenOptions::new();
-        options.write(true).mode(0o600);
-        options
-    }
-
-    /// Whether the open file has no name any more.
-    pub fn is_deleted(file: &File) -> io::Result<bool> {
-        Ok(file.metadata()?.nlink() == 0)
-    }
-
-    /// Whether this user has made it.
-    pub fn is_ours(found: &Metadata) -> bool {
-        found.uid() == geteuid().as_raw()
-    }
-
-    /// What the directory is called among the temporary files of all users.
-    pub fn temporary_name() -> String {
-        format!("background-command-mcp-{}", geteuid().as_raw())
-    }
 }

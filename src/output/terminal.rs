@@ -7,6 +7,8 @@ use std::mem;
 use unicode_width::UnicodeWidthChar;
 use vte::{Params, Parser, Perform};
 
+use crate::process::decode;
+
 /// The width of the imagined terminal. It bounds what a short escape sequence can ask for, not the length of a line.
 const COLUMNS: usize = 512;
 
@@ -22,7 +24,7 @@ const SECOND: char = '\u{1}';
 /// Renders one raw line, with or without its newline: text without control characters other than the tab, and a line break
 /// between the rows of a screen, also where nothing was written yet to the one that the cursor has moved to.
 ///
-/// Bytes that are no UTF-8 become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the row or
+/// Bytes that are no UTF-8 are read as the system does, or become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the row or
 /// erases part of it acts.
 pub fn line(raw: &[u8]) -> Cow<'_, str> {
     let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
@@ -34,7 +36,7 @@ pub fn line(raw: &[u8]) -> Cow<'_, str> {
     let text = match str::from_utf8(raw) {
         Ok(text) if is_plain(raw) => return Cow::Borrowed(text),
         Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(raw),
+        Err(_) => decode(raw),
     };
     let mut grid = Grid { overwrites: raw.contains(&b'\r'), ..Grid::default() };
     Parser::new().advance(&mut grid, text.as_bytes());

@@ -1,13 +1,18 @@
 //! The shell that runs the jobs' commands.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access};
+pub use super::platform::bash;
+use super::platform::default_shell;
 
 /// Shells that take a command behind `-c`, and a file without it.
 const SHELLS: &[&str] =
     &["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "nu"];
+
+/// The one of Windows, which takes a command behind `/C`.
+const CMD: &str = "cmd";
+
+const POWERSHELLS: &[&str] = &["powershell", "pwsh"];
 
 /// Those of them whose syntax is that of POSIX and no more.
 const PLAIN: &[&str] = &["sh", "dash", "ash"];
@@ -20,21 +25,25 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// `bash -c` where there is a bash, since models write bash, else `/bin/sh -c`.
+    /// What runs commands where no other is named.
     pub fn of_system() -> Self {
-        let program = bash().unwrap_or_else(|| "/bin/sh".into());
-        Self { program: program.to_string_lossy().into_owned(), arguments: vec!["-c".to_owned()] }
+        default_shell()
     }
 
     pub fn parse(line: &str) -> Result<Self, String> {
-        let mut words = shlex::split(line)
+        // In the paths of Windows a backslash protects nothing.
+        let line = if cfg!(windows) { line.replace('\\', r"\\") } else { line.to_owned() };
+        let mut words = shlex::split(&line)
             .ok_or_else(|| "has an unclosed quote or a trailing backslash".to_owned())?
             .into_iter();
         let program =
             words.next().ok_or_else(|| "is empty: name a program, like `bash -c`".to_owned())?;
         let shell = Self { program, arguments: words.collect() };
         match shell.known() {
-            Some((name, rest)) if !takes_command(rest) => {
+            Some((CMD, rest)) if !rest.iter().any(|word| word.eq_ignore_ascii_case("/c")) => {
+                Err(format!("cmd takes a command only behind /C: write `{shell} /D /S /C`"))
+            }
+            Some((name, rest)) if SHELLS.contains(&name) && !takes_command(rest) => {
                 Err(format!("{name} takes a command only behind -c: write `{shell} -c`"))
             }
             _ => Ok(shell),
@@ -46,41 +55,60 @@ impl Shell {
         self.known().is_some_and(|(name, _)| PLAIN.contains(&name))
     }
 
+    /// Whether it is the `cmd` of Windows itself.
+    #[cfg(windows)]
+    pub fn is_cmd(&self) -> bool {
+        known_name(&self.program) == Some(CMD)
+    }
+
+    /// What commands look like, where it is not what models write by themselves.
+    pub fn syntax(&self) -> &'static str {
+        match self.known() {
+            Some((CMD, _)) => " (cmd.exe syntax: &&, %NAME%, double quotes only)",
+            Some((name, _)) if POWERSHELLS.contains(&name) => " (PowerShell syntax)",
+            _ => "",
+        }
+    }
+
+    /// A command that writes the PATH and then stays for ten minutes, with a child process.
+    pub fn trial(&self) -> &'static str {
+        match self.known() {
+            Some((CMD, _)) => "echo %PATH%& ping -n 600 127.0.0.1 >NUL",
+            Some((name, _)) if POWERSHELLS.contains(&name) => "$env:PATH; ping -n 600 127.0.0.1",
+            _ => "echo \"$PATH\"; sleep 600 & wait",
+        }
+    }
+
     /// The known shell that it comes down to, also behind `env` or `docker exec -i box`, and what follows it.
-    fn known(&self) -> Option<(&str, &[String])> {
-        let name = |word: &str| {
-            let name = word.rsplit('/').next().unwrap_or_default();
-            SHELLS.iter().find(|shell| **shell == name)
-        };
-        let last = self.arguments.iter().rposition(|word| name(word).is_some());
+    fn known(&self) -> Option<(&'static str, &[String])> {
+        let last = self.arguments.iter().rposition(|word| known_name(word).is_some());
         match last {
-            Some(at) => Some((name(&self.arguments[at])?, &self.arguments[at + 1..])),
-            None => Some((name(&self.program)?, &self.arguments)),
+            Some(at) => Some((known_name(&self.arguments[at])?, &self.arguments[at + 1..])),
+            None => Some((known_name(&self.program)?, &self.arguments)),
         }
     }
 }
 
+/// The known shell that a word names, by whatever path.
+fn known_name(word: &str) -> Option<&'static str> {
+    let file = word.rsplit(['/', '\\']).next()?;
+    let name = file.strip_suffix(".exe").unwrap_or(file);
+    let mut names = SHELLS.iter().chain(POWERSHELLS).chain([&CMD]);
+    names.find(|known| **known == name).copied()
+}
+
 impl fmt::Display for Shell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = std::iter::once(&self.program).chain(&self.arguments);
-        let line = shlex::try_join(words.map(String::as_str));
-        f.write_str(&line.unwrap_or_else(|_| self.program.clone()))
+        let words = std::iter::once(&self.program).chain(&self.arguments).map(String::as_str);
+        if cfg!(windows) {
+            let quoted = words.map(|word| match word.contains(char::is_whitespace) {
+                true => format!("\"{word}\""),
+                false => word.to_owned(),
+            });
+            return f.write_str(&quoted.collect::<Vec<_>>().join(" "));
+        }
+        f.write_str(&shlex::try_join(words).unwrap_or_else(|_| self.program.clone()))
     }
-}
-
-/// The first bash on the PATH, by its own path: what is there at the start runs all jobs.
-pub fn bash() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/bin", "/usr/bin", "/usr/local/bin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .filter(|directory| directory.is_absolute())
-        .chain(usual)
-        .map(|directory| directory.join("bash"))
-        .find(|program| is_program(program))
-}
-
-fn is_program(path: &Path) -> bool {
-    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Whether a shell with these arguments runs the next one as a command, or hands it to a script of its user's.
@@ -121,6 +149,7 @@ mod tests {
             ("/usr/bin/env bash", "/usr/bin/env bash -c"),
             ("docker exec -i box sh", "docker exec -i box sh -c"),
             ("busybox sh", "busybox sh -c"),
+            ("cmd", "cmd /D /S /C"),
         ] {
             let refusal = Shell::parse(line).expect_err(line);
             assert!(refusal.contains(&format!("`{spelling}`")), "{refusal}");
@@ -147,6 +176,8 @@ mod tests {
             "ssh build-box",
             "python3 -c",
             "/opt/my-shell",
+            "cmd /D /S /C",
+            "powershell -NoProfile -Command",
             "bwrap --ro-bind / / sh -c",
         ] {
             assert_eq!(Shell::parse(line).map(|shell| shell.to_string()).as_deref(), Ok(line));

@@ -1,4 +1,4 @@
-//! Starts a shell command in its own process group.
+//! Starts a shell command.
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader};
@@ -8,12 +8,11 @@ use std::process::Stdio;
 use tokio::process::{ChildStdin, Command};
 use uuid::Uuid;
 
+use super::check_directory;
 use super::launcher::path_before_uvx;
-use super::leader::Leader;
 use super::reaper::Reaper;
 use super::shell::Shell;
-use super::tree::Tree;
-use super::{Pid, check_directory, marker, number};
+use super::tree::{Tree, prepare};
 use crate::job::JobError;
 
 /// Variables by name.
@@ -36,7 +35,6 @@ pub struct Order<'a> {
 /// A started command.
 #[derive(Debug)]
 pub struct Process {
-    pub pid: u32,
     pub tree: Tree,
     pub stdin: Option<ChildStdin>,
     pub stdout: PipeReader,
@@ -46,8 +44,11 @@ pub struct Process {
 impl Order<'_> {
     /// Why it could not be carried out.
     pub fn refused(&self, error: io::Error) -> JobError {
-        use io::ErrorKind::{ArgumentListTooLong, NotADirectory, NotFound, PermissionDenied};
+        use io::ErrorKind::{
+            ArgumentListTooLong, NotADirectory, NotFound, PermissionDenied, Unsupported,
+        };
         match error.kind() {
+            Unsupported => JobError::NotForShell(error),
             ArgumentListTooLong => JobError::CommandTooLong { bytes: self.command.len() },
             // The same error for the directory, which may have gone since it was looked at, and for the program.
             NotFound | NotADirectory | PermissionDenied if check_directory(self.cwd).is_err() => {
@@ -61,8 +62,7 @@ impl Order<'_> {
     }
 }
 
-/// Starts the command. Nothing is awaited between the spawn and the claim, see `Reaper::claim`, and there is no
-/// `pre_exec`, which would fork the whole server instead of going through posix_spawn.
+/// Starts the command.
 pub fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
     let (stdout, to_stdout) = io::pipe()?;
     let (stderr, to_stderr) = io::pipe()?;
@@ -74,25 +74,13 @@ pub fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
             None => command.env_remove(name),
         };
     }
+    prepare(order, &mut command)?;
     let mut child = command
-        .args(&order.shell.arguments)
-        .arg(order.command)
         .current_dir(order.cwd)
-        .env(marker::variable(order.job), "1")
-        .process_group(0)
         .stdin(if order.with_stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(to_stdout)
         .stderr(to_stderr)
         .spawn()?;
-    let raw = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
-    let claim = reaper.claim(pid, order.job);
     let stdin = child.stdin.take();
-    Ok(Process {
-        pid: number(pid),
-        tree: Tree::new(Leader::new(child, pid), claim),
-        stdin,
-        stdout,
-        stderr,
-    })
+    Ok(Process { tree: Tree::of(child, order.job, reaper)?, stdin, stdout, stderr })
 }

@@ -88,8 +88,9 @@ impl ProcessRegistry {
         let capture = self.capture_thread().map_err(JobError::Resources)?;
         let created = Moment::now();
         let process = spawn(&order, &self.shared.reaper).map_err(|error| order.refused(error))?;
-        let (job, side) = Job::new(id, &start.command, cwd, process.pid, created);
-        let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid = process.pid);
+        let pid = process.tree.pid();
+        let (job, side) = Job::new(id, &start.command, cwd, pid, created);
+        let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid);
         tracing::info!(parent: &span, "job started");
         tracing::debug!(parent: &span, command = start.command);
         let open_log =

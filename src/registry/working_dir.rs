@@ -18,6 +18,9 @@ const SYSTEM: &[&str] = &[
     "/boot", "/dev", "/proc", "/sys", "/snap", "/nix/store", "/System", "/Library", "/Applications",
 ];
 
+/// The variables that name such folders of Windows.
+const SYSTEM_VARIABLES: &[&str] = &["SystemRoot", "ProgramFiles", "ProgramFiles(x86)"];
+
 /// The directory and where it was found, for people to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkingDirectory {
@@ -63,8 +66,8 @@ impl WorkingDirectory {
         let path = self.path.join(expand_tilde(Path::new(asked)));
         // A file system that hangs holds up this call alone.
         let looked = run_blocking(move || {
-            let found =
-                path.canonicalize().and_then(|found| check_directory(&found).map(|()| found));
+            let found = dunce::canonicalize(&path)
+                .and_then(|found| check_directory(&found).map(|()| found));
             found.map_err(|error| JobError::NoDirectory { path, error })
         });
         let failed = || std::io::Error::other("the directory could not be looked at");
@@ -82,6 +85,7 @@ fn is_system(path: &Path) -> bool {
     };
     path.parent().is_none()
         || SYSTEM.iter().any(|system| path.starts_with(system))
+        || SYSTEM_VARIABLES.iter().filter_map(env::var_os).any(|system| path.starts_with(system))
         || path.ancestors().any(is_bundle)
 }
 

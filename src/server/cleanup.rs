@@ -12,7 +12,8 @@ use super::job_view::{CallContext, JobView, is_nothing};
 use super::notices::News;
 use super::shown::Reading;
 use super::{Server, messages, params};
-use crate::job::{Cause, Job, JobError, Life, Snapshot};
+use crate::job::{Cause, Force, Job, JobError, Life, Snapshot};
+use crate::process::signals::{KILL, TERMINATE};
 
 /// The parameters. The comments are the descriptions that agents read.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -138,9 +139,10 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
             pids.join(", ")
         );
     }
-    let signal = match after.record.kill_sent {
-        true => " (TERM was not enough, KILL was sent)",
-        false => "",
+    let signal = match after.record.force {
+        Some(Force::AfterGrace) => format!(" ({TERMINATE} was not enough, {KILL} was sent)"),
+        Some(Force::AtOnce) => format!(" ({KILL} at once: {TERMINATE} could not be sent)"),
+        None => String::new(),
     };
     let processes = match before.finished().map(|finished| finished.cause) {
         None => "the command was stopped with all its child processes",
@@ -155,6 +157,6 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
         true => "its result stays readable",
         false => "its record and output are deleted",
     };
-    let signal = if before.record.tree == Life::Alive { signal } else { "" };
+    let signal = if before.record.tree == Life::Alive { &signal } else { "" };
     format!("{processes}{signal}; {record}")
 }

@@ -16,8 +16,8 @@ use crate::format::{human_duration, thousands, truncate};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
 use crate::output::segments::{StreamKind, first_path};
 use crate::output::store::Store;
-use crate::process::signals;
-use crate::process::tree::{Usage, usage};
+use crate::process::tree::usage;
+use crate::process::{Usage, signals};
 
 /// Most characters of the command in a reply.
 const COMMAND_CHARS: usize = 1000;

@@ -9,6 +9,8 @@ use crate::config::Config;
 use crate::format::{human_duration, io_error_text, thousands, truncate};
 use crate::job::{Job, JobError};
 use crate::output::excerpt::Cut;
+use crate::process::LONGEST_COMMAND;
+use crate::process::signals::{KILL, TERMINATE};
 
 /// Most characters of a failure's message.
 const MAX_MESSAGE_CHARS: usize = 4000;
@@ -32,11 +34,12 @@ pub fn description(tool: &str, config: &Config) -> String {
                 "Start a shell command in the background and return at once with a ref_id; it keeps running while you work. \
                  With wait_seconds a quick command returns its result in this same call. Use it for what may take over 10 s or \
                  must stay up: builds, tests, dev servers, watchers, downloads. Next: get_command_background_result. Do not add \
-                 & or nohup. Each call is a fresh {}; cd and variables do not persist, so set cwd. Output is kept whole and cut for \
+                 & or nohup. Each call is a fresh {}{}; cd and variables do not persist, so set cwd. Output is kept whole and cut for \
                  you: never pipe it to tail or a file; 2>&1 keeps the order of both streams; returncode is the last command's of \
                  a pipe (set -o pipefail). Standard input is empty: use --yes flags or stdin. kill_after_seconds kills the job; \
                  wait_seconds never does. Jobs end with this server; results are kept {} after the end.",
                 truncate(&config.shell.to_string(), 60),
+                config.shell.syntax(),
                 human_duration(config.retention_seconds),
         ),
         "get_command_background_result" => "Wait for a background command and read its output. Blocks up to wait_seconds and \
@@ -48,10 +51,10 @@ pub fn description(tool: &str, config: &Config) -> String {
     the newest finished. Use it when a ref_id is lost, before starting a second server, and, with wait_seconds, to wait \
     until any job ends. Large silent_seconds with idle CPU suggests a stuck job, or one that buffers its output when piped. Not the machine's \
     process list.".to_owned(),
-        _ => "Stop a background command and all its child processes (TERM, then KILL after \
+        _ => format!("Stop a background command and all its child processes ({TERMINATE}, then {KILL} after \
     grace_seconds), then delete its record and logs. Answers when the processes are gone, with the last output in result. \
     Use it for servers and watchers when done; finished jobs expire by themselves. keep_result=true stops but keeps the \
-    output readable. Safe to repeat.".to_owned(),
+    output readable. Safe to repeat."),
     }
 }
 
@@ -63,8 +66,8 @@ pub fn job_error(error: &JobError) -> String {
             "cmd contains a NUL character, which no command line can carry: remove it".to_owned()
         }
         JobError::CommandTooLong { bytes } => format!(
-            "cmd is too long: {} bytes, and the system takes about 128 KiB (131,072 bytes) for one argument. Write it to a file and \
-             run that, or pass data through stdin",
+            "cmd is too long: {} bytes, and the system takes {LONGEST_COMMAND}. Write it to a file and run that, or pass data \
+             through stdin",
             thousands(*bytes as u64)
         ),
         JobError::NoDirectory { path, error } => {
@@ -74,6 +77,7 @@ pub fn job_error(error: &JobError) -> String {
                 io_error_text(error)
             )
         }
+        JobError::NotForShell(error) => error.to_string(),
         JobError::NoShell { program, error } => format!(
             "the shell {program} cannot be started: {}. Nothing can run until the server's --shell names an existing program",
             io_error_text(error)

@@ -3,16 +3,20 @@
 //! The tree is the leader's process group and, on Linux, every descendant of the leader and of the orphans that the
 //! server adopted from it. Elsewhere it is the group alone.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use tokio::process::{Child, Command};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::leader::{Leader, exit_of};
 use super::reaper::{Claim, Reaper};
 use super::system::{Stat, with_descendants};
-use super::{Pid, number};
-use crate::job::Exit;
+use super::{Pid, marker, number};
+use crate::process::spawn::Order;
+use crate::process::{TreeEvent, Usage};
 
 /// How often to see whether the strays have ended.
 const LOOK_FOR_STRAYS_EVERY: Duration = Duration::from_millis(20);
@@ -24,25 +28,26 @@ pub struct Tree {
     claim: Claim,
 }
 
-/// What happens to a tree.
-#[derive(Debug)]
-pub enum TreeEvent {
-    Exited(Exit),
-    LeftoversChanged,
-}
-
-/// What a job's living processes use.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Usage {
-    /// Which they are, lowest first.
-    pub pids: Vec<u32>,
-    pub cpu: Duration,
-    pub memory_bytes: u64,
+/// Has the shell lead a group of its own, and marks what it starts. Through posix_spawn: a `pre_exec` would fork the whole
+/// server.
+pub fn prepare(order: &Order<'_>, command: &mut Command) -> io::Result<()> {
+    command.args(&order.shell.arguments).arg(order.command);
+    command.process_group(0).env(marker::variable(order.job), "1");
+    Ok(())
 }
 
 impl Tree {
-    pub fn new(leader: Leader, claim: Claim) -> Self {
-        Self { leader, claim }
+    /// The tree of a fresh child. Nothing may be awaited since its spawn, see [`Reaper::claim`].
+    pub fn of(child: Child, job: Uuid, reaper: &Reaper) -> io::Result<Self> {
+        let raw = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
+        let claim = reaper.claim(pid, job);
+        Ok(Self { leader: Leader::new(child, pid), claim })
+    }
+
+    /// The pid of the command's own process.
+    pub fn pid(&self) -> u32 {
+        number(self.leader.pid())
     }
 
     /// Whether the kernel has reported the leader's end.
@@ -117,9 +122,10 @@ impl Tree {
         }
     }
 
-    /// Asks every process to end. A stopped one acts on TERM only once it continues.
-    pub fn terminate(&self) {
+    /// Asks every process to end; whether that could be asked. A stopped one acts on TERM only once it continues.
+    pub fn terminate(&self) -> bool {
         self.signal(&[Signal::TERM, Signal::CONT]);
+        true
     }
 
     /// Kills everything that one scan finds. The group is stopped first, so that it cannot fork during the scan.

@@ -5,6 +5,10 @@ use std::io;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How a process is asked to end, and how it is ended.
+pub const TERMINATE: &str = "TERM";
+pub const KILL: &str = "KILL";
+
 /// Resolves with the name of the first signal that asks this process to end. They have no other effect from now on.
 pub fn end_request() -> io::Result<impl Future<Output = String>> {
     let mut hang_up = signal(SignalKind::hangup())?;

@@ -1,0 +1,70 @@
+//! Processes under Linux and macOS: groups, signals, children.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+use super::shell::Shell;
+
+pub mod leader;
+pub mod login_env;
+pub mod marker;
+pub mod own;
+pub mod pipe;
+pub mod reaper;
+pub mod signals;
+pub mod standard;
+pub mod tree;
+
+#[cfg(target_os = "linux")]
+pub mod linux;
+#[cfg(target_os = "linux")]
+pub use linux as system;
+#[cfg(not(target_os = "linux"))]
+pub mod macos;
+#[cfg(not(target_os = "linux"))]
+pub use macos as system;
+
+pub use rustix::process::Pid;
+
+/// Whether a process of this user could run in this directory.
+pub fn may_enter(directory: &Path) -> io::Result<()> {
+    Ok(access(directory, Access::EXEC_OK)?)
+}
+
+/// What the system takes.
+pub const LONGEST_COMMAND: &str = "about 128 KiB (131,072 bytes) for one argument";
+
+/// `bash -c` where there is a bash, since models write bash, else `/bin/sh -c`.
+pub fn default_shell() -> Shell {
+    let program = bash().unwrap_or_else(|| "/bin/sh".into());
+    Shell { program: program.to_string_lossy().into_owned(), arguments: vec!["-c".to_owned()] }
+}
+
+/// The first bash on the PATH, by its own path: what is there at the start runs all jobs.
+pub fn bash() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/bin", "/usr/bin", "/usr/local/bin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .filter(|directory| directory.is_absolute())
+        .chain(usual)
+        .map(|directory| directory.join("bash"))
+        .find(|program| is_program(program))
+}
+
+/// Whether this user could run this file.
+fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
+}
+
+/// A pid as agents read it.
+pub fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
+}
+
+/// Invalid UTF-8 as far as it can be read.
+pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}

@@ -1,0 +1,146 @@
+//! Processes under Windows. A job object holds everything that a process starts, wherever it goes, and the kernel ends it
+//! with its last handle: so no process outlives the server, and there is no supervisor.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::shell::Shell;
+
+pub mod console;
+pub mod pipe;
+pub mod standard;
+pub mod tree;
+
+pub use console::decode;
+
+/// What the system takes.
+pub const LONGEST_COMMAND: &str = "32,767 characters, cmd.exe 8,191, with the shell's own words";
+
+/// Git's bash where its installer puts it, since models write bash, else what Windows has.
+pub fn default_shell() -> Shell {
+    let (program, arguments) = match bash() {
+        Some(bash) => (bash.to_string_lossy().into_owned(), vec!["-c"]),
+        None => ("cmd".to_owned(), vec!["/D", "/S", "/C"]),
+    };
+    Shell { program, arguments: arguments.into_iter().map(str::to_owned).collect() }
+}
+
+/// Not the `bash.exe` in the PATH, which starts a Linux of its own.
+pub fn bash() -> Option<PathBuf> {
+    let places = [
+        ("ProgramFiles", r"Git\bin\bash.exe"),
+        ("ProgramFiles(x86)", r"Git\bin\bash.exe"),
+        ("LOCALAPPDATA", r"Programs\Git\bin\bash.exe"),
+    ];
+    let paths = places
+        .into_iter()
+        .filter_map(|(folder, path)| Some(Path::new(&std::env::var_os(folder)?).join(path)));
+    paths.into_iter().find(|path| path.is_file())
+}
+
+/// Whoever may not list a directory may still pass through it, and is refused a file when it opens one.
+pub fn may_enter(_directory: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// What would see children end: here each job's own handle does, and nothing is adopted.
+pub mod reaper {
+    use std::io;
+
+    use super::tree::contain_this_process;
+
+    #[derive(Clone, Debug)]
+    pub struct Reaper(());
+
+    impl Reaper {
+        /// Puts this process, and with it all that its jobs start, into a job object that ends with it.
+        pub fn start() -> io::Result<Self> {
+            if let Err(error) = contain_this_process() {
+                // Each job has its own all the same.
+                tracing::warn!(%error, "the server could not be put into a job object");
+            }
+            Ok(Self(()))
+        }
+
+        pub fn look(&self) {}
+    }
+}
+
+/// Requests to end this process, and how processes of jobs are asked.
+pub mod signals {
+    use std::io;
+
+    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+
+    /// How a process is asked to end, and how it is ended.
+    pub const TERMINATE: &str = "CTRL_BREAK";
+    pub const KILL: &str = "TerminateJobObject";
+
+    /// Resolves with the name of the first event that asks this process to end.
+    pub fn end_request() -> io::Result<impl Future<Output = String>> {
+        let mut interrupt = ctrl_c()?;
+        let mut pause = ctrl_break()?;
+        let mut close = ctrl_close()?;
+        let mut logoff = ctrl_logoff()?;
+        let mut shutdown = ctrl_shutdown()?;
+        Ok(async move {
+            let name = tokio::select! {
+                _ = interrupt.recv() => "CTRL_C",
+                _ = pause.recv() => "CTRL_BREAK",
+                _ = close.recv() => "CTRL_CLOSE",
+                _ = logoff.recv() => "CTRL_LOGOFF",
+                _ = shutdown.recv() => "CTRL_SHUTDOWN",
+            };
+            name.to_owned()
+        })
+    }
+
+    /// No process ends by a signal here.
+    pub fn name(number: i32) -> String {
+        number.to_string()
+    }
+}
+
+/// What differs between systems of one kind.
+pub mod system {
+    /// The variable that makes programs write UTF-8, where none says what they write.
+    pub const UTF8_LOCALE: (&str, &str) = ("LANG", "C.UTF-8");
+
+    /// There is no supervisor.
+    pub fn end_with_parent(_parent: u32) -> std::io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// There is no login shell: every program is started with the user's variables.
+pub mod login_env {
+    use crate::process::spawn::Variables;
+
+    /// Whether `--login-env` can be had.
+    pub fn allowed(wanted: bool) -> Result<bool, &'static str> {
+        match wanted {
+            true => Err(
+                "there is no login shell under Windows: set variables in the system's settings or the client's",
+            ),
+            false => Ok(false),
+        }
+    }
+
+    pub fn printing_command(_mark: &str) -> Option<String> {
+        None
+    }
+
+    pub fn parse(_output: &[u8], _mark: &str) -> Option<Variables> {
+        None
+    }
+
+    pub fn user_shell() -> String {
+        String::new()
+    }
+
+    pub fn is_printer() -> bool {
+        false
+    }
+
+    pub fn print_environment() {}
+}
