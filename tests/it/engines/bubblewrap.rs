@@ -38,5 +38,5 @@ fn bubblewrap_runs_and_ends_jobs() {
     assert_eq!(text(result, "output"), "ready\nstopping\nstopped\n", "{result}");
     drop(client);
 
-    each_way_ends_the_far_side(setup);
+    each_way_ends_the_far_side(0.1, setup);
 }

@@ -77,7 +77,7 @@ fn ssh_runs_and_ends_jobs() {
     streams_and_codes_come_through(&client);
     let reply = client.run("(setsid sleep 1000 &); sleep 1000 & echo started");
     assert_eq!((text(&reply, "output"), text(&reply, "error")), ("started\n", ""), "{reply}");
-    each_way_ends_the_far_side(setup);
+    each_way_ends_the_far_side(0.1, setup);
 
     drop(sshd);
     let reply = client.run("echo not reached");
