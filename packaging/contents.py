@@ -29,6 +29,11 @@ def files(path):
                     yield entry.name, archive.extractfile(entry).read(), bool(entry.mode & 0o111)
 
 
+def is_program(content, may_run):
+    # Windows asks no file whether it may run.
+    return content[:2] == b"MZ" or content[:4] in (b"\x7fELF", b"\xcf\xfa\xed\xfe") and may_run
+
+
 def complaints(path):
     inside = list(files(path))
     if version not in path.name:
@@ -39,7 +44,7 @@ def complaints(path):
         yield "the licence is missing"
     if not any(re.search(r"(^|/)(README\.md|METADATA)$", name) and len(content) > 200 for name, content, _ in inside):
         yield "there is nothing to read"
-    programs = [name for name, content, may_run in inside if content[:4] in (b"\x7fELF", b"\xcf\xfa\xed\xfe") and may_run]
+    programs = [name for name, content, may_run in inside if is_program(content, may_run)]
     is_source = path.suffix == ".crate" or path.name == f"background-command-mcp-{version}.tgz"
     if len(programs) != (0 if is_source else 1):
         yield f"the programs in it are {programs}"

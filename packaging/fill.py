@@ -1,6 +1,7 @@
-"""Fills the version and the platform into the packages' files: fill.py VERSION NODE_PLATFORM BINARY OUT. Standard library only.
+"""Fills the version and the platforms into the packages' files: fill.py VERSION OUT NODE_PLATFORM=BINARY... Standard library only.
 
-Writes OUT/npm (the launcher), OUT/npm-platform (the binary), OUT/mcpb and OUT/server.json.
+Writes OUT/npm (the launcher, which names all platforms), OUT/server.json, and for each platform OUT/npm-PLATFORM (the binary)
+and OUT/mcpb-PLATFORM.
 """
 
 import json
@@ -8,11 +9,11 @@ import pathlib
 import shutil
 import sys
 
-version, platform, binary, out = sys.argv[1:]
+version, out, *parts = sys.argv[1:]
+binaries = dict(part.split("=", 1) for part in parts)
 here = pathlib.Path(__file__).parent
 licence = here.parent / "LICENSE"
 out = pathlib.Path(out)
-system, cpu = platform.split("-")
 
 
 def read(name):
@@ -38,29 +39,34 @@ write(out / "server.json", server)
 
 # Registries ask that a package names the server that claims it.
 launcher = read("npm/package.json") | {"version": version, "mcpName": server["name"]}
-launcher["optionalDependencies"] = {f"background-command-mcp-{platform}": version}
+launcher["optionalDependencies"] = {f"background-command-mcp-{platform}": version for platform in binaries}
 write(out / "npm/package.json", launcher)
 for name in ("launch.js", "README.md"):
     put(here / "npm" / name, out / "npm" / name)
 put(licence, out / "npm/LICENSE")
 
-file = pathlib.Path(binary).name
-part = {key: launcher[key] for key in ("version", "description", "license")}
-part = {"name": f"background-command-mcp-{platform}"} | part | {"os": [system], "cpu": [cpu], "files": [file]}
-if system == "linux":
-    part["libc"] = ["glibc"]
-write(out / "npm-platform/package.json", part)
-put(binary, out / "npm-platform" / file)
-put(licence, out / "npm-platform/LICENSE")
-text = f"""# background-command-mcp-{platform}
+for platform, binary in binaries.items():
+    system, cpu = platform.split("-")
+    file = pathlib.Path(binary).name
+    npm, bundle = out / f"npm-{platform}", out / f"mcpb-{platform}"
+    part = {key: launcher[key] for key in ("version", "description", "license")}
+    part = {"name": f"background-command-mcp-{platform}"} | part | {"os": [system], "cpu": [cpu], "files": [file]}
+    if system == "linux":
+        part["libc"] = ["glibc"]
+    write(npm / "package.json", part)
+    put(binary, npm / file)
+    put(licence, npm / "LICENSE")
+    text = f"""# background-command-mcp-{platform}
 
 The binary of `background-command-mcp` for {platform}, an MCP server that lets an AI agent start shell commands in the
 background and come back for the result. Install `background-command-mcp`, which brings this along.
 """
-(out / "npm-platform/README.md").write_text(text)
+    (npm / "README.md").write_text(text)
 
-manifest = read("mcpb/manifest.json") | {"version": version, "compatibility": {"platforms": [system]}}
-write(out / "mcpb/manifest.json", manifest)
-put(binary, out / "mcpb/server" / file)
-put(licence, out / "mcpb/LICENSE")
-put(here / "mcpb/README.md", out / "mcpb/README.md")
+    manifest = read("mcpb/manifest.json") | {"version": version, "compatibility": {"platforms": [system]}}
+    manifest["server"]["entry_point"] = f"server/{file}"
+    manifest["server"]["mcp_config"]["command"] = "${__dirname}/server/" + file
+    write(bundle / "manifest.json", manifest)
+    put(binary, bundle / "server" / file)
+    put(licence, bundle / "LICENSE")
+    put(here / "mcpb/README.md", bundle / "README.md")

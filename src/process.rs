@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::job::Exit;
 
 pub mod launcher;
+pub mod login_env;
 pub mod shell;
 pub mod spawn;
 
@@ -14,8 +15,6 @@ pub mod spawn;
 mod unix;
 #[cfg(unix)]
 use unix as platform;
-#[cfg(unix)]
-pub use unix::own;
 
 #[cfg(windows)]
 mod windows;
@@ -24,9 +23,7 @@ use windows as platform;
 #[cfg(windows)]
 pub use windows::console;
 
-pub use platform::{
-    LONGEST_COMMAND, decode, login_env, pipe, reaper, signals, standard, system, tree,
-};
+pub use platform::{LONGEST_COMMAND, decode, own, pipe, reaper, signals, standard, system, tree};
 
 /// What happens to the processes of a job.
 #[derive(Debug)]

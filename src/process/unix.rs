@@ -1,7 +1,9 @@
 //! Processes under Linux and macOS: groups, signals, children.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -9,7 +11,6 @@ use rustix::fs::{Access, access};
 use super::shell::Shell;
 
 pub mod leader;
-pub mod login_env;
 pub mod marker;
 pub mod own;
 pub mod pipe;
@@ -67,4 +68,9 @@ pub fn number(pid: Pid) -> u32 {
 /// Invalid UTF-8 as far as it can be read.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
+}
+
+/// What a program has written that is no text for people.
+pub fn os_string(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
 }

@@ -1,6 +1,7 @@
 //! Processes under Windows. A job object holds everything that a process starts, wherever it goes, and the kernel ends it
 //! with its last handle: so no process outlives the server, and there is no supervisor.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,16 @@ pub fn bash() -> Option<PathBuf> {
 /// Whoever may not list a directory may still pass through it, and is refused a file when it opens one.
 pub fn may_enter(_directory: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// What a program has written that is no text for people.
+pub fn os_string(bytes: &[u8]) -> OsString {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+/// This very program, to be started again.
+pub mod own {
+    pub use std::env::current_exe as program;
 }
 
 /// What would see children end: here each job's own handle does, and nothing is adopted.
@@ -106,41 +117,11 @@ pub mod system {
     /// The variable that makes programs write UTF-8, where none says what they write.
     pub const UTF8_LOCALE: (&str, &str) = ("LANG", "C.UTF-8");
 
+    /// There is none: every program is started with the user's variables.
+    pub const LOGIN_SHELL: Option<&str> = None;
+
     /// There is no supervisor.
     pub fn end_with_parent(_parent: u32) -> std::io::Result<bool> {
         Ok(true)
     }
-}
-
-/// There is no login shell: every program is started with the user's variables.
-pub mod login_env {
-    use crate::process::spawn::Variables;
-
-    /// Whether `--login-env` can be had.
-    pub fn allowed(wanted: bool) -> Result<bool, &'static str> {
-        match wanted {
-            true => Err(
-                "there is no login shell under Windows: set variables in the system's settings or the client's",
-            ),
-            false => Ok(false),
-        }
-    }
-
-    pub fn printing_command(_mark: &str) -> Option<String> {
-        None
-    }
-
-    pub fn parse(_output: &[u8], _mark: &str) -> Option<Variables> {
-        None
-    }
-
-    pub fn user_shell() -> String {
-        String::new()
-    }
-
-    pub fn is_printer() -> bool {
-        false
-    }
-
-    pub fn print_environment() {}
 }

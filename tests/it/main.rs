@@ -1,5 +1,6 @@
 //! The server from outside: the real binary, real commands, what the kernel and the files say of them.
 
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;

@@ -24,6 +24,12 @@ fn pids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
+/// A command that runs `program` below for this.
+fn running_this(what: &str) -> String {
+    let program = std::env::current_exe().unwrap();
+    format!("set {what}=1& \"{}\" --exact program --nocapture", program.display())
+}
+
 /// Waits until the condition holds.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(20);
@@ -64,6 +70,11 @@ fn standard_input_is_empty_given_or_kept_open() {
     assert_eq!(client.run("more")["state"], "exited");
     let given = json!({"cmd": "more", "stdin": "one\ntwo\n", "wait_seconds": 30});
     assert_eq!(client.execute(given)["result"]["output"], "one\ntwo\n");
+    let much = "0123456789abcde\n".repeat(1 << 16);
+    let given = json!({"cmd": running_this("COPY"), "stdin": much, "wait_seconds": 45});
+    let reply = client.execute(given);
+    let reply = client.get(&reply["ref_id"], json!({}));
+    assert!(reply["output_bytes"].as_u64() > Some(1 << 20), "{reply}");
     let open = json!({"cmd": "more", "stdin": "one\n", "keep_stdin_open": true, "wait_seconds": 30, "until_pattern": "one"});
     let reply = client.execute(open);
     assert_eq!(
@@ -189,9 +200,12 @@ fn twenty_jobs_run_at_once() {
     }
 }
 
-/// Not a test by itself: the program of the next one, which writes bytes as they are.
+/// Not a test by itself: a program for jobs, which reads and writes bytes as they are.
 #[test]
-fn raw_bytes() {
+fn program() {
+    if std::env::var_os("COPY").is_some() {
+        std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).unwrap();
+    }
     if std::env::var_os("RAW").is_some() {
         std::io::stdout().write_all("grün €\n".as_bytes()).unwrap();
         std::io::stdout().write_all(b"gr\x81n\n").unwrap();
@@ -201,9 +215,7 @@ fn raw_bytes() {
 #[test]
 fn text_is_utf_8_or_of_the_code_page() {
     let client = Client::start(&[]);
-    let program = std::env::current_exe().unwrap();
-    let shown =
-        client.run(&format!("set RAW=1& \"{}\" --exact raw_bytes --nocapture", program.display()));
+    let shown = client.run(&running_this("RAW"));
     // The second is of 437, which is wine's own.
     assert!(shown["output"].as_str().unwrap().contains("grün €\ngrün\n"), "{shown}");
     assert_eq!(client.run("echo grün €")["output"], "grün €\n");
@@ -265,7 +277,7 @@ fn settings_that_cannot_be_used_are_refused_at_the_start() {
     for (flags, why) in [
         (["--shell", "cmd"], "cmd /D /S /C"),
         (["--shell", r"C:\Git\bin\bash.exe"], r"C:\Git\bin\bash.exe -c"),
-        (["--login-env", "--check"], "no login shell under Windows"),
+        (["--login-env", "--check"], "no login shell"),
         (["--cwd", r"C:\no\such"], r"C:\no\such"),
     ] {
         let ended = once(&flags);

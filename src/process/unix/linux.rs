@@ -17,7 +17,7 @@ use super::number;
 pub const UTF8_LOCALE: (&str, &str) = ("LANG", "C.UTF-8");
 
 /// The shell of a user who names none.
-pub const LOGIN_SHELL: &str = "/bin/sh";
+pub const LOGIN_SHELL: Option<&str> = Some("/bin/sh");
 
 /// One line of `/proc/<pid>/stat`, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

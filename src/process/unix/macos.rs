@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 pub const UTF8_LOCALE: (&str, &str) = ("LC_CTYPE", "UTF-8");
 
 /// The shell of a user who names none.
-pub const LOGIN_SHELL: &str = "/bin/zsh";
+pub const LOGIN_SHELL: Option<&str> = Some("/bin/zsh");
 
 /// A process other than the leader of a group. None is ever found here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,6 @@ struct Queue {
 struct State {
     chunks: VecDeque<Vec<u8>>,
     has_ended: bool,
-    error: Option<io::Error>,
     is_unwanted: bool,
 }
 
@@ -64,8 +63,10 @@ impl Pipe {
         let queue = Arc::<Queue>::default();
         let (filled, waker) = (queue.clone(), waker.clone());
         let end = |queue: &Queue, result: io::Result<()>| {
-            let mut state = queue.lock();
-            (state.has_ended, state.error) = (true, result.err());
+            queue.lock().has_ended = true;
+            if let Err(error) = result {
+                tracing::warn!(%error, "reading a job's output failed");
+            }
         };
         let started = thread::Builder::new().name("pipe".to_owned()).spawn(move || {
             end(&filled, filled.fill(reader, &waker));
@@ -153,11 +154,6 @@ impl Pipes {
     pub fn read(&mut self, pipe: &mut Pipe) -> io::Result<(&[u8], bool)> {
         let mut state = pipe.0.lock();
         self.chunk = state.chunks.pop_front().unwrap_or_default();
-        if self.chunk.is_empty()
-            && let Some(error) = state.error.take()
-        {
-            return Err(error);
-        }
         pipe.0.taken.notify_one();
         Ok((&self.chunk, !state.chunks.is_empty()))
     }

@@ -2,16 +2,15 @@
 //! a profile has printed before does not matter.
 
 use std::env;
-use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use memchr::{memchr, memmem};
 
 use super::own;
+use super::platform::os_string;
+use super::spawn::Variables;
 use super::system::LOGIN_SHELL;
-use crate::process::spawn::Variables;
 
 /// The argument that makes this binary print its environment. A mark follows.
 const ARGUMENT: &str = "--print-environment";
@@ -25,13 +24,18 @@ pub fn printing_command(mark: &str) -> Option<String> {
 
 /// Whether `--login-env` can be had.
 pub fn allowed(wanted: bool) -> Result<bool, &'static str> {
-    Ok(wanted)
+    match LOGIN_SHELL {
+        None if wanted => {
+            Err("this system has no login shell: set variables in its settings or the client's")
+        }
+        _ => Ok(wanted),
+    }
 }
 
 /// The user's own shell.
 pub fn user_shell() -> String {
     let named = env::var("SHELL").ok().filter(|shell| Path::new(shell).is_absolute());
-    named.unwrap_or_else(|| LOGIN_SHELL.to_owned())
+    named.unwrap_or_else(|| LOGIN_SHELL.unwrap_or_default().to_owned())
 }
 
 /// Whether this process was started to print its environment.
@@ -42,11 +46,13 @@ pub fn is_printer() -> bool {
 /// The whole life of the process that the login shell runs.
 pub fn print_environment() {
     let mark = env::args_os().nth(2).unwrap_or_default();
-    let mut text = [mark.as_bytes(), b"\0"].concat();
+    let mark = mark.as_encoded_bytes();
+    let mut text = [mark, b"\0"].concat();
     for (name, value) in env::vars_os() {
-        text.extend([name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat());
+        let (name, value) = (name.as_encoded_bytes(), value.as_encoded_bytes());
+        text.extend([name, b"=", value, b"\0"].concat());
     }
-    text.extend_from_slice(mark.as_bytes());
+    text.extend_from_slice(mark);
     // An error means that the server has stopped listening.
     drop(io::stdout().write_all(&text));
 }
@@ -59,8 +65,7 @@ pub fn parse(output: &[u8], mark: &str) -> Option<Variables> {
     let entries = output[from..to].split(|byte| *byte == 0);
     let variables = entries.filter_map(|entry| {
         let at = memchr(b'=', entry)?;
-        let part = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-        Some((part(&entry[..at]), part(&entry[at + 1..])))
+        Some((os_string(&entry[..at]), os_string(&entry[at + 1..])))
     });
     Some(variables.collect())
 }
