@@ -9,10 +9,16 @@ use crate::server::shown::Shown;
 const BASH_BUILTINS: &[&str] =
     &["source", "declare", "mapfile", "readarray", "shopt", "pushd", "popd", "let", "[["];
 
-/// About a command that has ended by itself. After a stop or a time limit its other processes are being ended as well, and
+/// About a command that has ended: by itself, or by its time limit with no time left to clean up. After a stop or a time limit its other processes are being ended as well, and
 /// are only not gone yet.
 pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
     let finished = snapshot.finished()?;
+    if finished.cause == Cause::TimeLimit && snapshot.record.kill_sent {
+        return Some(
+            "TERM at the time limit was not enough, and KILL was sent: rerun with a larger kill_after_seconds if what it had not saved matters"
+                .to_owned(),
+        );
+    }
     if finished.cause != Cause::Itself {
         return None;
     }

@@ -14,7 +14,7 @@ pub struct Prompt {
 }
 
 /// Prompts of programs that wait for commands.
-const COMMAND_PROMPTS: &[&str] =
+pub const COMMAND_PROMPTS: &[&str] =
     &[">>>", "(gdb)", "(lldb)", "(pdb)", "mysql>", "sqlite>", "irb>", "=#"];
 
 /// What cannot be undone: such a question is never answered for the user.

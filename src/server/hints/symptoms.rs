@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::prompts::COMMAND_PROMPTS;
 use crate::job::{Exit, Snapshot};
 use crate::server::shown::Shown;
 
@@ -102,6 +103,11 @@ pub fn is_buffered(snapshot: &Snapshot) -> bool {
 pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
     let exit = &snapshot.finished()?.exit;
     if *exit == Exit::Code(0) {
+        if let Some(prompt) = left_at_prompt(shown) {
+            return Some(format!(
+                "It waited for commands ({prompt:?}) and ended at the end of its input: rerun with them passed through stdin, or with an option like -c"
+            ));
+        }
         let words: Vec<&str> = snapshot.job.command().split_whitespace().collect();
         let watches = ["--watch", "--serve", "-w"].iter().any(|flag| words.contains(flag));
         return (watches && snapshot.elapsed() < ENDED_AT_ONCE).then(|| {
@@ -111,6 +117,13 @@ pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
     let last = last_words(shown);
     let wanted = WANTED.iter().find(|(words, _)| last.contains(words))?;
     Some(wanted.1.to_owned())
+}
+
+/// The prompt that a program has left behind with a line end, as Python does.
+fn left_at_prompt(shown: &Shown) -> Option<&'static str> {
+    let outputs = [&shown.excerpt.output, &shown.excerpt.error];
+    let lines = outputs.map(|text| text.trim_end().lines().next_back().unwrap_or_default());
+    COMMAND_PROMPTS.iter().find(|prompt| lines.contains(prompt)).copied()
 }
 
 fn any_in(known: &[&str], last: &str) -> bool {
