@@ -46,7 +46,7 @@ pub struct Config {
     pub retention_seconds: Duration,
 
     /// Directory for captured output [default: background-command-mcp in the user's cache directory]
-    #[arg(long, value_parser = PathBufValueParser::new().map(|path| expand_tilde(&path)))]
+    #[arg(long, value_parser = PathBufValueParser::new().map(|path| expand_tilde(&path, dirs::home_dir())))]
     pub output_dir: Option<PathBuf>,
 
     /// Output kept for each stream of a job: its start and its newest part
@@ -143,24 +143,7 @@ impl Config {
         });
         Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
-
-    /// The longest wait that a call by this client gets.
-    pub fn wait_cap(&self, client_name: Option<&str>) -> Duration {
-        self.max_wait_seconds.unwrap_or_else(|| match client_name {
-            Some(name) if PATIENT_CLIENTS.contains(&name) => Duration::from_secs(600),
-            _ => Duration::from_secs(45),
-        })
-    }
 }
-
-/// `clientInfo.name` of clients whose own limit on a tool call is ten minutes or more by default. The others' is
-/// often 60 s, and some do not say.
-const PATIENT_CLIENTS: &[&str] = &[
-    "claude-code",
-    "gemini-cli-mcp-client",
-    "Visual Studio Code",
-    "Visual Studio Code - Insiders",
-];
 
 /// The environment variable of a flag.
 fn variable(flag: &str) -> String {
@@ -200,14 +183,14 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn directory(text: &str) -> io::Result<PathBuf> {
-    let path = std::path::absolute(expand_tilde(Path::new(text)))?;
+    let path = std::path::absolute(expand_tilde(Path::new(text), dirs::home_dir()))?;
     check_directory(&path)?;
     Ok(path)
 }
 
 /// The path, with the user's home in place of a leading `~`: no shell has seen a client's settings, nor a call's parameters.
-pub fn expand_tilde(path: &Path) -> PathBuf {
-    match (path.strip_prefix("~"), dirs::home_dir()) {
+pub fn expand_tilde(path: &Path, home: Option<PathBuf>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => home,
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path.to_owned(),

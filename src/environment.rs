@@ -1,13 +1,12 @@
-//! What a job inherits: the server's environment, and what tells programs the truth about where they run.
+//! What a job inherits: the environment that its client gave, and what tells programs the truth about where they run.
 //!
 //! There is no terminal and nobody at a keyboard, so that an editor that takes over the screen would run for ever. Git is
 //! asked which editor it would take when it needs one, since that may be in a configuration file or on the command line; any
 //! that needs no screen runs. A command that sets one of these variables itself has its way.
 
-use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 
-use crate::process::spawn::{Changes, Variables};
+use crate::process::spawn::Variables;
 use crate::process::system::UTF8_LOCALE;
 
 /// Editors that need a terminal, as alternatives of a shell's `case`.
@@ -32,20 +31,11 @@ case " $editor " in *" -es "*|*" -Es "*|*" --batch "*|*" -batch "*) word= ;; esa
 case $word in SCREEN_EDITORS) echo 'NO_TERMINAL' >&2; exit 1 ;; esac
 eval "$editor \"\$@\"""#;
 
-/// What a job's environment has besides the server's own, or has not. `login` is what the login shell adds.
-pub fn of_jobs(login: &Variables) -> Changes {
-    changes(login, |name| env::var_os(name))
-}
-
-fn changes(login: &Variables, own: impl Fn(&str) -> Option<OsString>) -> Changes {
-    let from_login = |name: &str| login.iter().find(|(known, _)| known == name);
-    let value = |name: &str| {
-        let value = from_login(name).map(|(_, value)| value.clone());
-        value.or_else(|| own(name)).filter(|value| !value.is_empty())
-    };
-    let mut changes: Changes =
-        login.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
-    let mut set = |name: &str, value: &str| changes.push((name.into(), Some(value.into())));
+/// The environment of a job whose client gave this one.
+pub fn of_jobs(inherited: &Variables) -> Variables {
+    let mut variables = inherited.clone();
+    let value = |name: &str| inherited.get(OsStr::new(name)).filter(|value| !value.is_empty());
+    let mut set = |name: &str, value: &str| drop(variables.insert(name.into(), value.into()));
     set("TERM", "dumb");
     if value("PYTHONUNBUFFERED").is_none() {
         set("PYTHONUNBUFFERED", "1");
@@ -53,7 +43,7 @@ fn changes(login: &Variables, own: impl Fn(&str) -> Option<OsString>) -> Changes
     if ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().all(|name| value(name).is_none()) {
         set(UTF8_LOCALE.0, UTF8_LOCALE.1);
     }
-    let cannot_run = |name: &str| value(name).is_none_or(|editor| is_for_a_screen(&editor));
+    let cannot_run = |name: &str| value(name).is_none_or(|editor| is_for_a_screen(editor));
     for name in ["GIT_EDITOR", "GIT_SEQUENCE_EDITOR"] {
         if cannot_run(name) {
             set(name, &format!("edit() {{ eval \"${{{GIT_EDIT_VARIABLE}?}}\"; }}; edit {name}"));
@@ -66,9 +56,9 @@ fn changes(login: &Variables, own: impl Fn(&str) -> Option<OsString>) -> Changes
     }
     if cannot_run("VISUAL") {
         // Not replaced: programs prefer it to EDITOR, which a command may set.
-        changes.push(("VISUAL".into(), None));
+        variables.remove(OsStr::new("VISUAL"));
     }
-    changes
+    variables
 }
 
 /// Whether this command is an editor that takes over a terminal: what [`GIT_EDIT`] does in a shell.
@@ -117,28 +107,25 @@ mod tests {
         }
     }
 
-    fn changed(own: &[(&str, &str)], login: &[(&str, &str)], name: &str) -> Option<Option<String>> {
-        let login = login.iter().map(|(name, value)| (name.into(), value.into()));
-        let own = |name: &str| {
-            own.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
-        };
-        let changes = changes(&login.collect(), own);
-        let (_, value) = changes.into_iter().rfind(|(known, _)| known == name)?;
-        Some(value.map(|value| value.into_string().unwrap_or_default()))
-    }
-
     #[test]
     fn what_is_set_stays() {
-        let is_set = Some(Some("x".to_owned()));
-        assert_eq!(changed(&[("PYTHONUNBUFFERED", "0")], &[], "PYTHONUNBUFFERED"), None);
-        assert_eq!(changed(&[], &[("PYTHONUNBUFFERED", "x")], "PYTHONUNBUFFERED"), is_set);
-        assert_eq!(changed(&[], &[("VISUAL", "x")], "VISUAL"), is_set);
-        assert_eq!(changed(&[("VISUAL", "vim")], &[], "VISUAL"), Some(None));
+        let of_job = |own: &[(&str, &str)], name: &str| {
+            let own = own.iter().map(|(name, value)| (name.into(), value.into()));
+            let value = of_jobs(&own.collect()).remove(OsStr::new(name));
+            value.map(|value| value.into_string().unwrap_or_default())
+        };
+        let is = |value: &str| Some(value.to_owned());
+        assert_eq!(of_job(&[("PYTHONUNBUFFERED", "0")], "PYTHONUNBUFFERED"), is("0"));
+        assert_eq!(of_job(&[("PYTHONUNBUFFERED", "")], "PYTHONUNBUFFERED"), is("1"));
+        assert_eq!(of_job(&[("VISUAL", "x")], "VISUAL"), is("x"));
+        assert_eq!(of_job(&[("VISUAL", "vim")], "VISUAL"), None);
+        assert_eq!(of_job(&[("EMPTY", "")], "EMPTY"), is(""));
         for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
-            assert_eq!(changed(&[(name, "de_DE.UTF-8")], &[], "LANG"), None, "{name}");
+            assert_eq!(of_job(&[(name, "de_DE.UTF-8")], name), is("de_DE.UTF-8"), "{name}");
         }
+        assert_eq!(of_job(&[("LC_ALL", "C")], "LANG"), None);
         for name in ["EDITOR", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR"] {
-            assert_eq!(changed(&[(name, "code --wait")], &[], name), None, "{name}");
+            assert_eq!(of_job(&[(name, "code --wait")], name), is("code --wait"), "{name}");
         }
     }
 }

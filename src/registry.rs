@@ -1,10 +1,11 @@
 //! Which jobs exist: start, get, list, remove, evict, shut down.
 
+pub mod connection;
 mod evict;
 mod login_env;
 mod start;
 pub mod sweeper;
-pub mod working_dir;
+mod working_dir;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -12,17 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use start::Start;
-use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
-use working_dir::WorkingDirectory;
 
 use crate::config::Config;
 use crate::job::{Job, JobError};
 use crate::output::store::Store;
 use crate::process::reaper::Reaper;
-use crate::process::spawn::Variables;
 use crate::process::tree::end_strays;
 use crate::watcher::CaptureThread;
 
@@ -53,13 +52,10 @@ pub struct ProcessRegistry {
 #[derive(Debug)]
 struct Shared {
     config: Arc<Config>,
-    working_directory: WorkingDirectory,
     store: Arc<Store>,
     slots: Arc<Semaphore>,
     reaper: Reaper,
     capture: Mutex<Option<Arc<CaptureThread>>>,
-    /// What jobs get of the login shell's environment, once it was asked.
-    login: OnceCell<Arc<Variables>>,
     ends: Arc<watch::Sender<u64>>,
     watchers: TaskTracker,
     closing: CancellationToken,
@@ -70,7 +66,6 @@ impl ProcessRegistry {
     /// An empty registry, within a runtime. No file and no process is created before the first job.
     pub fn new(config: Arc<Config>, closing: CancellationToken) -> io::Result<Self> {
         let shared = Shared {
-            working_directory: WorkingDirectory::find(config.cwd.as_deref()),
             store: Arc::new(Store::new(
                 config.output_dir.as_deref(),
                 config.supervised.map(|supervision| supervision.directory_id),
@@ -79,7 +74,6 @@ impl ProcessRegistry {
             slots: Arc::new(Semaphore::new(config.max_running.min(Semaphore::MAX_PERMITS))),
             reaper: Reaper::start()?,
             capture: Mutex::default(),
-            login: OnceCell::new(),
             ends: Arc::new(watch::Sender::new(0)),
             watchers: TaskTracker::new(),
             closing,
@@ -91,11 +85,6 @@ impl ProcessRegistry {
 
     pub fn config(&self) -> &Config {
         &self.shared.config
-    }
-
-    /// Where jobs run that name no directory.
-    pub fn working_directory(&self) -> &WorkingDirectory {
-        &self.shared.working_directory
     }
 
     pub fn store(&self) -> &Arc<Store> {

@@ -13,6 +13,7 @@ use crate::blocking::run_blocking;
 use crate::config::Config;
 use crate::process::{signals, system};
 use crate::registry::ProcessRegistry;
+use crate::registry::connection::Connection;
 use crate::registry::sweeper::sweep;
 use crate::server::Server;
 use crate::transport::Stdio;
@@ -76,13 +77,15 @@ pub fn prepare(config: &Config) -> anyhow::Result<(logging::Guard, Runtime)> {
 async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
     close_on_signals(&closing)?;
+    let connection = Arc::new(Connection::of(&config));
     let registry = ProcessRegistry::new(config, closing.clone())
         .context("the end of child processes cannot be seen")?;
-    log_start(&registry);
+    log_start(&registry, &connection);
     let stdio = Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
     tokio::spawn(sweep(registry.clone()));
     // Not `serve`, which ends when a client begins with anything but a handshake.
-    let conversation = serve_directly(Server::new(registry.clone(), closing.clone()), stdio, None);
+    let conversation =
+        serve_directly(Server::new(registry.clone(), connection, closing.clone()), stdio, None);
     let last_answers = async {
         closing.cancelled().await;
         sleep(LAST_ANSWERS).await;
@@ -111,14 +114,13 @@ pub async fn end(registry: &ProcessRegistry) {
 }
 
 /// The one line from which a person sees what was configured.
-fn log_start(registry: &ProcessRegistry) {
+fn log_start(registry: &ProcessRegistry, connection: &Connection) {
     let config = registry.config();
-    let working_directory = registry.working_directory();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        shell = %config.shell,
-        cwd = %working_directory.path.display(),
-        cwd_from = working_directory.source,
+        shell = %connection.shell,
+        cwd = %connection.directory.path.display(),
+        cwd_from = connection.directory.source,
         login_env = config.login_env,
         output_dir = %registry.store().root().display(),
         max_running = config.max_running,

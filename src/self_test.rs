@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, DEFAULT_LOG};
 use crate::format::{human_duration, thousands};
 use crate::job::{Cause, JobState, Record};
-use crate::process::login_env;
+use crate::process::login_env::user_shell;
+use crate::registry::connection::Connection;
 use crate::registry::{ProcessRegistry, Start};
 use crate::run::{close_on_signals, end, prepare};
 use crate::server::messages::job_error;
@@ -52,10 +53,11 @@ fn try_out(config: Config) -> Result<()> {
     let tried = runtime.block_on(async {
         let closing = CancellationToken::new();
         close_on_signals(&closing)?;
+        let connection = Arc::new(Connection::of(&config));
         let registry = ProcessRegistry::new(Arc::new(config), closing.clone())?;
-        describe(&registry);
+        describe(registry.config(), &connection);
         let tried = tokio::select! {
-            tried = try_job(&registry) => tried,
+            tried = try_job(&registry, &connection) => tried,
             () = closing.cancelled() => Err(anyhow!("interrupted")),
         };
         end(&registry).await;
@@ -65,17 +67,20 @@ fn try_out(config: Config) -> Result<()> {
     tried
 }
 
-fn describe(registry: &ProcessRegistry) {
-    let (config, directory) = (registry.config(), registry.working_directory());
+fn describe(config: &Config, connection: &Connection) {
+    let directory = &connection.directory;
     say!("version", "{}", env!("CARGO_PKG_VERSION"));
     if let Ok(program) = std::env::current_exe() {
         say!("program", "{}", program.display());
     }
-    say!("shell", "{}", config.shell);
+    say!("shell", "{}", connection.shell);
     let path = directory.path.display();
     say!("directory", "{path} ({})", directory.source);
     match config.login_env {
-        true => say!("login shell", "{} is asked for its environment", login_env::user_shell()),
+        true => {
+            let shell = user_shell(&connection.environment);
+            say!("login shell", "{shell} is asked for its environment");
+        }
         false => say!("login shell", "not asked (--login-env)"),
     }
     let (running, finished) = (config.max_running, config.max_finished);
@@ -85,10 +90,10 @@ fn describe(registry: &ProcessRegistry) {
     say!("", "{} bytes of output for each stream, {} in all", bytes[0], bytes[1]);
 }
 
-async fn try_job(registry: &ProcessRegistry) -> Result<()> {
-    let command = registry.config().shell.trial();
+async fn try_job(registry: &ProcessRegistry, connection: &Arc<Connection>) -> Result<()> {
+    let command = connection.shell.trial();
     let start = Start::of(command.to_owned());
-    let job = registry.start(start, &CancellationToken::new()).await;
+    let job = registry.start(start, connection, &CancellationToken::new()).await;
     let job = job.map_err(|error| anyhow!("{}", job_error(&error)))?;
     let mut record = job.record();
     let has_written =

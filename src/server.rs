@@ -16,7 +16,7 @@ mod shown;
 mod wait;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use call::{Call, result};
 use cleanup::{CleanupParams, CleanupReply};
@@ -38,11 +38,13 @@ use schema::{of_parameters, of_reply};
 use tokio_util::sync::CancellationToken;
 
 use crate::registry::ProcessRegistry;
+use crate::registry::connection::Connection;
 
 /// The MCP server: the tools over one registry, for one client.
 #[derive(Debug)]
 pub struct Server {
     registry: ProcessRegistry,
+    connection: Arc<Connection>,
     notices: Notices,
     closing: CancellationToken,
     /// Made when the client first asks for it: the schemas in there take a third of the time of a start.
@@ -53,8 +55,18 @@ type Context = RequestContext<RoleServer>;
 
 #[tool_router]
 impl Server {
-    pub fn new(registry: ProcessRegistry, closing: CancellationToken) -> Self {
-        Self { registry, notices: Notices::default(), closing, tool_router: OnceLock::new() }
+    pub fn new(
+        registry: ProcessRegistry,
+        connection: Arc<Connection>,
+        closing: CancellationToken,
+    ) -> Self {
+        Self {
+            registry,
+            connection,
+            notices: Notices::default(),
+            closing,
+            tool_router: OnceLock::new(),
+        }
     }
 
     /// The four tools, with descriptions that name what is configured.
@@ -62,7 +74,8 @@ impl Server {
         self.tool_router.get_or_init(|| {
             let mut tool_router = Self::tool_router();
             for (name, route) in &mut tool_router.map {
-                let description = messages::description(name, self.registry.config());
+                let description =
+                    messages::description(name, &self.connection, self.registry.config());
                 route.attr.description = Some(description.into());
             }
             tool_router
@@ -70,7 +83,7 @@ impl Server {
     }
 
     fn call(&self, context: Context) -> Call<'_> {
-        Call::new(&self.registry, &self.notices, &self.closing, context)
+        Call::new(&self.registry, &self.connection, &self.notices, &self.closing, context)
     }
 
     #[tool(
@@ -135,16 +148,12 @@ fn failure_of(tool: &str, message: String) -> CallToolResult {
 #[tool_handler(router = self.tools())]
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let config = self.registry.config();
         let mut implementation =
             Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         implementation.title = Some("Background Commands".to_owned());
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(implementation)
-            .with_instructions(messages::instructions(
-                config,
-                &self.registry.working_directory().path,
-            ))
+            .with_instructions(messages::instructions(&self.connection))
     }
 
     /// As the SDK does it, and remembers the revision that was agreed on instead of the one that was asked for.

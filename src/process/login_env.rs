@@ -2,6 +2,7 @@
 //! a profile has printed before does not matter.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -32,10 +33,11 @@ pub fn allowed(wanted: bool) -> Result<bool, &'static str> {
     }
 }
 
-/// The user's own shell.
-pub fn user_shell() -> String {
-    let named = env::var("SHELL").ok().filter(|shell| Path::new(shell).is_absolute());
-    named.unwrap_or_else(|| LOGIN_SHELL.unwrap_or_default().to_owned())
+/// The user's own shell, as this environment names it.
+pub fn user_shell(environment: &Variables) -> String {
+    let named = environment.get(OsStr::new("SHELL")).map(|shell| shell.to_string_lossy());
+    let named = named.filter(|shell| Path::new(&**shell).is_absolute());
+    named.map_or_else(|| LOGIN_SHELL.unwrap_or_default().to_owned(), |shell| shell.into_owned())
 }
 
 /// Whether this process was started to print its environment.
@@ -79,7 +81,7 @@ mod tests {
         let variable = |name: &str, value: &str| (name.into(), value.into());
         assert_eq!(
             parse(b"Welcome!\n+ program MARK\nMARK\0A=1\0B=x=y\nz\0C=\0MARKbye", "MARK"),
-            Some(vec![variable("A", "1"), variable("B", "x=y\nz"), variable("C", "")])
+            Some([variable("A", "1"), variable("B", "x=y\nz"), variable("C", "")].into())
         );
         for incomplete in ["", "Welcome", "MARK\0A=1\0MAR"] {
             assert_eq!(parse(incomplete.as_bytes(), "MARK"), None, "{incomplete}");

@@ -1,6 +1,7 @@
 //! Starts a shell command.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader};
 use std::path::Path;
 use std::process::Stdio;
@@ -9,17 +10,14 @@ use tokio::process::{ChildStdin, Command};
 use uuid::Uuid;
 
 use super::check_directory;
-use super::launcher::path_before_uvx;
+use super::platform::find_program;
 use super::reaper::Reaper;
 use super::shell::Shell;
 use super::tree::{Tree, prepare};
 use crate::job::JobError;
 
 /// Variables by name.
-pub type Variables = Vec<(OsString, OsString)>;
-
-/// Variables to set, and those without a value to remove.
-pub type Changes = Vec<(OsString, Option<OsString>)>;
+pub type Variables = BTreeMap<OsString, OsString>;
 
 /// What to start.
 #[derive(Debug)]
@@ -28,7 +26,8 @@ pub struct Order<'a> {
     pub shell: &'a Shell,
     pub command: &'a str,
     pub cwd: &'a Path,
-    pub environment: &'a Changes,
+    /// All of it: nothing is inherited.
+    pub environment: &'a Variables,
     pub with_stdin: bool,
 }
 
@@ -66,14 +65,12 @@ impl Order<'_> {
 pub fn spawn(order: &Order<'_>, reaper: &Reaper) -> io::Result<Process> {
     let (stdout, to_stdout) = io::pipe()?;
     let (stderr, to_stderr) = io::pipe()?;
-    let mut command = Command::new(&order.shell.program);
-    command.envs(path_before_uvx().map(|path| ("PATH", path)));
-    for (name, value) in order.environment {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    // An absolute path: the standard library looks a bare name up in a fork of the whole server.
+    let program = order.environment.get(OsStr::new("PATH"));
+    let program = program.and_then(|path| find_program(&order.shell.program, path));
+    let program = program.unwrap_or_else(|| (&order.shell.program).into());
+    let mut command = Command::new(program);
+    command.env_clear().envs(order.environment);
     prepare(order, &mut command)?;
     let mut child = command
         .current_dir(order.cwd)

@@ -1,7 +1,7 @@
 //! Processes under Linux and macOS: groups, signals, children.
 
 use std::borrow::Cow;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -46,13 +46,16 @@ pub fn default_shell() -> Shell {
 
 /// The first bash on the PATH, by its own path: what is there at the start runs all jobs.
 pub fn bash() -> Option<PathBuf> {
+    let usual = ["/bin", "/usr/bin", "/usr/local/bin"].map(|folder| Path::new(folder).join("bash"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/bin", "/usr/bin", "/usr/local/bin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .filter(|directory| directory.is_absolute())
-        .chain(usual)
-        .map(|directory| directory.join("bash"))
-        .find(|program| is_program(program))
+    find_program("bash", &path).or_else(|| usual.into_iter().find(|program| is_program(program)))
+}
+
+/// The program that a bare name stands for in a PATH; of this process's directory nothing is taken.
+pub fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
+    let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+    let mut programs = folders.map(|folder| folder.join(name));
+    (!name.contains('/')).then(|| programs.find(|program| is_program(program)))?
 }
 
 /// Whether this user could run this file.

@@ -1,7 +1,7 @@
 //! Processes under Windows. A job object holds everything that a process starts, wherever it goes, and the kernel ends it
 //! with its last handle: so no process outlives the server, and there is no supervisor.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,11 @@ pub fn bash() -> Option<PathBuf> {
         .into_iter()
         .filter_map(|(folder, path)| Some(Path::new(&std::env::var_os(folder)?).join(path)));
     paths.into_iter().find(|path| path.is_file())
+}
+
+/// The standard library looks it up itself, in the PATH that the new process gets.
+pub fn find_program(_name: &str, _path: &OsStr) -> Option<PathBuf> {
+    None
 }
 
 /// Whoever may not list a directory may still pass through it, and is refused a file when it opens one.

@@ -4,8 +4,8 @@
 //! first job is about to start, as a job that no list shows: a profile may ask, hang, print, or leave processes behind.
 //! What the shell runs is this very program, see `process::login_env`.
 
-use std::collections::{HashMap, HashSet};
-use std::env::{self, join_paths, split_paths};
+use std::collections::HashSet;
+use std::env::{join_paths, split_paths};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::connection::Connection;
 use super::{ProcessRegistry, Start};
 use crate::job::Record;
 use crate::output::streams;
@@ -33,22 +34,23 @@ const NOT_TAKEN: &[&str] = &["_", "SHLVL", "PWD", "OLDPWD", "TERM", "COLUMNS", "
 const OWN_PREFIX: &str = "BACKGROUND_COMMAND_MCP_";
 
 impl ProcessRegistry {
-    /// The variables that a job gets besides the server's own. A task of its own asks, so that a cancelled call stops nothing.
-    pub(super) async fn login_environment(&self) -> Arc<Variables> {
-        if !self.config().login_env {
-            return Arc::default();
-        }
+    /// The environment of the connection's jobs, with the login shell's variables where they are wanted.
+    pub(super) async fn inherited(&self, connection: &Arc<Connection>) -> Arc<Variables> {
         let ask = || async {
-            let registry = self.clone();
-            let asked = self.shared.watchers.spawn(async move { registry.ask_login_shell().await });
-            // An error is a panic, which is logged.
-            Arc::new(asked.await.unwrap_or_default())
+            let (registry, of_client) = (self.clone(), connection.clone());
+            let asking = async move { registry.ask_login_shell(&of_client).await };
+            // A task of its own, so that a cancelled call stops nothing. An error is a panic, which is logged.
+            let login = match connection.login_env {
+                true => self.shared.watchers.spawn(asking).await.unwrap_or_default(),
+                false => Variables::new(),
+            };
+            Arc::new(merged(&connection.environment, login))
         };
-        self.shared.login.get_or_init(ask).await.clone()
+        connection.with_login.get_or_init(ask).await.clone()
     }
 
-    async fn ask_login_shell(&self) -> Variables {
-        let (program, began) = (user_shell(), Instant::now());
+    async fn ask_login_shell(&self, connection: &Connection) -> Variables {
+        let (program, began) = (user_shell(&connection.environment), Instant::now());
         for (arguments, limit) in TRIES {
             let mut arguments: Vec<String> = arguments.iter().map(|&word| word.into()).collect();
             if program.ends_with("csh") {
@@ -56,11 +58,10 @@ impl ProcessRegistry {
                 arguments.retain(|word| word != "-l");
             }
             let shell = Shell { program: program.clone(), arguments };
-            if let Some(answer) = self.ask(&shell, limit).await {
-                let added = additions(env::vars_os().collect(), answer);
-                let took_ms = began.elapsed().as_millis();
-                tracing::info!(%shell, variables = added.len(), took_ms, "took the login shell's environment");
-                return added;
+            if let Some(answer) = self.ask(connection, &shell, limit).await {
+                let (variables, took_ms) = (answer.len(), began.elapsed().as_millis());
+                tracing::info!(%shell, variables, took_ms, "took the login shell's environment");
+                return answer;
             }
             tracing::warn!(%shell, "the login shell did not tell its environment");
         }
@@ -68,14 +69,20 @@ impl ProcessRegistry {
     }
 
     /// Runs the shell. Afterwards no process of it is alive.
-    async fn ask(&self, shell: &Shell, limit: Duration) -> Option<Variables> {
+    async fn ask(
+        &self,
+        connection: &Connection,
+        shell: &Shell,
+        limit: Duration,
+    ) -> Option<Variables> {
         if self.shared.closing.is_cancelled() {
             return None;
         }
         let mark = Uuid::new_v4().simple().to_string();
         let start = Start::of(printing_command(&mark)?);
-        let home = dirs::home_dir().filter(|home| home.is_dir());
-        let job = self.launch(shell, start, home.unwrap_or_else(|| "/".into()), &Vec::new(), None);
+        let home = connection.home().filter(|home| home.is_dir());
+        let home = home.unwrap_or_else(|| "/".into());
+        let job = self.launch(shell, start, home, &connection.environment, None);
         let job = job.inspect_err(|error| tracing::warn!(?error, "no login shell")).ok()?;
         let mut record = job.record();
         tokio::select! {
@@ -90,83 +97,69 @@ impl ProcessRegistry {
     }
 }
 
-/// What of the login shell's environment is new: what the server has set stays, but for PATH, to which it may add.
-fn additions(own: Variables, login: Variables) -> Variables {
-    let own: HashMap<_, _> = own.into_iter().collect();
-    let is_taken = |name: &OsStr| {
-        let name = name.to_string_lossy();
-        !NOT_TAKEN.contains(&&*name) && !name.starts_with(OWN_PREFIX)
-    };
-    let login = login.into_iter().filter(|(name, _)| is_taken(name));
-    let added = login.filter_map(|(name, value)| match own.get(&name) {
-        None => Some((name, value)),
-        Some(own) if name == "PATH" => Some((name, merged_path(own, &value)?)),
-        Some(_) => None,
-    });
-    added.collect()
+/// What a client has set stays, but for PATH, to which the login shell may add.
+fn merged(own: &Variables, login: Variables) -> Variables {
+    let mut all = own.clone();
+    for (name, value) in login {
+        let text = name.to_string_lossy();
+        if NOT_TAKEN.contains(&&*text) || text.starts_with(OWN_PREFIX) {
+            continue;
+        }
+        let value = match own.get(&name) {
+            None => value,
+            Some(own) if text == "PATH" => merged_path(own, &value),
+            Some(_) => continue,
+        };
+        all.insert(name, value);
+    }
+    all
 }
 
-/// The login shell's PATH, after those of the server's own entries that it lacks: those were set for the server.
-/// None if that changes nothing.
-fn merged_path(own: &OsStr, login: &OsStr) -> Option<OsString> {
+/// The login shell's PATH, after those of the client's own entries that it lacks: those were set for the server.
+fn merged_path(own: &OsStr, login: &OsStr) -> OsString {
     let of_login: HashSet<_> = split_paths(login).collect();
     let only_own = split_paths(own).filter(|entry| !of_login.contains(entry));
     let mut seen = HashSet::new();
     let entries = only_own
         .chain(split_paths(login))
         .filter(|entry| !entry.as_os_str().is_empty() && seen.insert(entry.clone()));
-    join_paths(entries).ok().filter(|merged| merged != own)
+    join_paths(entries).unwrap_or_else(|_| own.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn added(own: &[(&str, &str)], login: &[(&str, &str)]) -> Vec<(String, String)> {
-        let variables = |of: &[(&str, &str)]| -> Variables {
-            of.iter().map(|(name, value)| (name.into(), value.into())).collect()
-        };
-        let text = |text: OsString| text.into_string().unwrap_or_default();
-        additions(variables(own), variables(login))
-            .into_iter()
-            .map(|(name, value)| (text(name), text(value)))
-            .collect()
-    }
-
-    fn pair(name: &str, value: &str) -> (String, String) {
-        (name.to_owned(), value.to_owned())
+    fn variables(of: &[(&str, &str)]) -> Variables {
+        of.iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     #[test]
-    fn what_the_server_has_set_stays() {
-        assert_eq!(
-            added(
-                &[("LANG", "C"), ("HOME", "/h")],
-                &[
-                    ("LANG", "de_DE"),
-                    ("NVM_DIR", "/h/.nvm"),
-                    ("SHLVL", "2"),
-                    ("PWD", "/h"),
-                    ("BACKGROUND_COMMAND_MCP_CWD", "/x"),
-                    ("HOME", "/other"),
-                ]
-            ),
-            [pair("NVM_DIR", "/h/.nvm")]
-        );
+    fn what_the_client_has_set_stays() {
+        let own = variables(&[("LANG", "C"), ("HOME", "/h")]);
+        let login = variables(&[
+            ("LANG", "de_DE"),
+            ("NVM_DIR", "/h/.nvm"),
+            ("SHLVL", "2"),
+            ("PWD", "/h"),
+            ("BACKGROUND_COMMAND_MCP_CWD", "/x"),
+            ("HOME", "/other"),
+        ]);
+        let all = variables(&[("LANG", "C"), ("HOME", "/h"), ("NVM_DIR", "/h/.nvm")]);
+        assert_eq!(merged(&own, login), all);
     }
 
     #[test]
     fn the_login_shell_adds_to_path() {
-        let path = |own: &str, login: &str| added(&[("PATH", own)], &[("PATH", login)]);
-        assert_eq!(
-            path("/usr/bin:/bin", "/h/.nvm:/usr/local/bin:/usr/bin:/bin"),
-            [pair("PATH", "/h/.nvm:/usr/local/bin:/usr/bin:/bin")]
-        );
-        assert_eq!(
-            path("/of/the/client:/usr/bin", "/h/bin:/usr/bin::/h/bin"),
-            [pair("PATH", "/of/the/client:/h/bin:/usr/bin")]
-        );
-        assert_eq!(path("/usr/bin:/bin", "/usr/bin:/bin"), []);
-        assert_eq!(added(&[], &[("PATH", "/bin")]), [pair("PATH", "/bin")]);
+        for (own, login, all) in [
+            ("/usr/bin:/bin", "/h/.nvm:/usr/bin:/bin", "/h/.nvm:/usr/bin:/bin"),
+            ("/of/the/client:/bin", "/h/bin:/bin::/h/bin", "/of/the/client:/h/bin:/bin"),
+            ("/usr/bin:/bin", "/usr/bin:/bin", "/usr/bin:/bin"),
+        ] {
+            let path = |value: &str| variables(&[("PATH", value)]);
+            assert_eq!(merged(&path(own), path(login)), path(all));
+        }
+        let path = variables(&[("PATH", "/bin")]);
+        assert_eq!(merged(&Variables::new(), path.clone()), path);
     }
 }

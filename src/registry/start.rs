@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::ProcessRegistry;
+use super::connection::Connection;
 use crate::environment;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::StreamKind;
 use crate::process::shell::Shell;
-use crate::process::spawn::{Changes, Order, spawn};
+use crate::process::spawn::{Order, Variables, spawn};
 use crate::watcher::{Assignment, CaptureThread, watch};
 
 /// How many jobs a refusal for want of a slot names.
@@ -44,6 +45,7 @@ impl ProcessRegistry {
     pub async fn start(
         &self,
         start: Start,
+        connection: &Arc<Connection>,
         cancelled: &CancellationToken,
     ) -> Result<Job, JobError> {
         if start.command.trim().is_empty() {
@@ -53,15 +55,15 @@ impl ProcessRegistry {
             return Err(JobError::NulInCommand);
         }
         let slot = self.shared.slots.clone().try_acquire_owned().map_err(|_| self.busy())?;
-        let cwd = self.working_directory().resolve(start.cwd.as_deref()).await?;
+        let cwd = connection.directory.resolve(start.cwd.as_deref(), connection.home()).await?;
         let environment = tokio::select! {
-            environment = self.login_environment() => environment::of_jobs(&environment),
+            inherited = self.inherited(connection) => environment::of_jobs(&inherited),
             () = cancelled.cancelled() => return Err(JobError::Cancelled),
         };
         if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
             return Err(JobError::Cancelled);
         }
-        let job = self.launch(&self.config().shell, start, cwd, &environment, Some(slot))?;
+        let job = self.launch(&connection.shell, start, cwd, &environment, Some(slot))?;
         self.insert(&job);
         Ok(job)
     }
@@ -72,7 +74,7 @@ impl ProcessRegistry {
         shell: &Shell,
         start: Start,
         cwd: PathBuf,
-        environment: &Changes,
+        environment: &Variables,
         slot: Option<OwnedSemaphorePermit>,
     ) -> Result<Job, JobError> {
         let config = self.config();

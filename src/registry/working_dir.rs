@@ -59,11 +59,15 @@ impl WorkingDirectory {
     }
 
     /// The directory that a call asks for, from here if it is not absolute: existing, without links and dots.
-    pub async fn resolve(&self, asked: Option<&str>) -> Result<PathBuf, JobError> {
+    pub async fn resolve(
+        &self,
+        asked: Option<&str>,
+        home: Option<PathBuf>,
+    ) -> Result<PathBuf, JobError> {
         let Some(asked) = asked else {
             return Ok(self.path.clone());
         };
-        let path = self.path.join(expand_tilde(Path::new(asked)));
+        let path = self.path.join(expand_tilde(Path::new(asked), home));
         // A file system that hangs holds up this call alone.
         let looked = run_blocking(move || {
             let found = dunce::canonicalize(&path)

@@ -15,6 +15,7 @@ use super::notices::{News, Notices};
 use super::wait::{Patience, Progress};
 use crate::job::Job;
 use crate::registry::ProcessRegistry;
+use crate::registry::connection::Connection;
 
 /// Ids in `also_ended`.
 const ALSO_ENDED: usize = 5;
@@ -26,6 +27,7 @@ pub type Told<R> = (R, News);
 #[derive(Debug)]
 pub struct Call<'a> {
     registry: &'a ProcessRegistry,
+    connection: &'a Connection,
     notices: &'a Notices,
     closing: &'a CancellationToken,
     pub context: RequestContext<RoleServer>,
@@ -34,17 +36,18 @@ pub struct Call<'a> {
 impl<'a> Call<'a> {
     pub fn new(
         registry: &'a ProcessRegistry,
+        connection: &'a Connection,
         notices: &'a Notices,
         closing: &'a CancellationToken,
         context: RequestContext<RoleServer>,
     ) -> Self {
-        Self { registry, notices, closing, context }
+        Self { registry, connection, notices, closing, context }
     }
 
     /// The longest wait of this client's calls.
     pub fn cap(&self) -> Duration {
         let client = self.context.client_info();
-        self.registry.config().wait_cap(client.as_ref().map(|client| client.name.as_str()))
+        self.connection.wait_cap(client.as_ref().map(|client| client.name.as_str()))
     }
 
     pub fn wait(&self, seconds: f64) -> hints::Wait {

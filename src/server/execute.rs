@@ -84,7 +84,7 @@ impl Server {
             keep_stdin_open: params.keep_stdin_open.unwrap_or_default(),
             kill_after,
         };
-        let started = self.registry.start(start, &call.context.ct).await;
+        let started = self.registry.start(start, &self.connection, &call.context.ct).await;
         let job = started.map_err(|error| messages::job_error(&error))?;
         self.notices.started(job.id(), &call.context.ct);
         let mut news = News { started: vec![job.id()], ended: Vec::new() };

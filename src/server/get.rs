@@ -104,8 +104,7 @@ impl Server {
         }
         let reading = Reading { is_last: self.closing.is_cancelled(), ..reading };
         let mut view = JobView::of(job, self.registry.store(), reading, context).await;
-        let shell = &self.registry.config().shell;
-        if let Some(hint) = in_plain_sh(shell, &[&view.error, &view.output]) {
+        if let Some(hint) = in_plain_sh(&self.connection.shell, &[&view.error, &view.output]) {
             view.hint = hint;
         }
         Ok(view)

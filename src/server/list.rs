@@ -78,7 +78,7 @@ impl Server {
             // A call that waits knows the others: five jobs that are waited for in turn would be listed fifteen times.
             (finished, omitted) = (news.ended.clone(), 0);
         }
-        let default_cwd = &self.registry.working_directory().path;
+        let default_cwd = &self.connection.directory.path;
         let jobs = running.iter().chain(&finished);
         let processes: Vec<JsonObject> = jobs.map(|job| entry(job, default_cwd)).collect();
         news.ended.extend(finished);

@@ -1,6 +1,5 @@
 //! What a model reads that more than one place says: instructions, descriptions, errors. Nothing here decides anything.
 
-use std::path::Path;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -11,24 +10,25 @@ use crate::job::{Job, JobError};
 use crate::output::excerpt::Cut;
 use crate::process::LONGEST_COMMAND;
 use crate::process::signals::{KILL, TERMINATE};
+use crate::registry::connection::Connection;
 
 /// Most characters of a failure's message.
 const MAX_MESSAGE_CHARS: usize = 4000;
 
 /// Server instructions. Clients cut them, some at 2,048 characters for all servers together.
-pub fn instructions(config: &Config, cwd: &Path) -> String {
+pub fn instructions(connection: &Connection) -> String {
     format!(
         "Shell jobs that outlive one tool call: builds, tests, servers, several at once. Prefer your built-in shell for \
          quick commands; use this when a command may exceed 10 s or must keep running. Pattern: execute, then ONE get \
          with wait_seconds (until_pattern for \"server ready\"), then cleanup for servers. Never sleep or poll. Several \
          jobs: list with wait_seconds returns when any ends. Lost ref_id: list. Shell: {}; directory: {}.",
-        truncate(&config.shell.to_string(), 100),
-        truncate(&cwd.display().to_string(), 150),
+        truncate(&connection.shell.to_string(), 100),
+        truncate(&connection.directory.path.display().to_string(), 150),
     )
 }
 
 /// What a tool is for, and how it goes with the others.
-pub fn description(tool: &str, config: &Config) -> String {
+pub fn description(tool: &str, connection: &Connection, config: &Config) -> String {
     match tool {
         "execute_command_background" => format!(
                 "Start a shell command in the background and return at once with a ref_id; it keeps running while you work. \
@@ -38,8 +38,8 @@ pub fn description(tool: &str, config: &Config) -> String {
                  you: never pipe it to tail or a file; 2>&1 keeps the order of both streams; returncode is the last command's of \
                  a pipe (set -o pipefail). Standard input is empty: use --yes flags or stdin. kill_after_seconds kills the job; \
                  wait_seconds never does. Jobs end with this server; results are kept {} after the end.",
-                truncate(&config.shell.to_string(), 60),
-                config.shell.syntax(),
+                truncate(&connection.shell.to_string(), 60),
+                connection.shell.syntax(),
                 human_duration(config.retention_seconds),
         ),
         "get_command_background_result" => "Wait for a background command and read its output. Blocks up to wait_seconds and \

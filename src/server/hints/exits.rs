@@ -2,22 +2,23 @@
 
 use super::prompts::prompt;
 use super::symptoms;
-use crate::job::{Cause, Exit, Snapshot};
+use crate::job::{Cause, Exit, Force, Snapshot};
+use crate::process::signals::{KILL, TERMINATE};
 use crate::server::shown::Shown;
 
 /// Builtins of bash that a plain sh does not have.
 const BASH_BUILTINS: &[&str] =
     &["source", "declare", "mapfile", "readarray", "shopt", "pushd", "popd", "let", "[["];
 
-/// About a command that has ended: by itself, or by its time limit with no time left to clean up. After a stop or a time limit its other processes are being ended as well, and
-/// are only not gone yet.
+/// About a command that has ended by itself, or was killed at its time limit. After a stop or a time limit its other processes
+/// are being ended as well, and are only not gone yet.
 pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
     let finished = snapshot.finished()?;
-    if finished.cause == Cause::TimeLimit && snapshot.record.kill_sent {
-        return Some(
-            "TERM at the time limit was not enough, and KILL was sent: rerun with a larger kill_after_seconds if what it had not saved matters"
-                .to_owned(),
-        );
+    let was_forced = snapshot.record.force == Some(Force::AfterGrace);
+    if finished.cause == Cause::TimeLimit && was_forced {
+        return Some(format!(
+            "{TERMINATE} at the time limit was not enough, and {KILL} was sent: rerun with a larger kill_after_seconds if what it had not saved matters"
+        ));
     }
     if finished.cause != Cause::Itself {
         return None;
