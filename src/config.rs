@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::{
     BoolishValueParser, PathBufValueParser, RangedU64ValueParser, TypedValueParser,
 };
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum, value_parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
 use uuid::Uuid;
 
 use crate::process::shell::Shell;
@@ -19,7 +19,12 @@ use crate::process::{check_directory, login_env};
 /// It is started by an MCP client, which talks JSON-RPC on standard input and output. Each option can also be set by the
 /// environment variable named beside it.
 #[derive(Clone, Debug, Parser)]
-#[command(version, name = "background-command-mcp")]
+#[command(
+    version,
+    name = "background-command-mcp",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 pub struct Config {
     /// Command line that receives the command as its last argument [default: bash -c where there is a bash, else /bin/sh -c]
     #[arg(long, default_value_t = Shell::of_system(), hide_default_value = true, value_parser = Shell::parse)]
@@ -85,9 +90,39 @@ pub struct Config {
     #[arg(long)]
     pub check: bool,
 
+    /// Let jobs outlive the client: they belong to one background process of the user, which clients with this flag share
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub keep: bool,
+
+    /// Given to the background process that a client with --keep starts
+    #[arg(long, hide = true)]
+    pub daemon: bool,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Given by the supervisor to the server that it starts
     #[arg(long, hide = true, value_parser = Supervision::parse)]
     pub supervised: Option<Supervision>,
+}
+
+/// For people, not for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Look at the background process that --keep leaves jobs with, or end it
+    Daemon {
+        #[command(subcommand)]
+        action: Action,
+    },
+}
+
+/// What to do with the background process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Action {
+    /// Tell its pid, its connections and its jobs
+    Status,
+    /// End it with all its jobs
+    Stop,
 }
 
 pub const DEFAULT_LOG: &str = "info";

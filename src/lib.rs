@@ -90,6 +90,8 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod job;
+#[cfg(unix)]
+pub mod keep;
 mod logging;
 mod output;
 mod process;

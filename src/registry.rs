@@ -5,7 +5,7 @@ mod evict;
 mod login_env;
 mod start;
 pub mod sweeper;
-mod working_dir;
+pub mod working_dir;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -168,6 +168,16 @@ impl ProcessRegistry {
     fn select(&self, kind: impl Fn(&Job) -> bool) -> Vec<Job> {
         let jobs = lock(&self.jobs);
         jobs.values().filter(|job| kind(job)).cloned().collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// How many jobs run, and how many have finished.
+    pub fn counts(&self) -> (usize, usize) {
+        let running = self.select(Job::is_running).len();
+        (running, self.count() - running)
     }
 
     fn insert(&self, job: &Job) {

@@ -20,7 +20,7 @@ use crate::transport::Stdio;
 use crate::{logging, startup};
 
 /// How long calls under way have to be answered in all once the server closes.
-const LAST_ANSWERS: Duration = Duration::from_millis(700);
+pub const LAST_ANSWERS: Duration = Duration::from_millis(700);
 
 /// How long the jobs' processes then have to end: with the time above, within the two seconds that clients allow.
 const LAST_PROCESSES: Duration = Duration::from_millis(700);
@@ -43,6 +43,14 @@ const BLOCKING_THREADS: usize = 24;
 /// A configuration that cannot be used, or standard streams that cannot be read or written. Nothing a client does is
 /// an error here.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    run_with(config, serve_client)
+}
+
+/// The same for whatever it is to serve.
+pub fn run_with<S: Future<Output = anyhow::Result<()>>>(
+    config: Config,
+    serve: impl FnOnce(Arc<Config>) -> S,
+) -> anyhow::Result<()> {
     if let Some(supervision) = config.supervised {
         let parent_lives = system::end_with_parent(supervision.supervisor)
             .context("the end of the supervisor cannot be seen")?;
@@ -74,7 +82,7 @@ pub fn prepare(config: &Config) -> anyhow::Result<(logging::Guard, Runtime)> {
     Ok((logs, runtime))
 }
 
-async fn serve(config: Arc<Config>) -> anyhow::Result<()> {
+async fn serve_client(config: Arc<Config>) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
     close_on_signals(&closing)?;
     let connection = Arc::new(Connection::of(&config));

@@ -11,7 +11,7 @@ pub mod decode;
 use std::convert::Infallible;
 use std::fs::File;
 use std::future::Future;
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::thread;
 
 use decode::{Decoded, decode, refusal_of_cut};
@@ -61,21 +61,29 @@ impl Stdio {
     /// Opens the connection. It is over at the end of input, when nothing can be written any more, and when `closing` is
     /// cancelled, which it is in each of these cases.
     pub fn open(closing: CancellationToken) -> io::Result<Self> {
-        let output = standard::output()?;
+        Self::over(BufReader::new(io::stdin()), standard::output()?, closing)
+    }
+
+    /// The same over other streams.
+    pub fn over(
+        mut from: impl BufRead + Send + 'static,
+        output: File,
+        closing: CancellationToken,
+    ) -> io::Result<Self> {
         let watched = output.try_clone()?;
         let (messages, input) = mpsc::channel(QUEUED);
         let (lines, mut outgoing) = mpsc::channel(QUEUED);
         let (writing, written) = oneshot::channel();
         let refusals = lines.downgrade();
         start_thread("input", move || {
-            if let Err(error) = read(&mut io::stdin().lock(), &messages, &refusals) {
-                debug!(%error, "standard input failed");
+            if let Err(error) = read(&mut from, &messages, &refusals) {
+                debug!(%error, "the input failed");
             }
         })?;
         let closed = closing.clone();
         start_thread("output", move || {
             if let Err(error) = write(&mut outgoing, &output) {
-                debug!(%error, "standard output failed");
+                debug!(%error, "the output failed");
             }
             closed.cancel();
             drop(writing);

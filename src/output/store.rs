@@ -19,8 +19,8 @@ const READ_WITHIN: Duration = Duration::from_secs(2);
 /// Reads at the same time: those that hang must not take all threads for work that may block.
 static READS: Semaphore = Semaphore::const_new(8);
 
-/// How long the capture thread waits for room when the store is full, and how long it does not after it did in vain.
-const WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
+/// How long the capture thread waits for room when the store is full, less than a drain is given, and how long it does not after it did in vain.
+const WAIT_FOR_ROOM: Duration = Duration::from_millis(400);
 const WAIT_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// A write that takes this long is told of.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use super::platform::bash;
 use super::platform::default_shell;
 
@@ -18,7 +20,7 @@ const POWERSHELLS: &[&str] = &["powershell", "pwsh"];
 const PLAIN: &[&str] = &["sh", "dash", "ash"];
 
 /// The command line that receives each job's command as its last argument.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shell {
     pub program: String,
     pub arguments: Vec<String>,

@@ -11,6 +11,7 @@ use rustix::fs::{Access, access};
 use super::shell::Shell;
 
 pub mod leader;
+pub mod local;
 pub mod marker;
 pub mod own;
 pub mod pipe;
@@ -29,6 +30,7 @@ pub mod macos;
 pub use macos as system;
 
 pub use rustix::process::Pid;
+use rustix::process::test_kill_process;
 
 /// Whether a process of this user could run in this directory.
 pub fn may_enter(directory: &Path) -> io::Result<()> {
@@ -61,6 +63,12 @@ pub fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
 /// Whether this user could run this file.
 fn is_program(path: &Path) -> bool {
     path.is_file() && access(path, Access::EXEC_OK).is_ok()
+}
+
+/// Whether there is a process with this pid that has not ended.
+pub fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid).is_ok() && !system::is_zombie(pid))
 }
 
 /// A pid as agents read it.

@@ -35,6 +35,10 @@ impl Stat {
     pub fn signal(&self, _signal: Signal) {}
 }
 
+pub fn is_zombie(_pid: Pid) -> bool {
+    false
+}
+
 pub fn with_descendants(_roots: &[Pid]) -> Vec<Stat> {
     Vec::new()
 }

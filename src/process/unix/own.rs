@@ -4,6 +4,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// The pid of the process that started this one to serve.
+pub fn supervisor() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
 /// By its own path, which is what `ps` shows, or if another file is there by now, by the kernel's link to the one that
 /// runs. That link names this process, so that a process in between may follow it too.
 pub fn program() -> io::Result<PathBuf> {

@@ -1,0 +1,97 @@
+//! The local socket by which a user's clients find the user's one background process.
+//!
+//! Where it is depends on the user alone, and not on the environment of a client: the home directory is that of the password
+//! database. The version is in its name, so that clients of two versions have a process each.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+pub use std::os::unix::net::UnixStream as Stream;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User};
+
+/// Where the socket is.
+#[derive(Debug)]
+pub struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    /// In the user's cache directory, or for a user without a home in the one for temporary files. It is the user's alone.
+    pub fn of_user() -> io::Result<Self> {
+        let uid = Uid::effective();
+        let home = User::from_uid(uid)?.map(|user| user.dir).filter(|home| home.is_dir());
+        let in_home = home.map(|home| home.join(".cache/background-command-mcp"));
+        let in_tmp = Path::new("/tmp").join(format!("background-command-mcp-{uid}"));
+        let folder = in_home.filter(|folder| make_private(folder, uid).is_ok());
+        let folder = folder.map_or_else(|| make_private(&in_tmp, uid).map(|()| in_tmp), Ok)?;
+        Ok(Self { folder })
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!("keep-{}.socket", env!("CARGO_PKG_VERSION")))
+    }
+
+    pub fn connect(&self) -> io::Result<Stream> {
+        Stream::connect(self.socket())
+    }
+
+    /// Held by the one client that starts the process.
+    pub fn lock(&self) -> io::Result<File> {
+        let folder = File::open(&self.folder)?;
+        folder.lock()?;
+        Ok(folder)
+    }
+
+    /// Where nothing listens: a socket that is there was left by a process that was killed.
+    pub fn listen(&self) -> io::Result<Listener> {
+        self.remove();
+        let listener = UnixListener::bind(self.socket())?;
+        fs::set_permissions(self.socket(), Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        tokio::net::UnixListener::from_std(listener).map(Listener)
+    }
+
+    pub fn remove(&self) {
+        // An error means that there is none.
+        drop(fs::remove_file(self.socket()));
+    }
+}
+
+/// Where clients arrive.
+#[derive(Debug)]
+pub struct Listener(tokio::net::UnixListener);
+
+impl Listener {
+    /// The next connection of a process of this user. Cancellation loses none.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        loop {
+            let (stream, _) = self.0.accept().await?;
+            if stream.peer_cred().is_ok_and(|peer| peer.uid() == Uid::effective().as_raw()) {
+                let stream = stream.into_std()?;
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            tracing::warn!("refused a connection of another user");
+        }
+    }
+}
+
+/// The same stream, to be written to as if it were a file.
+pub fn as_file(stream: &Stream) -> io::Result<File> {
+    Ok(OwnedFd::from(stream.try_clone()?).into())
+}
+
+/// Makes a folder that no other user can enter. One that another user owns is refused.
+fn make_private(folder: &Path, uid: Uid) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let found = fs::symlink_metadata(folder)?;
+    if !found.is_dir() || found.uid() != uid.as_raw() {
+        let refused = format!("{} is not a directory of this user", folder.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, refused));
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
