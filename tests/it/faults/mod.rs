@@ -3,6 +3,7 @@
 mod clients;
 mod clock;
 mod disk;
+mod keep;
 mod limits;
 mod neighbours;
 mod pids;
@@ -69,9 +70,29 @@ fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A server that will run as a user who has nothing else, and a directory that this user can enter; none where it cannot
-/// be so. Limits on processes and refused signals do not concern root.
-fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
+/// A user who has nothing but a copy of the server and a directory for its output.
+struct OrdinaryUser {
+    user: u32,
+    directory: TempDir,
+}
+
+impl OrdinaryUser {
+    /// Shell that makes `"$@"`, a server with arguments, run as this user.
+    fn launcher(&self) -> String {
+        let (user, server) = (self.user, self.directory.path().join("server"));
+        let server = server.display();
+        format!(
+            "shift; set -- setpriv --reuid={user} --regid={user} --clear-groups {server} \"$@\""
+        )
+    }
+
+    fn output(&self) -> PathBuf {
+        self.directory.path().join("output")
+    }
+}
+
+/// None where there can be no such user. Limits on processes and refused signals do not concern root.
+fn ordinary_user(test: &str) -> Option<OrdinaryUser> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     if !rustix::process::geteuid().is_root() {
         skipped(test, "only root can run the server as somebody else");
@@ -79,24 +100,28 @@ fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
     }
     let user =
         1_000_000 + (std::process::id() % 100_000) * 100 + NEXT.fetch_add(1, Ordering::Relaxed);
-    let become_user =
-        [format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()];
-    let [reuid, regid, groups] = become_user.each_ref().map(String::as_str);
-    if !can(test, "setpriv", &[reuid, regid, groups, "true"]) {
+    let become_user = [format!("--reuid={user}"), format!("--regid={user}")];
+    let [reuid, regid] = become_user.each_ref().map(String::as_str);
+    if !can(test, "setpriv", &[reuid, regid, "--clear-groups", "true"]) {
         return None;
     }
     let directory = TempDir::new().unwrap();
-    let (server, output) = (directory.path().join("server"), directory.path().join("output"));
-    open_to_all(directory.path(), 0o755);
+    let user = OrdinaryUser { user, directory };
+    let server = user.directory.path().join("server");
+    open_to_all(user.directory.path(), 0o755);
     // Where it was built, others may have no access. Another process copies it: a child that another test forks while this one
     // has the file open for writing would make it busy.
     let copied = Command::new("cp").arg(SERVER).arg(&server).status();
     assert!(copied.unwrap().success());
     open_to_all(&server, 0o755);
-    fs::create_dir(&output).unwrap();
-    open_to_all(&output, 0o777);
-    let launcher =
-        format!("shift; set -- setpriv {} {} \"$@\"", become_user.join(" "), server.display());
-    let setup = Setup::new().after(&launcher).output_dir(&output).flags(["--cwd", "/"]);
-    Some((setup, directory))
+    fs::create_dir(user.output()).unwrap();
+    open_to_all(&user.output(), 0o777);
+    Some(user)
+}
+
+/// A server that will run as such a user, and its directory.
+fn as_an_ordinary_user(test: &str) -> Option<(Setup, TempDir)> {
+    let user = ordinary_user(test)?;
+    let setup = Setup::new().after(&user.launcher()).output_dir(&user.output());
+    Some((setup.flags(["--cwd", "/"]), user.directory))
 }
