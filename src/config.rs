@@ -90,7 +90,7 @@ pub struct Config {
     #[arg(long)]
     pub check: bool,
 
-    /// Let jobs outlive the client: they belong to one background process of the user, which clients with this flag share
+    /// Let jobs outlive the client: they belong to one background process of the user, which clients with this flag share [default: off]
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub keep: bool,
 

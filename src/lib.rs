@@ -10,8 +10,9 @@
 //!
 //! - [`job`]: what a job is: its `record`, what was `captured`, a `snapshot`; no I/O, imports nothing of the crate
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
-//!   `termination` of its tree, the `recorder` of what is known
-//! - [`registry`]: which jobs exist. How one is started (`start`), where (`working_dir`); which results are evicted
+//!   `stop` of its tree
+//! - [`registry`]: which jobs exist. How one is started (`start`), and what of that is its
+//!   client's (`connection`): the directory (`working_dir`), the environment (`login_env`). Which results are evicted
 //!   (`evict`), and when (`sweeper`)
 //!
 //! What they stand on:
@@ -24,6 +25,7 @@
 //! - [`output`]: the bytes: a bounded `log` of `segments` in the `directory` of a `store`; read as a `stream`, shown as an
 //!   `excerpt` or a page from a `cursor` on, each line as a `terminal` shows it; the `search` for a line
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
+//! - [`keep`]: `--keep`: the `relay` between a client and the `daemon` that has the jobs
 //! - [`supervisor`]: the server's parent, which ends what a killed server leaves
 //! - [`blocking`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
 //!
