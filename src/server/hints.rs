@@ -72,7 +72,7 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     if still_running && let Some(prompt) = prompt(&shown.unfinished) {
         return Some(format!("{} clean up and {}", prompt.asks, prompt.advice));
     }
-    if still_running && let Some(symptom) = symptoms::while_running(shown) {
+    if still_running && let Some(symptom) = symptoms::while_running(snapshot, shown) {
         return Some(symptom);
     }
     if still_running && facts.wait.asked > facts.wait.cap {

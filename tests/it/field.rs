@@ -120,6 +120,7 @@ fn a_command_that_wanted_something_from_a_person_says_what_to_do() {
         let reply = client.run(&format!("echo \"{words}\" >&2; exit 128"));
         assert!(text(&reply, "hint").contains(hint), "{words}: {reply}");
     }
+    assert!(client.run("echo a | grep -w a")["hint"].is_null());
     let reply = client.run("true --watch");
     assert!(text(&reply, "hint").contains("keep_stdin_open"), "{reply}");
     assert!(client.run("true")["hint"].is_null());

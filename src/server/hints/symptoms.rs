@@ -13,7 +13,27 @@ const LAST_WORDS: usize = 600;
 const BUFFERED_AFTER: Duration = Duration::from_secs(10);
 
 /// A watcher that ends within this time has ended at the end of its input.
-const ENDED_AT_ONCE: Duration = Duration::from_secs(3);
+const ENDED_AT_ONCE: Duration = Duration::from_secs(15);
+
+/// A watcher that has written nothing for this long has probably done its work once.
+const WATCHES_AFTER: Duration = Duration::from_secs(3);
+
+/// Programs for which `-w` means to watch; for `grep`, `curl` and others it does not.
+const WATCHERS: &[&str] = &[
+    "tsc",
+    "tailwindcss",
+    "@tailwindcss/cli",
+    "webpack",
+    "rollup",
+    "sass",
+    "postcss",
+    "babel",
+    "swc",
+    "mocha",
+    "vitest",
+    "jest",
+    "eleventy",
+];
 
 /// What watch modes say when they have done their work once.
 const WATCHING: &[&str] = &[
@@ -76,7 +96,7 @@ const WANTED: &[(&str, &str)] = &[
 ];
 
 /// About a running job.
-pub fn while_running(shown: &Shown) -> Option<String> {
+pub fn while_running(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
     let last = last_words(shown);
     if any_in(WATCHING, &last) {
         return Some(
@@ -87,6 +107,13 @@ pub fn while_running(shown: &Shown) -> Option<String> {
     if any_in(SCREENS, &last) {
         return Some(
             "An editor or pager shows its screen on no terminal and waits for keys: clean up and rerun with a non-interactive option (git commit -m, --no-edit, GIT_PAGER=cat)"
+                .to_owned(),
+        );
+    }
+    let is_idle = snapshot.silent() >= WATCHES_AFTER && !last.trim().is_empty();
+    if is_idle && is_to_watch(snapshot.job.command()) {
+        return Some(
+            "It was started to watch and will not end by itself: if what is there is complete, clean up, and run it once next time (without --watch)"
                 .to_owned(),
         );
     }
@@ -108,15 +135,22 @@ pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
                 "It waited for commands ({prompt:?}) and ended at the end of its input: rerun with them passed through stdin, or with an option like -c"
             ));
         }
-        let words: Vec<&str> = snapshot.job.command().split_whitespace().collect();
-        let watches = ["--watch", "--serve", "-w"].iter().any(|flag| words.contains(flag));
-        return (watches && snapshot.elapsed() < ENDED_AT_ONCE).then(|| {
+        return (is_to_watch(snapshot.job.command()) && snapshot.elapsed() < ENDED_AT_ONCE).then(|| {
             "It was to watch and ended at once, probably at the end of its input: rerun with keep_stdin_open=true".to_owned()
         });
     }
     let last = last_words(shown);
     let wanted = WANTED.iter().find(|(words, _)| last.contains(words))?;
     Some(wanted.1.to_owned())
+}
+
+/// Whether a command is to go on until it is stopped.
+fn is_to_watch(command: &str) -> bool {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let has = |flag: &str| words.iter().any(|word| word.split('=').next() == Some(flag));
+    let is_watcher =
+        |word: &&str| WATCHERS.contains(&word.trim_start_matches("node_modules/.bin/"));
+    has("--watch") || has("--serve") || (words.contains(&"-w") && words.iter().any(is_watcher))
 }
 
 /// The prompt that a program has left behind with a line end, as Python does.
