@@ -170,16 +170,6 @@ impl ProcessRegistry {
         jobs.values().filter(|job| kind(job)).cloned().collect()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.count() == 0
-    }
-
-    /// How many jobs run, and how many have finished.
-    pub fn counts(&self) -> (usize, usize) {
-        let running = self.select(Job::is_running).len();
-        (running, self.count() - running)
-    }
-
     fn insert(&self, job: &Job) {
         lock(&self.jobs).insert(job.id(), job.clone());
     }

@@ -51,6 +51,7 @@ pub fn run_with<S: Future<Output = anyhow::Result<()>>>(
     config: Config,
     serve: impl FnOnce(Arc<Config>) -> S,
 ) -> anyhow::Result<()> {
+    let (_logs, runtime) = prepare(&config)?;
     if let Some(supervision) = config.supervised {
         let parent_lives = system::end_with_parent(supervision.supervisor)
             .context("the end of the supervisor cannot be seen")?;
@@ -58,7 +59,6 @@ pub fn run_with<S: Future<Output = anyhow::Result<()>>>(
             return Ok(());
         }
     }
-    let (_logs, runtime) = prepare(&config)?;
     let served = runtime.block_on(serve(Arc::new(config)));
     // A thread may hang in a read of a dead file system: it is not waited for.
     runtime.shutdown_background();

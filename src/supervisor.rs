@@ -2,9 +2,11 @@
 //!
 //! The process that the client starts does nothing but start the server, pass signals on and wait. On Linux it is a child
 //! subreaper: when the server dies, however it dies, every process of its jobs becomes a child of this one, whatever it did
-//! to its session, environment or title. It ends them, removes the output directory, and exits as the server did.
+//! to its session, environment or title. On macOS they are those of the server's session. It ends them, removes the output
+//! directory, and exits as the server did.
 //!
-//! If this process is killed instead, the kernel sends the server a SIGTERM, and the server shuts down in order.
+//! If this process is killed instead, the server gets a SIGTERM (from the kernel, or on macOS from a thread of its own that
+//! waits for this), and shuts down in order.
 
 #![cfg(unix)]
 
@@ -65,7 +67,7 @@ pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
     // The client sees the end of the server's streams when the server ends, and not only when this process does.
     release_standard_streams().context("the standard streams could not be released")?;
     let status = wait_for(server, &mut signals);
-    end_orphans(&children, &inherited);
+    end_orphans(&children, server, &inherited);
     remove_output(roots(config.output_dir.as_deref()), &directory_name(directory_id));
     Ok(exit_code(status))
 }
@@ -101,12 +103,12 @@ fn wait_for(server: Pid, signals: &mut Signals) -> Option<WaitStatus> {
 }
 
 /// TERM, a grace period, then KILL, to everything that became a child of this process and to its descendants.
-fn end_orphans(children: &OwnChildren, inherited: &HashSet<Pid>) {
+fn end_orphans(children: &OwnChildren, server: Pid, inherited: &HashSet<Pid>) {
     let mut asked: HashSet<Pid> = HashSet::new();
     let started = Instant::now();
     loop {
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
-        let mut orphans = children.list().unwrap_or_default();
+        let mut orphans = children.left_by(server).unwrap_or_default();
         orphans.retain(|pid| !inherited.contains(pid));
         if orphans.is_empty() || started.elapsed() > GRACE + KILL_FOR {
             return;

@@ -68,7 +68,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
                 daemon.connections.spawn(daemon.clone().receive(stream));
             }
             _ = looks.tick() => {
-                if daemon.connections.is_empty() && daemon.registry.is_empty() {
+                if daemon.connections.is_empty() && daemon.jobs() == (0, 0) {
                     break;
                 }
             }
@@ -111,8 +111,14 @@ impl Daemon {
         Ok(stream.shutdown(Shutdown::Both)?)
     }
 
+    /// How many run, and how many have finished.
+    fn jobs(&self) -> (usize, usize) {
+        let (running, finished, _) = self.registry.list(usize::MAX);
+        (running.len(), finished.len())
+    }
+
     fn tell_status(&self, mut stream: Stream, stop: bool) -> Result<()> {
-        let (running, finished) = self.registry.counts();
+        let (running, finished) = self.jobs();
         let status = Status {
             pid: own::supervisor(),
             uptime_seconds: self.registry.age().as_secs(),

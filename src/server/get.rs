@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::call::{Call, Told};
 use super::hints::Wait;
-use super::hints::bash_syntax::in_plain_sh;
+use super::hints::bash_syntax::unknown_syntax;
 use super::job_view::{CallContext, JobView, live_usage, progress};
 use super::notices::News;
 use super::pattern::{Outcome, Pattern, Search};
@@ -104,7 +104,8 @@ impl Server {
         }
         let reading = Reading { is_last: self.closing.is_cancelled(), ..reading };
         let mut view = JobView::of(job, self.registry.store(), reading, context).await;
-        if let Some(hint) = in_plain_sh(&self.connection.shell, &[&view.error, &view.output]) {
+        let shell = &self.connection.shell;
+        if let Some(hint) = unknown_syntax(shell, &[&view.error, &view.output]) {
             view.hint = hint;
         }
         Ok(view)

@@ -35,12 +35,6 @@ impl Leader {
         }
     }
 
-    /// Whether a process of the group is alive besides an unreaped leader. Linux counts the dead here too.
-    #[cfg(not(target_os = "linux"))]
-    pub fn group_is_alive(&self) -> bool {
-        rustix::process::test_kill_process_group(self.pid).is_ok()
-    }
-
     /// Gives the pid back to the kernel, after the end.
     pub fn reap(mut self) {
         if let Err(error) = self.child.try_wait() {

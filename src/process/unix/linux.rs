@@ -143,6 +143,11 @@ impl OwnChildren {
             }
         }
     }
+
+    /// What a dead server has left: all that fell to this process.
+    pub fn left_by(&self, _server: Pid) -> io::Result<Vec<Pid>> {
+        self.list()
+    }
 }
 
 /// The environment a process was started with, as `NAME=value` entries each ended by a NUL.

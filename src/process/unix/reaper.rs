@@ -3,12 +3,14 @@
 //! On Linux the server is a child subreaper: when a process of a job ends, its children become the server's. So every
 //! process of a job is, at any moment, a descendant of its leader or of such an orphan, wherever it went. Whenever a child
 //! ends, or a watcher asks, the reaper looks through all children: it notes which leaders have ended without reaping them,
-//! reaps adopted children that have, and tells each job which of the others are its own. Elsewhere no process is adopted.
+//! reaps adopted children that have, and tells each job which of the others are its own. On macOS process 1
+//! adopts them, and what is told here as adopted is an orphan of the server's session.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, getpgid, waitid};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -220,10 +222,15 @@ fn only_possible(orphan: &Stat, leaders: &[(Pid, Uuid)]) -> Option<Uuid> {
     possible.next().is_none().then_some(*job)
 }
 
-/// Reaps a child if it has ended; false if it is alive.
+/// Reaps a child if it has ended; false if it, or an orphan, is alive.
 fn reap_if_ended(pid: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+    match waitid(WaitId::Pid(pid), options) {
+        Ok(ended) => ended.is_some(),
+        // Of another process, which does not adopt it for this one.
+        Err(Errno::CHILD) => Stat::read(pid).is_none(),
+        Err(_) => true,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

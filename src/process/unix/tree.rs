@@ -1,7 +1,7 @@
 //! What belongs to a job, and how to signal all of it.
 //!
-//! The tree is the leader's process group and, on Linux, every descendant of the leader and of the orphans that the
-//! server adopted from it. Elsewhere it is the group alone.
+//! The tree is the leader's process group and every descendant of the leader and of the orphans that it has left, which on
+//! Linux the server adopts.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -58,8 +58,9 @@ impl Tree {
     /// The leader's end if it is still awaited, and each change of the leftovers. Cancellation loses nothing.
     pub async fn next_event(&mut self, running: bool) -> TreeEvent {
         if !running && cfg!(not(target_os = "linux")) {
-            // Nothing tells when the last process of a group ends, so look again soon.
+            // The end of an orphan is told to process 1 alone, so look again soon.
             sleep(Duration::from_millis(100)).await;
+            self.look();
             return TreeEvent::LeftoversChanged;
         }
         if self.claim.seen.changed().await.is_err() {
@@ -78,16 +79,8 @@ impl Tree {
     }
 
     /// Processes that are alive although the leader has ended.
-    #[cfg(target_os = "linux")]
     pub fn leftovers(&self) -> Vec<u32> {
         self.claim.adopted().into_iter().map(number).collect()
-    }
-
-    /// Which processes they are is not known here, so the group's id stands for them.
-    #[cfg(not(target_os = "linux"))]
-    pub fn leftovers(&self) -> Vec<u32> {
-        let group = self.leader.group_is_alive().then(|| self.leader.pid());
-        group.into_iter().map(number).collect()
     }
 
     /// Every living process of the job, by pid.

@@ -1,4 +1,5 @@
-//! Recognises that a plain sh was given bash. Its errors do not say so, and half of them leave the exit code at 0.
+//! Recognises that a plain sh, or the bash 3.2 of macOS, was given the syntax of a newer bash. Their errors do not say so, and
+//! half of them leave the exit code at 0.
 
 use std::sync::LazyLock;
 
@@ -6,8 +7,13 @@ use regex::Regex;
 
 use crate::process::shell::{Shell, bash};
 
-/// What to do about bash syntax in a command that this shell has run, if its output tells of any.
-pub fn in_plain_sh(shell: &Shell, output: &[&str]) -> Option<String> {
+/// What to do about bash syntax that this shell does not know, if the output of a command tells of any.
+pub fn unknown_syntax(shell: &Shell, output: &[&str]) -> Option<String> {
+    if output.iter().any(|output| tells_of_old_bash(output)) {
+        let hint = "This bash is older than 4.0, as that of macOS is: write it without associative arrays, mapfile, ${x,,} and \
+                    globstar, or run a newer bash by its path";
+        return Some(hint.to_owned());
+    }
     if !shell.is_plain() || !output.iter().any(|output| tells_of_bash(output)) {
         return None;
     }
@@ -34,9 +40,37 @@ fn tells_of_bash(output: &str) -> bool {
     ERROR.is_match(output)
 }
 
+fn tells_of_old_bash(output: &str) -> bool {
+    static ERROR: LazyLock<Regex> = LazyLock::new(|| {
+        let errors = r"(?:declare|local|typeset): -[An]: invalid option|(?:mapfile|readarray|coproc): command not found|shopt: globstar: invalid|\$\{\w+(?:\^|,)[^}]*\}: bad substitution";
+        Regex::new(&format!(r"(?m)^\S*bash: (?:line \d+: )?(?:{errors})"))
+            .expect("the pattern is valid")
+    });
+    ERROR.is_match(output)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_bash_is_told_from_what_is_wrong_in_any() {
+        for error in [
+            "/bin/bash: line 0: declare: -A: invalid option",
+            "bash: mapfile: command not found",
+            "/bin/bash: line 0: shopt: globstar: invalid shell option name",
+            "/bin/bash: ${x,,}: bad substitution",
+        ] {
+            assert!(tells_of_old_bash(error), "{error}");
+        }
+        for error in [
+            "bash: line 1: declare: -z: invalid option",
+            "bash: ${x y}: bad substitution",
+            "mapfile: command not found",
+        ] {
+            assert!(!tells_of_old_bash(error), "{error}");
+        }
+    }
 
     #[test]
     fn bash_is_told_from_what_is_wrong_in_any_shell() {
