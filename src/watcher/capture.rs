@@ -8,7 +8,7 @@ use std::io::{self, PipeReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
@@ -23,6 +23,10 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often a job's watcher is told of output while it flows.
 const PUBLISH_EVERY: Duration = Duration::from_millis(5);
+
+/// How long a flood that was read empty gathers before the next read: to wake for each of its writes costs the command and
+/// this thread more than the writes themselves.
+const GATHER_FOR: Duration = Duration::from_micros(50);
 
 /// Standard output and standard error of a job.
 pub type Both<T> = [T; 2];
@@ -169,12 +173,15 @@ impl Worker {
         loop {
             let (is_woken, ready) = self.wait();
             let mut ready = ready.into_iter();
+            let mut gathers = false;
             for job in &mut self.jobs {
                 let mut is_flowing = false;
                 let open = job.streams.iter_mut().filter(|stream| stream.pipe.is_some());
                 for stream in open {
                     if ready.next().unwrap_or(false) {
-                        is_flowing |= stream.read(&mut self.pipes);
+                        let is_more = stream.read(&mut self.pipes);
+                        gathers |= !is_more && stream.is_flood();
+                        is_flowing |= is_more || stream.is_flood();
                         job.is_pending = true;
                     }
                 }
@@ -186,6 +193,9 @@ impl Worker {
                 return;
             }
             self.jobs.retain(|job| job.streams.iter().any(|stream| stream.pipe.is_some()));
+            if gathers {
+                sleep(GATHER_FOR);
+            }
         }
     }
 
@@ -235,6 +245,10 @@ impl Attached {
 }
 
 impl Stream {
+    fn is_flood(&self) -> bool {
+        self.pipe.as_ref().is_some_and(Pipe::is_large)
+    }
+
     /// Reads once, from a pipe that can be read, and stores what comes. Whether there seems to be more.
     fn read(&mut self, pipes: &mut Pipes) -> bool {
         let Some(pipe) = &mut self.pipe else {

@@ -12,10 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// How long to wait where the system cannot say when there is something to read.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// What a pipe holds unless it was made larger.
-const USUAL_BYTES: usize = 64 << 10;
+/// What is read at once: all that a pipe holds unless it was made larger, and little enough to stay in the processor's cache
+/// until it is written.
+const CHUNK_BYTES: usize = 64 << 10;
 
-/// What a pipe is made to hold once a command has filled it: fewer and larger reads take half of the time.
+/// What a pipe is made to hold once a command has filled it, so that the command goes on while its output is stored.
 const LARGE_BYTES: usize = 1 << 20;
 
 /// Pipes that may be large at the same time: a user's pipes may hold 64 MiB in all, and new ones are tiny beyond that.
@@ -48,6 +49,11 @@ impl Pipe {
         is_readable(self.reader.as_fd())
     }
 
+    /// Whether it was made larger, since a command had filled it.
+    pub fn is_large(&self) -> bool {
+        matches!(self.size, Size::Large(_))
+    }
+
     /// How many bytes are in it at this moment.
     pub fn available(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.reader).unwrap_or(0)
@@ -77,7 +83,7 @@ impl Waker {
 impl Pipes {
     pub fn new() -> io::Result<(Self, Waker)> {
         let (wake, waker) = io::pipe()?;
-        Ok((Self { wake, buffer: Vec::new(), large: Arc::default() }, Waker(waker)))
+        Ok((Self { wake, buffer: vec![0; CHUNK_BYTES], large: Arc::default() }, Waker(waker)))
     }
 
     /// Waits until the thread is woken, one of these can be read or has ended, or for this long: whether it was woken, and
@@ -110,17 +116,9 @@ impl Pipes {
 
     /// Reads once, from a pipe that can be read: what was there, and whether there seems to be more. Nothing at its end.
     pub fn read(&mut self, pipe: &mut Pipe) -> io::Result<(&[u8], bool)> {
-        let chunk = match pipe.size {
-            Size::Large(_) => LARGE_BYTES / 4,
-            Size::Usual | Size::Fixed => USUAL_BYTES,
-        };
-        if self.buffer.len() < chunk {
-            self.buffer.resize(chunk, 0);
-        }
-        let length = rustix::io::retry_on_intr(|| {
-            rustix::io::read(&pipe.reader, &mut self.buffer[..chunk])
-        })?;
-        let is_full = length == chunk;
+        let length =
+            rustix::io::retry_on_intr(|| rustix::io::read(&pipe.reader, &mut self.buffer))?;
+        let is_full = length == CHUNK_BYTES;
         if is_full && matches!(pipe.size, Size::Usual) {
             pipe.size = self.enlarged(pipe);
         }
