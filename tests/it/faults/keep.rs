@@ -67,6 +67,15 @@ impl Keeper {
     }
 }
 
+impl Drop for Keeper {
+    /// A failed test leaves nothing either.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(self.command(&["daemon", "stop"]));
+        }
+    }
+}
+
 #[test]
 fn a_job_outlives_its_killed_client_and_another_client_collects_it() {
     let Some(user) = Keeper::new("a job outlives its client") else { return };
