@@ -92,7 +92,8 @@ mod system {
 
     /// Standard streams are not inherited by jobs afterwards, and there is a console to share with them.
     pub fn reset_inherited_state() -> io::Result<()> {
-        console::prepare()
+        console::prepare();
+        Ok(())
     }
 
     /// A process may have as many handles as it needs.

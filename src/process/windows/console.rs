@@ -38,49 +38,50 @@ fn code_page() -> u32 {
     unsafe { GetConsoleOutputCP() }
 }
 
-/// Gives this process, once before there is another thread, a console without a window if it has none, and keeps its
-/// standard streams from its children.
+/// Keeps this process's standard streams from its children and, once before there is another thread, gives it a console
+/// without a window if it has none.
 #[expect(unsafe_code, reason = "these calls have no safe interface")]
-pub fn prepare() -> io::Result<()> {
+pub fn prepare() {
     let streams = [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE];
-    // A console of this process alone is made by a child, since one that is made here would show a window.
-    let mut holder = None;
-    if !is_shared() {
-        let mut command = Command::new("cmd");
-        command.args(["/D", "/C", "pause"]).creation_flags(CREATE_NO_WINDOW.0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        holder = Some(command.spawn()?);
-    }
     // SAFETY: handles are those of this process's standard streams, which stay open; a null one is an error of the call. The
     // list has the length that is told.
     unsafe {
         let handles = streams.map(|stream| GetStdHandle(stream).unwrap_or_default());
-        if let Some(holder) = &holder {
-            // Wine holds that a process without a console has one.
-            let _ = FreeConsole();
-            for _ in 0..TRIES {
-                if AttachConsole(holder.id()).is_ok() {
-                    break;
-                }
-                sleep(Duration::from_millis(10));
-            }
-            for (stream, handle) in streams.into_iter().zip(handles) {
-                let _ = SetStdHandle(stream, handle);
-            }
-        }
         for handle in handles {
             let _ = SetHandleInformation(handle, HANDLE_FLAG_INHERIT.0, HANDLE_FLAGS(0));
         }
-        if let Some(mut holder) = holder {
-            holder.kill()?;
-            holder.wait()?;
+        if !is_shared() {
+            // Where this fails, stops are at once.
+            let _ = attach_to_a_hidden_one();
+            for (stream, handle) in streams.into_iter().zip(handles) {
+                let _ = SetStdHandle(stream, handle);
+            }
         }
         if GetConsoleProcessList(&mut [0; 2]) == 1 {
             // Programs that ask write UTF-8 then.
             let _ = SetConsoleOutputCP(CP_UTF8);
         }
     }
-    Ok(())
+}
+
+/// Attaches to the console of a child, which ends: one that is made here would show a window.
+#[expect(unsafe_code, reason = "these calls have no safe interface")]
+fn attach_to_a_hidden_one() -> io::Result<()> {
+    let mut command = Command::new("cmd");
+    command.args(["/D", "/C", "pause"]).creation_flags(CREATE_NO_WINDOW.0);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    // SAFETY: both take no more than a number; the child is not waited for yet, so that the pid is its own.
+    unsafe {
+        // Wine holds that a process without a console has one.
+        let _ = FreeConsole();
+        let mut tries = 0..TRIES;
+        while AttachConsole(child.id()).is_err() && tries.next().is_some() {
+            sleep(Duration::from_millis(10));
+        }
+    }
+    child.kill()?;
+    child.wait().map(drop)
 }
 
 /// Sends CTRL_BREAK to this process group; whether there is a way to.

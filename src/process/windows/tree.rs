@@ -11,6 +11,9 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use uuid::Uuid;
 use win32job::{ExtendedLimitInfo, Job};
+use windows::Win32::System::Threading::{
+    CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, PROCESS_CREATION_FLAGS,
+};
 
 use super::console;
 use super::reaper::Reaper;
@@ -24,10 +27,6 @@ const LOOK_FOR_LEFTOVERS_EVERY: Duration = Duration::from_millis(100);
 /// The longest command lines, in UTF-16: that of the system, and that of `cmd`.
 const LONGEST_LINE: usize = 32_767;
 const LONGEST_CMD_LINE: usize = 8_191;
-
-/// The flags of a new process.
-const CREATE_NEW_PROCESS_GROUP: u32 = 0x0200;
-const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
 /// The job objects by their leaders' pids, for those who only know these.
 static JOBS: Mutex<BTreeMap<u32, Weak<Job>>> = Mutex::new(BTreeMap::new());
@@ -70,8 +69,8 @@ pub fn prepare(order: &Order<'_>, command: &mut Command) -> io::Result<()> {
     } else {
         command.arg(text);
     }
-    let window = if console::is_shared() { 0 } else { CREATE_NO_WINDOW };
-    command.creation_flags(CREATE_NEW_PROCESS_GROUP | window);
+    let window = if console::is_shared() { PROCESS_CREATION_FLAGS(0) } else { CREATE_NO_WINDOW };
+    command.creation_flags((CREATE_NEW_PROCESS_GROUP | window).0);
     Ok(())
 }
 

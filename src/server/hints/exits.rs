@@ -45,6 +45,9 @@ pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
         Exit::Code(126) => {
             "Exit 126 means found but not executable: make it executable with chmod +x, or run it with its interpreter"
         }
+        Exit::Code(9009) => {
+            "Exit 9009 means that cmd.exe found no such command: use the program's full path, or look for it with where"
+        }
         Exit::Code(137) => {
             "Exit 137 means that something was killed by SIGKILL, often for want of memory: try again with less parallelism"
         }
