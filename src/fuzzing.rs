@@ -1,7 +1,7 @@
 //! What holds for any bytes, as functions of those bytes: the targets of the fuzzer (`fuzz/`), and in short of
 //! `cargo test`. Each panics where it does not hold.
 
-use std::io::{BufReader, Cursor as Bytes};
+use std::io::BufReader;
 
 use crate::output::cursor::Cursor;
 use crate::output::excerpt::page;
@@ -55,13 +55,7 @@ pub fn cursor(data: &[u8]) {
     };
     assert_eq!(from.to_string().parse(), Ok(from));
     let (out, err) = output.split_at(output.len() / 2);
-    let stream = |bytes: &[u8]| Stream {
-        reader: Bytes::new(bytes.to_vec()),
-        regions: (!bytes.is_empty()).then_some(0..bytes.len() as u64).into_iter().collect(),
-        end: bytes.len() as u64,
-        ended: true,
-    };
-    let (mut out, mut err) = (stream(out), stream(err));
+    let (mut out, mut err) = (Stream::of_bytes(out, true), Stream::of_bytes(err, true));
     // Each page shows a character at least, or is the last.
     for _ in 0..=8 * (output.len() + 8) {
         let page = page(&mut out, &mut err, from, 16);

@@ -1,7 +1,5 @@
 //! What a reply shows of both streams: everything if it fits, else the start and the end, or the next page.
 
-use std::io::{Read, Seek};
-
 use super::cursor::Cursor;
 use super::stream::{Stream, WINDOW};
 
@@ -42,14 +40,18 @@ pub struct Cut {
 
 /// Everything if it fits, else of each stream the first fifth and the last four fifths of its share, with a line between
 /// them: `marker`, given what is missing there.
-pub fn excerpt<R: Read + Seek>(
-    stdout: &mut Stream<R>,
-    stderr: &mut Stream<R>,
+pub fn excerpt(
+    stdout: &mut Stream,
+    stderr: &mut Stream,
     budget: Budget,
     marker: &dyn Fn(&Cut) -> String,
 ) -> Excerpt {
     let max = budget.max_chars;
-    let whole = (stdout.whole(max), stderr.whole(max));
+    let whole = |stream: &mut Stream| {
+        let (text, end) = stream.forward(0, max);
+        (end >= stream.visible_end()).then_some(text)
+    };
+    let whole = (whole(stdout), whole(stderr));
     let needed = |whole: &Option<String>| match whole {
         Some(text) => text.chars().count() as u64,
         None => u64::MAX,
@@ -75,16 +77,11 @@ pub fn excerpt<R: Read + Seek>(
 /// What comes after a cursor, oldest first; a cursor beyond the end stands for the end.
 ///
 /// Pages from the start show everything that is kept, however long they are, and whether or not the stream grows meanwhile.
-pub fn page<R: Read + Seek>(
-    stdout: &mut Stream<R>,
-    stderr: &mut Stream<R>,
-    from: Cursor,
-    max_chars: usize,
-) -> Excerpt {
+pub fn page(stdout: &mut Stream, stderr: &mut Stream, from: Cursor, max_chars: usize) -> Excerpt {
     let (out_from, err_from) = (from.stdout.min(stdout.end), from.stderr.min(stderr.end));
     let max = max_chars.max(1);
     let (out_room, _) = share(max, stdout.end - out_from, stderr.end - err_from);
-    let show = |stream: &mut Stream<R>, from, room| match room {
+    let show = |stream: &mut Stream, from, room| match room {
         0 => (String::new(), from),
         _ => stream.forward(from, room),
     };
@@ -118,8 +115,8 @@ struct Ends {
 }
 
 impl Ends {
-    fn of<R: Read + Seek>(
-        stream: &mut Stream<R>,
+    fn of(
+        stream: &mut Stream,
         whole: Option<String>,
         room: usize,
         tail_only: bool,

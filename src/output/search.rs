@@ -1,7 +1,5 @@
 //! What a waiting call looks for in one stream: a line that matches, or anything its reader has not seen yet.
 
-use std::io::{Read, Seek};
-
 use memchr::{memchr, memrchr};
 use regex::Regex;
 
@@ -41,8 +39,8 @@ impl Position {
 }
 
 /// The first line that is `sought`, as it is told. Moves `position` to the first line that is not complete.
-pub fn search<R: Read + Seek>(
-    stream: &mut Stream<R>,
+pub fn search(
+    stream: &mut Stream,
     position: &mut Position,
     sought: &Sought,
     is_stopped: impl Fn() -> bool,
@@ -58,8 +56,8 @@ pub fn search<R: Read + Seek>(
     }
 }
 
-fn matching<R: Read + Seek>(
-    stream: &mut Stream<R>,
+fn matching(
+    stream: &mut Stream,
     position: &mut Position,
     regex: &Regex,
     is_stopped: impl Fn() -> bool,
@@ -124,7 +122,7 @@ fn found(line: &[u8], start: u64, shown: u64, regex: &Regex) -> Option<String> {
 }
 
 /// The start of the line in which this offset is.
-fn line_start<R: Read + Seek>(stream: &mut Stream<R>, at: u64) -> u64 {
+fn line_start(stream: &mut Stream, at: u64) -> u64 {
     let from = stream.next_kept(at.saturating_sub(LINE_LIMIT as u64));
     let bytes = stream.read(from, at.saturating_sub(from));
     if from + (bytes.len() as u64) < at {
@@ -135,19 +133,10 @@ fn line_start<R: Read + Seek>(stream: &mut Stream<R>, at: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use super::*;
 
-    fn stream(text: &str, ended: bool) -> Stream<Cursor<Vec<u8>>> {
-        let bytes = text.as_bytes().to_vec();
-        let end = bytes.len() as u64;
-        Stream {
-            reader: Cursor::new(bytes),
-            regions: std::iter::once(0..end).collect(),
-            end,
-            ended,
-        }
+    fn stream(text: &str) -> Stream {
+        Stream::of_bytes(text, false)
     }
 
     #[track_caller]
@@ -157,7 +146,7 @@ mod tests {
             _ => Sought::Line(Regex::new(pattern).expect("a pattern")),
         };
         let mut position = Position::behind(shown);
-        let found = search(&mut stream(text, false), &mut position, &sought, || false);
+        let found = search(&mut stream(text), &mut position, &sought, || false);
         assert_eq!(found.as_deref(), expected, "{pattern} in {text:?} from {shown}");
     }
 
@@ -191,10 +180,9 @@ mod tests {
     fn a_search_goes_on_where_the_last_one_ended() {
         let sought = Sought::Line(Regex::new("half and").expect("a pattern"));
         let mut position = Position::default();
-        assert_eq!(search(&mut stream("one\nhalf", false), &mut position, &sought, || false), None);
+        assert_eq!(search(&mut stream("one\nhalf"), &mut position, &sought, || false), None);
         assert_eq!(position.line, Some(4));
-        let found =
-            search(&mut stream("one\nhalf and half", false), &mut position, &sought, || false);
+        let found = search(&mut stream("one\nhalf and half"), &mut position, &sought, || false);
         assert_eq!(found.as_deref(), Some("half and half"));
         let long = "x".repeat(200_000) + "needle";
         check(&long, 0, "needle$", Some(&format!("…{}needle", "x".repeat(493))));

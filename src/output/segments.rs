@@ -1,16 +1,15 @@
 //! The files of one stream: what they are called, how what is left of them is read, how they are removed.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Range;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::directory::Directory;
 use super::store::Store;
-use crate::job::Captured;
+use super::stream::Stream;
+use crate::job::{Captured, Job, Snapshot};
 
 /// Which stream of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,75 +33,26 @@ pub(super) fn segment_name(base: &str, start: u64) -> String {
     }
 }
 
-/// What is left of a stream, as one readable, seekable thing. Positions are absolute offsets.
-///
-/// A read at an offset that is not retained, or whose file is gone, is an error.
-#[derive(Debug)]
-pub struct Reader {
-    directory: Option<Arc<Directory>>,
-    base: String,
-    segments: Vec<Range<u64>>,
-    position: u64,
-    open: Option<(Range<u64>, File)>,
-}
-
-impl Reader {
-    pub fn new(
-        directory: Option<Arc<Directory>>,
-        id: Uuid,
-        stream: StreamKind,
-        captured: &Captured,
-    ) -> Self {
-        Self {
-            directory,
-            base: base_name(id, stream),
+/// Standard output and standard error of a job, as far as the snapshot knows them.
+pub fn streams(snapshot: &Snapshot, store: &Store) -> (Stream, Stream) {
+    let stream = |kind, captured: &Captured| {
+        let (directory, base) = (store.existing(), base_name(snapshot.job.id(), kind));
+        Stream {
+            read_segment: Box::new(move |start, range| {
+                let path = directory.as_ref()?.file(&segment_name(&base, start));
+                let mut file = File::open(path).ok()?;
+                file.seek(SeekFrom::Start(range.start - start)).ok()?;
+                let mut bytes = Vec::new();
+                file.take(range.end - range.start).read_to_end(&mut bytes).ok()?;
+                Some(bytes)
+            }),
             segments: captured.segments.clone(),
-            position: 0,
-            open: None,
+            end: captured.end,
+            ended: captured.ended,
         }
-    }
-
-    fn segment_at(&mut self, position: u64) -> io::Result<&mut (Range<u64>, File)> {
-        let open = match self.open.take() {
-            Some((range, file)) if range.contains(&position) => (range, file),
-            _ => {
-                let range = self
-                    .segments
-                    .iter()
-                    .find(|range| range.contains(&position))
-                    .ok_or(io::ErrorKind::NotFound)?;
-                let directory = self.directory.as_ref().ok_or(io::ErrorKind::NotFound)?;
-                (range.clone(), File::open(directory.file(&segment_name(&self.base, range.start)))?)
-            }
-        };
-        Ok(self.open.insert(open))
-    }
-}
-
-impl Read for Reader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let position = self.position;
-        let (range, file) = self.segment_at(position)?;
-        let room = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(buffer.len());
-        let start = range.start;
-        file.seek(SeekFrom::Start(position - start))?;
-        let read = file.read(&mut buffer[..room])?;
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for Reader {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.position = match to {
-            SeekFrom::Start(offset) => offset,
-            SeekFrom::Current(by) => {
-                self.position.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput)?
-            }
-            SeekFrom::End(_) => return Err(io::ErrorKind::Unsupported.into()),
-        };
-        Ok(self.position)
-    }
+    };
+    let record = &snapshot.record;
+    (stream(StreamKind::Stdout, &record.stdout), stream(StreamKind::Stderr, &record.stderr))
 }
 
 /// The path of a stream's first segment, if anything of the stream is stored.
@@ -116,17 +66,19 @@ pub fn first_path(
     Some(directory.file(&segment_name(&base_name(id, stream), first.start)))
 }
 
-/// Removes the stream's files and gives their bytes back to the store. Blocks.
-pub fn remove(
-    store: &Store,
-    directory: &Directory,
-    id: Uuid,
-    stream: StreamKind,
-    captured: &Captured,
-) {
-    let base = base_name(id, stream);
-    for segment in &captured.segments {
-        drop(std::fs::remove_file(directory.file(&segment_name(&base, segment.start))));
-        store.release(segment.end - segment.start);
+/// Removes the files of a job's output and gives their bytes back to the store. Blocks.
+pub fn remove(store: &Store, job: &Job) {
+    let Some(directory) = store.existing() else {
+        return;
+    };
+    let record = job.snapshot().record;
+    for (kind, captured) in
+        [(StreamKind::Stdout, record.stdout), (StreamKind::Stderr, record.stderr)]
+    {
+        let base = base_name(job.id(), kind);
+        for segment in captured.segments {
+            drop(std::fs::remove_file(directory.file(&segment_name(&base, segment.start))));
+            store.release(segment.end - segment.start);
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! One stream of a job as bytes at absolute offsets, of which some may not be kept, and as the text that an agent reads.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use memchr::{memchr, memrchr};
@@ -17,55 +16,67 @@ const NEAR: u64 = 64 << 10;
 /// An escape sequence that is longer than this may be cut.
 const LONGEST_SEQUENCE: usize = 1 << 10;
 
+/// Reads bytes of the segment that starts at this offset: those in this range, which may be gone.
+pub type ReadSegment = Box<dyn Fn(u64, Range<u64>) -> Option<Vec<u8>> + Send>;
+
 /// What is left of one stream.
-#[derive(Debug)]
-pub struct Stream<R> {
-    /// Positioned by absolute offset.
-    pub reader: R,
+pub struct Stream {
+    pub read_segment: ReadSegment,
     /// What can still be read: absolute, ascending, disjoint. Cut short where reading fails: files may be removed.
-    pub regions: Vec<Range<u64>>,
+    pub segments: Vec<Range<u64>>,
     /// How many bytes were written to it so far.
     pub end: u64,
     /// Whether no more will come.
     pub ended: bool,
 }
 
-impl<R: Read + Seek> Stream<R> {
+impl Stream {
+    /// One that is kept whole, in memory.
+    #[cfg(any(fuzzing, test))]
+    pub fn of_bytes(bytes: impl Into<Vec<u8>>, ended: bool) -> Self {
+        let bytes = bytes.into();
+        let end = bytes.len() as u64;
+        Self {
+            read_segment: Box::new(move |_, range| {
+                bytes.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec)
+            }),
+            segments: std::iter::once(0..end).collect(),
+            end,
+            ended,
+        }
+    }
+
     /// Kept bytes from this offset on, up to the next gap, at most `max`.
     pub fn read(&mut self, at: u64, max: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         let end = self.end.min(at.saturating_add(max));
         loop {
             let frontier = at + bytes.len() as u64;
-            let region = self.regions.iter_mut().find(|region| region.contains(&frontier));
-            let Some(region) = region.filter(|_| frontier < end) else {
+            let segment = self.segments.iter_mut().find(|segment| segment.contains(&frontier));
+            let Some(segment) = segment.filter(|_| frontier < end) else {
                 return bytes;
             };
-            let wanted = region.end.min(end) - frontier;
-            let before = bytes.len();
-            if self.reader.seek(SeekFrom::Start(frontier)).is_ok() {
-                // A failure shows as fewer bytes than there should be.
-                let _ = self.reader.by_ref().take(wanted).read_to_end(&mut bytes);
-            }
-            let read = (bytes.len() - before) as u64;
-            if read < wanted {
-                region.end = frontier + read;
+            let wanted = frontier..segment.end.min(end);
+            let read = (self.read_segment)(segment.start, wanted.clone()).unwrap_or_default();
+            bytes.extend_from_slice(&read);
+            if at + (bytes.len() as u64) < wanted.end {
+                segment.end = at + bytes.len() as u64;
             }
         }
     }
 
     /// This offset if its byte is kept, else that of the next kept byte, or the end.
     pub fn next_kept(&self, at: u64) -> u64 {
-        let kept = self.regions.iter().filter(|region| region.end > at.max(region.start));
-        let next = kept.map(|region| region.start.max(at)).min();
+        let kept = self.segments.iter().filter(|kept| kept.end > at.max(kept.start));
+        let next = kept.map(|kept| kept.start.max(at)).min();
         next.map_or(self.end, |next| next.min(self.end))
     }
 
     /// How many of these bytes are not kept.
     pub fn missing(&self, range: &Range<u64>) -> u64 {
-        let kept = self.regions.iter().map(|region| {
-            let end = region.end.min(range.end);
-            end.saturating_sub(region.start.max(range.start))
+        let kept = self.segments.iter().map(|kept| {
+            let end = kept.end.min(range.end);
+            end.saturating_sub(kept.start.max(range.start))
         });
         (range.end - range.start).saturating_sub(kept.sum())
     }
@@ -101,26 +112,6 @@ impl<R: Read + Seek> Stream<R> {
         text
     }
 
-    /// All of it, if that has no more than so many characters.
-    pub fn whole(&mut self, room: usize) -> Option<String> {
-        let end = self.visible_end();
-        let mut size = room as u64;
-        loop {
-            let to = match size < end {
-                true => self.boundary(0, size),
-                false => end,
-            };
-            let text = self.text(0..to);
-            if text.chars().count() > room || (to < end && size >= WINDOW) {
-                return None;
-            }
-            if to >= end {
-                return Some(text);
-            }
-            size = WINDOW.min(size * 2);
-        }
-    }
-
     /// As much text from an offset on as has this many characters, and the offset behind it. It ends at a line end where
     /// one is near, never within a character or an escape sequence, and is empty only where nothing can be shown.
     pub fn forward(&mut self, from: u64, room: usize) -> (String, u64) {
@@ -152,34 +143,22 @@ impl<R: Read + Seek> Stream<R> {
     ) -> (String, Range<u64>) {
         // No character is longer.
         let mut size = (room as u64).max(4);
-        let mut fitting = None;
-        // Too long, but the shortest so far.
-        let mut too_long = None;
+        let mut before = None;
+        let mut shrinks = false;
         loop {
             let (bytes, is_all) = range(self, size);
             let text = self.text(bytes.clone());
-            let chars = text.chars().count();
-            if chars > room {
-                if let Some(fitting) = fitting {
-                    return fitting;
-                }
-                if size <= 1 {
-                    return (text, bytes);
-                }
-                too_long = Some((text, bytes));
-                size /= 2;
-                continue;
+            let fits = text.chars().count() <= room;
+            match before {
+                Some(fitting) if !shrinks && !fits => return fitting,
+                Some(too_long) if shrinks && text.is_empty() => return too_long,
+                _ if fits && (shrinks || is_all || size >= WINDOW) => return (text, bytes),
+                _ if !fits && size <= 1 => return (text, bytes),
+                _ => {}
             }
-            match too_long {
-                Some(too_long) if text.is_empty() => return too_long,
-                Some(_) => return (text, bytes),
-                None if is_all || chars > room / 2 || size >= WINDOW => return (text, bytes),
-                None => {}
-            }
-            if !text.is_empty() {
-                fitting = Some((text, bytes));
-            }
-            size *= 2;
+            shrinks = !fits;
+            size = if fits { size * 2 } else { size / 2 };
+            before = (!text.is_empty()).then_some((text, bytes));
         }
     }
 

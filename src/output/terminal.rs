@@ -1,8 +1,6 @@
 //! One raw line as a terminal would show it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::mem;
 
 use unicode_width::UnicodeWidthChar;
 use vte::{Params, Parser, Perform};
@@ -12,8 +10,9 @@ use crate::process::decode;
 /// The width of the imagined terminal. It bounds what a short escape sequence can ask for, not the length of a line.
 const COLUMNS: usize = 512;
 
-/// How many rows up and down it has: more than programs count, few enough to keep.
-const ROWS: i32 = 4096;
+/// What the rows of the screen are counted from, once a sequence has named one: those before are counted from where the line
+/// began.
+const SCREEN: i64 = 1 << 40;
 
 /// A cell without a character. At the end of a row it is not shown, before that it is a space.
 const BLANK: char = '\0';
@@ -22,10 +21,10 @@ const BLANK: char = '\0';
 const SECOND: char = '\u{1}';
 
 /// Renders one raw line, with or without its newline: text without control characters other than the tab, and a line break
-/// between the rows of a screen, also where nothing was written yet to the one that the cursor has moved to.
+/// where the cursor has left a row.
 ///
-/// Bytes that are no UTF-8 are read as the system does, or become U+FFFD. Colours, links, titles and modes vanish; what moves the cursor within the row or
-/// erases part of it acts.
+/// Bytes that are no UTF-8 are read as the system does, or become U+FFFD. Colours, links, titles and modes vanish; what moves
+/// the cursor within the row or erases part of it acts.
 pub fn line(raw: &[u8]) -> Cow<'_, str> {
     let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
     // A carriage return with nothing behind it changes nothing, and `\r\n` is the commonest one.
@@ -40,8 +39,8 @@ pub fn line(raw: &[u8]) -> Cow<'_, str> {
     };
     let mut grid = Grid { overwrites: raw.contains(&b'\r'), ..Grid::default() };
     Parser::new().advance(&mut grid, text.as_bytes());
-    let text = grid.text();
-    Cow::Owned(text)
+    grid.end_row();
+    Cow::Owned(grid.text)
 }
 
 /// Whether `raw`, which begins with an escape character, ends within the escape sequence.
@@ -71,24 +70,18 @@ fn is_plain(raw: &[u8]) -> bool {
     raw.chunks(64).all(|chunk| !chunk.iter().fold(false, |found, &byte| found | control(byte)))
 }
 
-/// The rows of the imagined terminal that one line has written to.
+/// The row of the imagined terminal that the cursor is in, and the text of those that it has left.
 #[derive(Default)]
 struct Grid {
-    /// All but the one that the cursor is in.
-    rows: BTreeMap<Row, Vec<Cell>>,
+    text: String,
     cells: Vec<Cell>,
-    row: Row,
+    row: i64,
     column: usize,
     /// What a program saved to come back to.
-    saved: (Row, usize),
+    saved: (i64, usize),
     /// The line is written over from its start, so that it matters how far a tab goes.
     overwrites: bool,
 }
-
-/// Whether a row is counted from the top of the screen, as once a sequence has named one, or from where the line began; and
-/// its number.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Row(bool, i32);
 
 #[derive(Clone, Copy)]
 struct Cell {
@@ -104,47 +97,34 @@ impl Cell {
 }
 
 impl Grid {
-    /// What is written from here on stands in another row.
-    fn move_to(&mut self, Row(of_screen, number): Row) {
-        let first = if of_screen { 1 } else { -ROWS };
-        let row = Row(of_screen, number.clamp(first, ROWS));
+    /// What is written from here on stands in this row.
+    fn move_to(&mut self, row: i64) {
         if row != self.row {
-            let to = self.rows.remove(&row).unwrap_or_default();
-            let left = mem::replace(&mut self.cells, to);
-            self.rows.insert(self.row, left);
             self.row = row;
+            self.end_row();
+            if !self.text.is_empty() && !self.text.ends_with('\n') {
+                self.text.push('\n');
+            }
         }
     }
 
-    fn move_by(&mut self, rows: i32) {
-        self.move_to(Row(self.row.0, self.row.1 + rows));
-    }
-
-    fn start_row(&mut self, rows: i32) {
-        self.move_by(rows);
+    fn start_row(&mut self, rows: i64) {
+        self.move_to(self.row + rows);
         self.column = 0;
     }
 
-    fn text(mut self) -> String {
-        self.rows.insert(self.row, self.cells);
-        let mut text = String::new();
+    fn end_row(&mut self) {
         let is_shown = |cell: &Cell| cell.base != BLANK;
-        for (row, cells) in self.rows {
-            let shown = cells.iter().rposition(is_shown).map_or(0, |last| last + 1);
-            let ends_line = shown > 0 || row == self.row;
-            if ends_line && !text.is_empty() && !text.ends_with('\n') {
-                text.push('\n');
+        let shown = self.cells.iter().rposition(is_shown).map_or(0, |last| last + 1);
+        for cell in &self.cells[..shown] {
+            match cell.base {
+                BLANK => self.text.push(' '),
+                SECOND => {}
+                base => self.text.push(base),
             }
-            for cell in &cells[..shown] {
-                match cell.base {
-                    BLANK => text.push(' '),
-                    SECOND => {}
-                    base => text.push(base),
-                }
-                text.extend(cell.mark);
-            }
+            self.text.extend(cell.mark);
         }
-        text
+        self.cells.clear();
     }
 
     fn restore(&mut self) {
@@ -227,32 +207,28 @@ impl Perform for Grid {
         if ignore || !intermediates.is_empty() {
             return;
         }
-        let (count, rows) = (usize::from(first.max(1)), i32::from(first.max(1)));
+        let (count, rows) = (usize::from(first.max(1)), i64::from(first.max(1)));
         match (action, first) {
             ('C' | 'a', _) => self.go(self.column + count),
             ('D', _) => self.column = self.column.saturating_sub(count),
             ('G' | '`', _) => self.go(count - 1),
-            ('A', _) => self.move_by(-rows),
-            ('B' | 'e', _) => self.move_by(rows),
+            ('A', _) => self.move_to(self.row - rows),
+            ('B' | 'e', _) => self.move_to(self.row + rows),
             ('E', _) => self.start_row(rows),
             ('F', _) => self.start_row(-rows),
-            ('d', _) => self.move_to(Row(true, rows)),
+            ('d', _) => self.move_to(SCREEN + rows),
             ('H' | 'f', _) => {
-                self.move_to(Row(true, rows));
+                self.move_to(SCREEN + rows);
                 self.go(usize::from(second.max(1)) - 1);
             }
             ('s', _) => self.saved = (self.row, self.column),
             ('u', _) => self.restore(),
-            ('K', 0) => self.cells.truncate(self.column),
+            ('K' | 'J', 0) => self.cells.truncate(self.column),
             ('K', 1) => self.erase(0, self.column + 1),
             ('K', 2) => self.cells.clear(),
-            ('J', 0) => {
-                self.cells.truncate(self.column);
-                drop(self.rows.split_off(&self.row));
-            }
             ('J', 2) => {
                 self.cells.clear();
-                self.rows.clear();
+                self.text.clear();
             }
             ('X', _) => self.erase(self.column, self.column + count),
             _ => {}
@@ -263,8 +239,8 @@ impl Perform for Grid {
         match (intermediates, byte) {
             ([], b'7') => self.saved = (self.row, self.column),
             ([], b'8') => self.restore(),
-            ([], b'D') => self.move_by(1),
-            ([], b'M') => self.move_by(-1),
+            ([], b'D') => self.move_to(self.row + 1),
+            ([], b'M') => self.move_to(self.row - 1),
             ([], b'E') => self.start_row(1),
             _ => {}
         }

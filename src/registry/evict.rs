@@ -6,9 +6,8 @@ use tokio::time::timeout;
 
 use super::{ProcessRegistry, RemovalReason};
 use crate::blocking::run_blocking;
-use crate::job::{Captured, Job};
-use crate::output::segments::{self, StreamKind};
-use crate::output::store::Store;
+use crate::job::Job;
+use crate::output::segments;
 
 /// How long the removal of files is waited for.
 const DISCARD_WITHIN: Duration = Duration::from_secs(1);
@@ -60,7 +59,7 @@ impl ProcessRegistry {
             let _alone = job.unread().await;
             // The directory goes with the server in any case.
             let removed = job.clone();
-            let _ = run_blocking(move || remove_files(&store, &removed)).await;
+            let _ = run_blocking(move || segments::remove(&store, &removed)).await;
         });
         drop(timeout(DISCARD_WITHIN, discarded).await);
     }
@@ -98,18 +97,6 @@ fn to_evict<'a>(
         }
     }
     evicted
-}
-
-fn remove_files(store: &Store, job: &Job) {
-    let record = job.snapshot().record;
-    let Some(directory) = store.existing() else {
-        return;
-    };
-    let remove = |stream, captured: &Captured| {
-        segments::remove(store, &directory, job.id(), stream, captured);
-    };
-    remove(StreamKind::Stdout, &record.stdout);
-    remove(StreamKind::Stderr, &record.stderr);
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::connection::Connection;
 use super::{ProcessRegistry, Start};
 use crate::job::Record;
-use crate::output::streams;
+use crate::output::segments::streams;
 use crate::process::login_env::{parse, printing_command, user_shell};
 use crate::process::shell::Shell;
 use crate::process::spawn::Variables;
@@ -90,7 +90,7 @@ impl ProcessRegistry {
             () = self.shared.closing.cancelled() => {}
         }
         job.stop(Duration::ZERO).await;
-        let (mut stdout, _) = streams(&job.snapshot(), self.store().existing().as_ref());
+        let (mut stdout, _) = streams(&job.snapshot(), self.store());
         let output = stdout.read(0, MAX_OUTPUT);
         self.discard(job).await;
         parse(&output, &mark)

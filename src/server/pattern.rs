@@ -12,8 +12,8 @@ use crate::format::truncate;
 use crate::job::Job;
 use crate::output::cursor::Cursor;
 use crate::output::search::{Position, Sought, search};
+use crate::output::segments::streams;
 use crate::output::store::Store;
-use crate::output::streams;
 
 /// Output that is there already is searched for at least this long, even by a call that does not wait.
 const FIRST_SEARCH: Duration = Duration::from_secs(2);
@@ -163,7 +163,7 @@ impl<'a> Search<'a> {
     async fn once(&mut self) -> Outcome {
         let snapshot = self.job.snapshot();
         let is_over = !snapshot.is_running() && snapshot.record.has_all_output();
-        let directory = self.store.existing();
+        let (mut stdout, mut stderr) = streams(&snapshot, self.store);
         let (sought, mut from) = (self.sought.clone(), self.from);
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
@@ -172,7 +172,6 @@ impl<'a> Search<'a> {
         };
         let searching = run_blocking(move || {
             let _turn = turn;
-            let (mut stdout, mut stderr) = streams(&snapshot, directory.as_ref());
             let is_stopped = || stop.is_cancelled();
             let found = search(&mut stdout, &mut from[0], &sought, is_stopped)
                 .or_else(|| search(&mut stderr, &mut from[1], &sought, is_stopped));

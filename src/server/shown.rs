@@ -3,8 +3,8 @@
 use crate::job::Snapshot;
 use crate::output::cursor::Cursor;
 use crate::output::excerpt::{Budget, Cut, Excerpt, excerpt, page};
+use crate::output::segments::streams;
 use crate::output::store::{Store, Unreadable};
-use crate::output::streams;
 use crate::server::messages;
 
 /// Characters of the tail that are shown of a running job when the call names no number.
@@ -36,9 +36,8 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
     if record.stdout.end + record.stderr.end == 0 {
         return Shown::default();
     }
-    let directory = store.existing();
     let id = snapshot.job.id();
-    let (mut stdout, mut stderr) = streams(snapshot, directory.as_ref());
+    let (mut stdout, mut stderr) = streams(snapshot, store);
     let tail_only = (snapshot.is_running() || reading.tail_only) && reading.max_chars.is_none();
     let read = move || {
         let excerpt = match reading.cursor {

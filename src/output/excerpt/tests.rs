@@ -1,27 +1,22 @@
-use std::io::Cursor as Bytes;
 use std::ops::Range;
 
 use proptest::prelude::*;
 
 use super::*;
 
-type Memory = Stream<Bytes<Vec<u8>>>;
-
-fn stream(bytes: impl Into<Vec<u8>>, ended: bool) -> Memory {
-    let bytes = bytes.into();
-    let end = bytes.len() as u64;
-    with_regions(bytes, std::iter::once(0..end).collect(), ended)
+fn stream(bytes: impl Into<Vec<u8>>, ended: bool) -> Stream {
+    Stream::of_bytes(bytes, ended)
 }
 
-fn with_regions(bytes: Vec<u8>, regions: Vec<Range<u64>>, ended: bool) -> Memory {
-    Stream { end: bytes.len() as u64, reader: Bytes::new(bytes), regions, ended }
+fn with_segments(bytes: Vec<u8>, segments: Vec<Range<u64>>, ended: bool) -> Stream {
+    Stream { segments, ..Stream::of_bytes(bytes, ended) }
 }
 
 fn numbered(lines: Range<usize>) -> String {
     lines.map(|line| format!("line {line}\n")).collect()
 }
 
-fn shown(stdout: &mut Memory, stderr: &mut Memory, max_chars: usize, tail_only: bool) -> Excerpt {
+fn shown(stdout: &mut Stream, stderr: &mut Stream, max_chars: usize, tail_only: bool) -> Excerpt {
     let budget = Budget { max_chars, tail_only };
     excerpt(stdout, stderr, budget, &|cut| {
         format!("[{} left out, {} dropped, {}]", cut.bytes, cut.dropped, cut.cursor)
@@ -34,8 +29,8 @@ fn chars(excerpt: &Excerpt) -> usize {
 
 /// The text of all pages from a cursor on.
 fn pages(
-    stdout: &mut Memory,
-    stderr: &mut Memory,
+    stdout: &mut Stream,
+    stderr: &mut Stream,
     mut from: Cursor,
     max: usize,
 ) -> (String, String, Cursor) {
@@ -115,7 +110,7 @@ fn one_long_line_is_cut_between_characters() {
 fn bytes_that_are_not_kept_are_told() {
     let text = numbered(0..1000).into_bytes();
     let end = text.len() as u64;
-    let mut out = with_regions(text.clone(), vec![0..700, end - 700..end], true);
+    let mut out = with_segments(text.clone(), vec![0..700, end - 700..end], true);
     let excerpt = shown(&mut out, &mut stream("", true), 1000, false);
     let cut = excerpt.cut.expect("there is a cut");
     assert_eq!(cut.dropped, end - 1400);
@@ -123,7 +118,7 @@ fn bytes_that_are_not_kept_are_told() {
     assert_eq!(output.matches("bytes are not kept").count(), 1, "{output}");
     assert!(output.starts_with("line 0\n") && output.ends_with("line 999\n"));
     // Nothing is kept at the end.
-    let mut out = with_regions(text, std::iter::once(0..14).collect(), true);
+    let mut out = with_segments(text, std::iter::once(0..14).collect(), true);
     let excerpt = shown(&mut out, &mut stream("", true), 200, false);
     assert!(excerpt.output.starts_with("line 0\nline 1\n"), "{}", excerpt.output);
     assert!(excerpt.output.contains("not kept"), "{}", excerpt.output);
@@ -201,8 +196,8 @@ proptest! {
         out in output(), err in output(), max in 100_usize..400, ended: bool, tail_only: bool, hole: (prop::sample::Index, prop::sample::Index),
     ) {
         let (a, b) = (hole.0.index(out.len() + 1) as u64, hole.1.index(out.len() + 1) as u64);
-        let regions = [0..a.min(b), a.max(b)..out.len() as u64].into_iter().filter(|region| !region.is_empty()).collect();
-        let mut stdout = with_regions(out, regions, ended);
+        let segments = [0..a.min(b), a.max(b)..out.len() as u64].into_iter().filter(|kept| !kept.is_empty()).collect();
+        let mut stdout = with_segments(out, segments, ended);
         let mut stderr = stream(err, ended);
         let excerpt = shown(&mut stdout, &mut stderr, max, tail_only);
         // Besides the notes on what is not kept.

