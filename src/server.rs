@@ -8,34 +8,31 @@ mod hints;
 mod job_view;
 mod list;
 pub mod messages;
-mod notices;
 mod params;
 mod pattern;
 mod schema;
 mod shown;
+mod untold;
 mod wait;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
-use call::{Call, result};
+use call::Call;
 use cleanup::{CleanupParams, CleanupReply};
 use execute::{ExecuteParams, ExecuteReply};
-use futures::FutureExt;
 use get::GetParams;
 use job_view::JobView;
 use list::{ListParams, ListReply};
-use notices::Notices;
 use rmcp::handler::server::router::tool::ToolRouter;
-use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, Implementation,
-    InitializeRequestParams, InitializeResult, JsonObject, ServerCapabilities, ServerConfig,
+    CallToolResult, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
+    ServerCapabilities, ServerConfig,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
 use schema::{of_parameters, of_reply};
 use tokio_util::sync::CancellationToken;
+use untold::UntoldStarts;
 
 use crate::registry::ProcessRegistry;
 use crate::registry::connection::Connection;
@@ -45,11 +42,14 @@ use crate::registry::connection::Connection;
 pub struct Server {
     registry: ProcessRegistry,
     connection: Arc<Connection>,
-    notices: Notices,
+    untold: UntoldStarts,
     closing: CancellationToken,
     /// Made when the client first asks for it: the schemas in there take a third of the time of a start.
     tool_router: OnceLock<ToolRouter<Self>>,
 }
+
+/// Ids in `also_ended`.
+const ALSO_ENDED: usize = 5;
 
 type Context = RequestContext<RoleServer>;
 
@@ -60,13 +60,8 @@ impl Server {
         connection: Arc<Connection>,
         closing: CancellationToken,
     ) -> Self {
-        Self {
-            registry,
-            connection,
-            notices: Notices::default(),
-            closing,
-            tool_router: OnceLock::new(),
-        }
+        let untold = UntoldStarts::default();
+        Self { registry, connection, untold, closing, tool_router: OnceLock::new() }
     }
 
     /// The four tools, with descriptions that name what is configured.
@@ -83,7 +78,7 @@ impl Server {
     }
 
     fn call(&self, context: Context) -> Call<'_> {
-        Call::new(&self.registry, &self.connection, &self.notices, &self.closing, context)
+        Call { server: self, context }
     }
 
     #[tool(
@@ -95,7 +90,7 @@ impl Server {
     )]
     async fn execute(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
-        call.answer(self.try_execute(&call, arguments).await)
+        call.answer(call.execute(arguments)).await
     }
 
     #[tool(
@@ -107,7 +102,7 @@ impl Server {
     )]
     async fn get(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
-        call.answer(self.try_get(&call, arguments).await)
+        call.answer(call.get(arguments)).await
     }
 
     #[tool(
@@ -119,7 +114,7 @@ impl Server {
     )]
     async fn list(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
-        call.answer(self.try_list(&call, arguments).await)
+        call.answer(call.list(arguments)).await
     }
 
     #[tool(
@@ -131,17 +126,7 @@ impl Server {
     )]
     async fn cleanup(&self, arguments: JsonObject, context: Context) -> CallToolResult {
         let call = self.call(context);
-        call.answer(self.try_cleanup(&call, arguments).await)
-    }
-}
-
-/// What a call of this tool answers when its handler has failed: its own shape.
-fn failure_of(tool: &str, message: String) -> CallToolResult {
-    match tool {
-        "execute_command_background" => result(&ExecuteReply::from(message), true),
-        "get_command_background_result" => result(&JobView::from(message), true),
-        "list_background_processes" => result(&ListReply::from(message), true),
-        _ => result(&CleanupReply::from(message), true),
+        call.answer(call.cleanup(arguments)).await
     }
 }
 
@@ -167,29 +152,5 @@ impl ServerHandler for Server {
         agreed.protocol_version = result.protocol_version.clone();
         context.peer.set_peer_info(agreed);
         Ok(result)
-    }
-
-    /// A tool that panics answers too, in its own shape.
-    fn call_tool(
-        &self,
-        mut request: CallToolRequestParams,
-        context: Context,
-    ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> {
-        let tool = request.name.clone();
-        request.arguments.get_or_insert_default();
-        let call = self.tools().has_route(&tool).then(|| {
-            let call = ToolCallContext::new(self, request, context);
-            AssertUnwindSafe(self.tools().call(call)).catch_unwind()
-        });
-        // Nothing but the call is held while it runs.
-        async move {
-            let Some(call) = call else {
-                return Err(ErrorData::invalid_params(messages::no_such_tool(&tool), None));
-            };
-            call.await.unwrap_or_else(|_| {
-                tracing::error!(tool = &*tool, "a tool call panicked");
-                Ok(failure_of(&tool, messages::internal_error("its handler panicked")).into())
-            })
-        }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
+use crate::format::truncate;
+
 /// Raw byte offsets in both streams; the default is the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
@@ -17,14 +19,20 @@ impl Display for Cursor {
 }
 
 impl FromStr for Cursor {
-    type Err = CursorError;
+    /// For the model that made it up.
+    type Err = String;
 
-    fn from_str(given: &str) -> Result<Self, CursorError> {
+    fn from_str(given: &str) -> Result<Self, String> {
         let word = given.trim().to_ascii_lowercase();
         if word == "start" {
             return Ok(Self::default());
         }
-        parse(&word).ok_or_else(|| CursorError { given: given.chars().take(60).collect() })
+        parse(&word).ok_or_else(|| {
+            format!(
+                "{:?} is not a cursor: pass \"start\", or the cursor of an earlier reply unchanged (it looks like o120e45).",
+                truncate(given, 60)
+            )
+        })
     }
 }
 
@@ -37,25 +45,6 @@ fn parse(word: &str) -> Option<Cursor> {
     };
     Some(Cursor { stdout: offset(stdout)?, stderr: offset(stderr)? })
 }
-
-/// What was given is no cursor; the message is for the model that made it up.
-#[derive(Debug, PartialEq, Eq)]
-pub struct CursorError {
-    /// Its first 60 characters.
-    given: String,
-}
-
-impl Display for CursorError {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is not a cursor: pass \"start\", or the cursor of an earlier reply unchanged (it looks like o120e45).",
-            self.given
-        )
-    }
-}
-
-impl std::error::Error for CursorError {}
 
 #[cfg(test)]
 mod tests {
@@ -87,7 +76,7 @@ mod tests {
         ] {
             assert!(wrong.parse::<Cursor>().is_err(), "{wrong:?} was accepted");
         }
-        let message = "x".repeat(1000).parse::<Cursor>().expect_err("no cursor").to_string();
+        let message = "x".repeat(1000).parse::<Cursor>().expect_err("no cursor");
         assert!(message.contains("o120e45") && message.contains("start"), "{message}");
         assert!(message.len() < 250, "{message}");
     }

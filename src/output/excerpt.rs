@@ -6,15 +6,6 @@ use super::stream::{Stream, WINDOW};
 /// Before the marker stands one part in so many.
 const HEAD_SHARE: usize = 5;
 
-/// How much may be shown.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    /// Both streams together.
-    pub max_chars: usize,
-    /// Leave out the start where not everything fits.
-    pub tail_only: bool,
-}
-
 /// The text of both streams.
 #[derive(Debug, Default)]
 pub struct Excerpt {
@@ -38,15 +29,15 @@ pub struct Cut {
     pub cursor: Cursor,
 }
 
-/// Everything if it fits, else of each stream the first fifth and the last four fifths of its share, with a line between
+/// Everything if it fits in `max` characters, else of each stream the first fifth and the last four fifths of its share, with a line between
 /// them: `marker`, given what is missing there.
 pub fn excerpt(
     stdout: &mut Stream,
     stderr: &mut Stream,
-    budget: Budget,
+    max: usize,
+    tail_only: bool,
     marker: &dyn Fn(&Cut) -> String,
 ) -> Excerpt {
-    let max = budget.max_chars;
     let whole = |stream: &mut Stream| {
         let (text, end) = stream.forward(0, max);
         (end >= stream.visible_end()).then_some(text)
@@ -57,8 +48,8 @@ pub fn excerpt(
         None => u64::MAX,
     };
     let (out_room, err_room) = share(max, needed(&whole.0), needed(&whole.1));
-    let out = Ends::of(stdout, whole.0, out_room, budget.tail_only, marker);
-    let err = Ends::of(stderr, whole.1, err_room, budget.tail_only, marker);
+    let out = Ends::of(stdout, whole.0, out_room, tail_only, marker);
+    let err = Ends::of(stderr, whole.1, err_room, tail_only, marker);
     let cursor = Cursor { stdout: out.head_end, stderr: err.head_end };
     let cut = |ends: &Ends| Cut { bytes: ends.left_out, dropped: ends.dropped, cursor };
     let both =

@@ -103,7 +103,7 @@ impl OutputLog {
         let written = if is_deleted(&current.file)? {
             Err(io::Error::other("its file was deleted"))
         } else {
-            self.store.timed(|| current.file.write(&bytes[..reserved]))
+            current.file.write(&bytes[..reserved])
         };
         let stored = *written.as_ref().unwrap_or(&0);
         self.store.release((reserved - stored) as u64);

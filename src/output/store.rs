@@ -23,9 +23,6 @@ static READS: Semaphore = Semaphore::const_new(8);
 const WAIT_FOR_ROOM: Duration = Duration::from_millis(400);
 const WAIT_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// A write that takes this long is told of.
-const SLOW_WRITE: Duration = Duration::from_secs(1);
-
 /// Where output goes and what bounds it in all.
 #[derive(Debug)]
 pub struct Store {
@@ -41,8 +38,6 @@ pub struct Store {
     /// Told when bytes were released. The last wait for that which was in vain.
     released: Condvar,
     waited_in_vain: Mutex<Option<Instant>>,
-    /// The write that is under way.
-    writing: Mutex<Option<Instant>>,
 }
 
 /// The output could not be read in time.
@@ -61,7 +56,6 @@ impl Store {
             pressure: Notify::new(),
             released: Condvar::new(),
             waited_in_vain: Mutex::default(),
-            writing: Mutex::default(),
         }
     }
 
@@ -140,21 +134,6 @@ impl Store {
     /// Resolves when there is so much that finished results have to go.
     pub async fn under_pressure(&self) {
         self.pressure.notified().await;
-    }
-
-    /// Notes a write while it is under way.
-    pub fn timed<T>(&self, write: impl FnOnce() -> T) -> T {
-        let set = |now| *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        set(Some(Instant::now()));
-        let written = write();
-        set(None);
-        written
-    }
-
-    /// For how long the disk has not taken what is being written, if that is worth a word.
-    pub fn stalled(&self) -> Option<Duration> {
-        let since = *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        since.map(|since| since.elapsed()).filter(|elapsed| *elapsed >= SLOW_WRITE)
     }
 
     /// Reads output on another thread. If the disk does not answer in time, the thread goes on alone.

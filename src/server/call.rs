@@ -1,57 +1,38 @@
 //! What one call needs of its conversation: its patience, the news for its reply, the reply itself.
 
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use rmcp::RoleServer;
+use futures::FutureExt;
 use rmcp::model::CallToolResult;
-use rmcp::service::RequestContext;
 use serde::Serialize;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::hints;
-use super::notices::{News, Notices};
 use super::wait::{Patience, Progress};
+use super::{Context, Server, hints};
 use crate::job::Job;
-use crate::registry::ProcessRegistry;
-use crate::registry::connection::Connection;
 
-/// Ids in `also_ended`.
-const ALSO_ENDED: usize = 5;
-
-/// A reply and what it tells for the first time.
-pub type Told<R> = (R, News);
+/// The last line of defence: the server goes on, and the agent knows that it was not the command.
+const PANICKED: &str = "the server failed at this call. Its jobs are unharmed; try again, and look at the server's log";
 
 /// One call under way.
 #[derive(Debug)]
 pub struct Call<'a> {
-    registry: &'a ProcessRegistry,
-    connection: &'a Connection,
-    notices: &'a Notices,
-    closing: &'a CancellationToken,
-    pub context: RequestContext<RoleServer>,
+    pub server: &'a Server,
+    pub context: Context,
 }
 
-impl<'a> Call<'a> {
-    pub fn new(
-        registry: &'a ProcessRegistry,
-        connection: &'a Connection,
-        notices: &'a Notices,
-        closing: &'a CancellationToken,
-        context: RequestContext<RoleServer>,
-    ) -> Self {
-        Self { registry, connection, notices, closing, context }
-    }
-
+impl Call<'_> {
     /// The longest wait of this client's calls.
     pub fn cap(&self) -> Duration {
         let client = self.context.client_info();
-        self.connection.wait_cap(client.as_ref().map(|client| client.name.as_str()))
+        self.server.connection.wait_cap(client.as_ref().map(|client| client.name.as_str()))
     }
 
-    pub fn wait(&self, seconds: f64) -> hints::Wait {
-        hints::Wait { asked: Duration::from_secs_f64(seconds), cap: self.cap() }
+    pub fn wait(&self, seconds: Option<f64>) -> hints::Wait {
+        let asked = Duration::from_secs_f64(seconds.unwrap_or_default());
+        hints::Wait { asked, cap: self.cap() }
     }
 
     pub fn patience(&self, wait: hints::Wait) -> Patience {
@@ -59,45 +40,54 @@ impl<'a> Call<'a> {
         Patience {
             deadline: Instant::now() + wait.asked.min(wait.cap),
             cancelled: self.context.ct.clone(),
-            closing: self.closing.clone(),
+            closing: self.server.closing.clone(),
             progress: progress.map(|token| Progress { peer: self.context.peer.clone(), token }),
         }
     }
 
-    /// `also_ended` and `also_started`: what else has happened that this client has not been told.
-    pub fn side_news(&self, news: &mut News) -> (Vec<String>, Vec<String>) {
-        let told: Vec<Uuid> = news.ended.iter().map(Job::id).collect();
-        let mut ended = self.registry.unreported(ALSO_ENDED + told.len());
-        ended.retain(|job| !told.contains(&job.id()));
-        ended.truncate(ALSO_ENDED);
-        let also_ended = ended.iter().map(|job| job.id().to_string()).collect();
-        news.ended.extend(ended);
-        let untold = self.notices.untold_starts(self.registry);
-        let also_started = untold.iter().map(Uuid::to_string).collect();
-        news.started.extend(untold);
+    /// `also_ended`, at most so many, and `also_started`: what else has happened that this client has not been told. It is
+    /// told from now on, as are the job that was started and the ended jobs that the reply shows, unless the client has
+    /// cancelled the call: the SDK cancels its token after each normal reply as well, and a cancellation that crosses a reply
+    /// on the way is not chased.
+    pub fn news(
+        &self,
+        started: Option<Uuid>,
+        ended: impl IntoIterator<Item = Job>,
+        most: usize,
+    ) -> (Vec<String>, Vec<String>) {
+        let Server { registry, untold, .. } = self.server;
+        let mut ended: Vec<Job> = ended.into_iter().collect();
+        let shown: Vec<Uuid> = ended.iter().map(Job::id).collect();
+        let is_new = |job: &Job| !shown.contains(&job.id());
+        let others = registry.unreported(most + shown.len()).into_iter().filter(is_new).take(most);
+        ended.extend(others);
+        let also_ended = ended[shown.len()..].iter().map(|job| job.id().to_string()).collect();
+        let overdue = untold.overdue(registry);
+        let also_started = overdue.iter().map(Uuid::to_string).collect();
+        if !self.context.ct.is_cancelled() {
+            ended.iter().for_each(Job::set_end_told);
+            let told: Vec<Uuid> = started.into_iter().chain(overdue).collect();
+            untold.told(&told);
+        }
         (also_ended, also_started)
     }
 
-    /// The result, and what it tells is told, unless the client has cancelled the call.
-    pub fn answer<R: Serialize>(&self, outcome: Result<Told<R>, R>) -> CallToolResult {
-        match outcome {
-            Err(failure) => result(&failure, true),
-            Ok((reply, news)) => {
-                if !self.context.ct.is_cancelled() {
-                    self.notices.told(&news);
-                }
-                result(&reply, false)
-            }
+    /// Does the work. What it fails with, a panic too, is answered in the tool's own shape.
+    pub async fn answer<R: Serialize + From<String>>(
+        &self,
+        work: impl Future<Output = Result<R, R>>,
+    ) -> CallToolResult {
+        let outcome = AssertUnwindSafe(work).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| Err(PANICKED.to_owned().into()));
+        let is_error = outcome.is_err();
+        let reply = outcome.unwrap_or_else(|failure| failure);
+        let json =
+            serde_json::to_value(reply).expect("replies have string keys and no failing parts");
+        // A reply that says that it has no success is an error too.
+        if is_error || json.get("success") == Some(&Value::Bool(false)) {
+            CallToolResult::structured_error(json)
+        } else {
+            CallToolResult::structured(json)
         }
-    }
-}
-
-/// The reply as structured content and as the same in text. One that says that it has no success is an error too.
-pub fn result(reply: &impl Serialize, is_error: bool) -> CallToolResult {
-    let json = serde_json::to_value(reply).expect("replies have string keys and no failing parts");
-    if is_error || json.get("success") == Some(&Value::Bool(false)) {
-        CallToolResult::structured_error(json)
-    } else {
-        CallToolResult::structured(json)
     }
 }

@@ -6,12 +6,12 @@ use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, Told};
+use super::call::Call;
 use super::get::NotFound;
-use super::job_view::{CallContext, JobView, is_nothing};
-use super::notices::News;
+use super::hints::Wait;
+use super::job_view::{JobView, is_nothing};
 use super::shown::Reading;
-use super::{Server, messages, params};
+use super::{ALSO_ENDED, messages, params};
 use crate::job::{Cause, Force, Job, JobError, Life, Snapshot};
 use crate::process::signals::{KILL, TERMINATE};
 
@@ -53,12 +53,9 @@ impl From<String> for CleanupReply {
     }
 }
 
-impl Server {
-    pub(super) async fn try_cleanup(
-        &self,
-        call: &Call<'_>,
-        arguments: JsonObject,
-    ) -> Result<Told<CleanupReply>, CleanupReply> {
+impl Call<'_> {
+    pub async fn cleanup(&self, arguments: JsonObject) -> Result<CleanupReply, CleanupReply> {
+        let registry = &self.server.registry;
         let sent = params::ref_id_as_sent(&arguments);
         let refused =
             |message| CleanupReply { ref_id: sent.clone(), message, ..CleanupReply::default() };
@@ -66,15 +63,14 @@ impl Server {
         let job = match self.find(&params.ref_id) {
             Ok(job) => job,
             Err(NotFound::Gone(JobError::CleanedUp { id } | JobError::Expired { id })) => {
-                let reply = CleanupReply {
+                return Ok(CleanupReply {
                     success: true,
                     ref_id: id.to_string(),
                     message:
                         "there was nothing left to do: the job was cleaned up before or has expired"
                             .to_owned(),
                     ..CleanupReply::default()
-                };
-                return Ok((reply, News::default()));
+                });
             }
             Err(NotFound::Gone(error)) => return Err(refused(messages::job_error(&error))),
             Err(NotFound::NotAnId(message)) => return Err(refused(message)),
@@ -82,21 +78,21 @@ impl Server {
         let before = job.snapshot();
         let grace = params
             .grace_seconds
-            .map_or(self.registry.config().stop_grace_seconds, Duration::from_secs_f64);
+            .map_or(registry.config().stop_grace_seconds, Duration::from_secs_f64);
         let keep = params.keep_result.unwrap_or_default();
         let survivors = tokio::select! {
             biased;
             survivors = job.stop(grace) => survivors,
             // The end of the server ends what is left.
-            () = self.closing.cancelled() => Vec::new(),
+            () = self.server.closing.cancelled() => Vec::new(),
         };
         let success = !job.is_alive();
         // What could not be ended stays.
         let is_last = success && !keep;
         let result = self.final_output(&job, is_last).await;
         // Until here the job is found, as it is. Another call may be at the same work.
-        if is_last && self.registry.remove(&job) {
-            self.registry.discard(job.clone()).await;
+        if is_last && registry.remove(&job) {
+            registry.discard(job.clone()).await;
         }
         let message = match success || !survivors.is_empty() {
             true => cleaned_up(&before, &job.snapshot(), !is_last, &survivors),
@@ -105,10 +101,9 @@ impl Server {
                     .to_owned()
             }
         };
-        let mut news = News::default();
-        news.note_end(&job, result.running);
-        let (also_ended, also_started) = call.side_news(&mut news);
-        let reply = CleanupReply {
+        let ended = (!result.running).then(|| job.clone());
+        let (also_ended, also_started) = self.news(None, ended, ALSO_ENDED);
+        Ok(CleanupReply {
             success,
             ref_id: job.id().to_string(),
             message,
@@ -116,15 +111,14 @@ impl Server {
             survivors,
             also_ended,
             also_started,
-        };
-        Ok((reply, news))
+        })
     }
 
     /// What is shown of a job that was stopped: the end of its output, if this is the last that is seen of it.
     async fn final_output(&self, job: &Job, is_last: bool) -> JobView {
         let _reading = job.reading();
         let reading = Reading { tail_only: is_last, is_last, ..self.reading(None, None) };
-        let view = JobView::of(job, self.registry.store(), reading, CallContext::default());
+        let view = JobView::of(job, self.server.registry.store(), reading, Wait::default(), None);
         JobView { ref_id: String::new(), ..view.await }
     }
 }

@@ -6,11 +6,10 @@ use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::call::{Call, Told};
+use super::call::Call;
 use super::job_view::{JobView, is_nothing};
-use super::notices::News;
 use super::pattern::Pattern;
-use super::{Server, messages, params};
+use super::{ALSO_ENDED, Server, messages, params};
 use crate::registry::Start;
 
 /// Beyond a day, seconds were probably meant to be milliseconds.
@@ -67,12 +66,9 @@ impl From<String> for ExecuteReply {
     }
 }
 
-impl Server {
-    pub(super) async fn try_execute(
-        &self,
-        call: &Call<'_>,
-        arguments: JsonObject,
-    ) -> Result<Told<ExecuteReply>, ExecuteReply> {
+impl Call<'_> {
+    pub async fn execute(&self, arguments: JsonObject) -> Result<ExecuteReply, ExecuteReply> {
+        let Server { registry, connection, untold, .. } = self.server;
         let params: ExecuteParams = params::read(arguments)?;
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(Pattern::new).transpose()?;
@@ -84,10 +80,10 @@ impl Server {
             keep_stdin_open: params.keep_stdin_open.unwrap_or_default(),
             kill_after,
         };
-        let started = self.registry.start(start, &self.connection, &call.context.ct).await;
+        let started = registry.start(start, connection, &self.context.ct).await;
         let job = started.map_err(|error| messages::job_error(&error))?;
-        self.notices.started(job.id(), &call.context.ct);
-        let mut news = News { started: vec![job.id()], ended: Vec::new() };
+        untold.started(job.id(), &self.context.ct);
+        let mut ended = None;
         let mut reply = ExecuteReply {
             success: true,
             ref_id: Some(job.id().to_string()),
@@ -95,11 +91,11 @@ impl Server {
             cwd: job.cwd().display().to_string(),
             ..ExecuteReply::default()
         };
-        if let Some(seconds) = params.wait_seconds {
-            let wait = call.wait(seconds);
-            let look = self.look(call, &job, wait, pattern, self.reading(None, None));
+        if params.wait_seconds.is_some() {
+            let wait = self.wait(params.wait_seconds);
+            let look = self.look(&job, wait, pattern, self.reading(None, None));
             let mut view = look.await?;
-            news.note_end(&job, view.running);
+            ended = (!view.running).then(|| job.clone());
             reply.hint = std::mem::take(&mut view.hint);
             view.ref_id.clear();
             reply.result = Some(view);
@@ -107,7 +103,7 @@ impl Server {
             reply.hint = format!(
                 "Call get_command_background_result with ref_id=\"{}\" and wait_seconds={}{} when you need its result",
                 job.id(),
-                call.cap().as_secs_f64(),
+                self.cap().as_secs_f64(),
                 match pattern {
                     Some(_) => ", and until_pattern, which needs wait_seconds",
                     None => "",
@@ -121,7 +117,7 @@ impl Server {
                 seconds / 86_400.0
             );
         }
-        (reply.also_ended, reply.also_started) = call.side_news(&mut news);
-        Ok((reply, news))
+        (reply.also_ended, reply.also_started) = self.news(Some(job.id()), ended, ALSO_ENDED);
+        Ok(reply)
     }
 }

@@ -5,14 +5,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::call::{Call, Told};
+use super::call::Call;
 use super::hints::Wait;
 use super::hints::bash_syntax::unknown_syntax;
-use super::job_view::{CallContext, JobView, live_usage, progress};
-use super::notices::News;
+use super::job_view::{JobView, progress};
 use super::pattern::{Outcome, Pattern, Search};
 use super::shown::Reading;
-use super::{Server, hints, messages, params, wait};
+use super::{ALSO_ENDED, messages, params, wait};
 use crate::job::{Job, JobError};
 use crate::output::cursor::Cursor;
 
@@ -42,12 +41,8 @@ pub enum NotFound {
     Gone(JobError),
 }
 
-impl Server {
-    pub(super) async fn try_get(
-        &self,
-        call: &Call<'_>,
-        arguments: JsonObject,
-    ) -> Result<Told<JobView>, JobView> {
+impl Call<'_> {
+    pub async fn get(&self, arguments: JsonObject) -> Result<JobView, JobView> {
         let sent = params::ref_id_as_sent(&arguments);
         // Whatever is wrong with the call, the job is as it is.
         let refused = |message| match self.find(&sent) {
@@ -59,28 +54,27 @@ impl Server {
             NotFound::NotAnId(message) => JobView::from(message),
             NotFound::Gone(JobError::Expired { id }) => JobView {
                 state: "expired",
-                ..messages::expired(id, self.registry.age(), self.registry.config()).into()
+                ..messages::expired(id, self.server.registry.age(), self.server.registry.config())
+                    .into()
             },
             NotFound::Gone(error) => messages::job_error(&error).into(),
         })?;
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(Pattern::new).transpose().map_err(refused)?;
         let cursor = params.cursor.as_deref().map(str::parse::<Cursor>);
-        let cursor = cursor.transpose().map_err(|error| refused(error.to_string()))?;
-        let wait = call.wait(params.wait_seconds.unwrap_or_default());
+        let cursor = cursor.transpose().map_err(refused)?;
+        let wait = self.wait(params.wait_seconds);
         let reading = self.reading(cursor, params.max_chars);
-        let look = self.look(call, &job, wait, pattern, reading).await;
+        let look = self.look(&job, wait, pattern, reading).await;
         let mut view = look.map_err(refused)?;
-        let mut news = News::default();
-        news.note_end(&job, view.running);
-        (view.also_ended, view.also_started) = call.side_news(&mut news);
-        Ok((view, news))
+        let ended = (!view.running).then_some(job);
+        (view.also_ended, view.also_started) = self.news(None, ended, ALSO_ENDED);
+        Ok(view)
     }
 
     /// Waits as asked, then reads.
     pub(super) async fn look(
         &self,
-        call: &Call<'_>,
         job: &Job,
         wait: Wait,
         pattern: Option<Pattern>,
@@ -89,22 +83,18 @@ impl Server {
         let Some(_reading) = job.reading() else {
             return Err(messages::job_error(&JobError::CleanedUp { id: job.id() }));
         };
-        let mut context = CallContext { wait, ..CallContext::default() };
-        let before = job.snapshot();
-        if hints::may_be_silent_for_long(&before, wait) {
-            context.cpu_before = Some(live_usage(&before).cpu);
-        }
+        let mut search = None;
         if pattern.is_some() || (job.is_running() && !wait.asked.is_zero()) {
             // Boxed, so that a call which does not wait is not as large as one that does.
-            let waiting = Box::pin(self.wait_for(call, job, wait, pattern, reading.cursor));
-            context.search = waiting.await;
+            let waiting = Box::pin(self.wait_for(job, wait, pattern, reading.cursor));
+            search = waiting.await;
         }
         if job.is_running() {
-            self.registry.look_for_orphans();
+            self.server.registry.look_for_orphans();
         }
-        let reading = Reading { is_last: self.closing.is_cancelled(), ..reading };
-        let mut view = JobView::of(job, self.registry.store(), reading, context).await;
-        let shell = &self.connection.shell;
+        let reading = Reading { is_last: self.server.closing.is_cancelled(), ..reading };
+        let mut view = JobView::of(job, self.server.registry.store(), reading, wait, search).await;
+        let shell = &self.server.connection.shell;
         if let Some(hint) = unknown_syntax(shell, &[&view.error, &view.output]) {
             view.hint = hint;
         }
@@ -114,15 +104,14 @@ impl Server {
     /// Waits for the pattern, or without one for the end: what the search came to, if there was one.
     async fn wait_for(
         &self,
-        call: &Call<'_>,
         job: &Job,
         wait: Wait,
         pattern: Option<Pattern>,
         cursor: Option<Cursor>,
     ) -> Option<Outcome> {
-        let store = self.registry.store();
+        let store = self.server.registry.store();
         let status = || progress(job, store);
-        let patience = call.patience(wait);
+        let patience = self.patience(wait);
         let Some(pattern) = pattern else {
             patience.until(wait::for_end(job), status).await;
             return None;
@@ -132,19 +121,14 @@ impl Server {
     }
 
     pub(super) fn reading(&self, cursor: Option<Cursor>, max_chars: Option<usize>) -> Reading {
-        Reading {
-            cursor,
-            max_chars,
-            default_chars: self.registry.config().max_chars,
-            tail_only: false,
-            is_last: false,
-        }
+        let default_chars = self.server.registry.config().max_chars;
+        Reading { cursor, max_chars, default_chars, ..Reading::default() }
     }
 
     /// The job that the client names.
     pub(super) fn find(&self, ref_id: &str) -> Result<Job, NotFound> {
         let id = Uuid::try_parse(ref_id.trim())
             .map_err(|_| NotFound::NotAnId(messages::not_an_id(ref_id)))?;
-        self.registry.get(id).map_err(NotFound::Gone)
+        self.server.registry.get(id).map_err(NotFound::Gone)
     }
 }

@@ -27,12 +27,6 @@ pub struct Wait {
     pub cap: Duration,
 }
 
-/// Whether the job can be found idle after this wait. If not, what it uses need not be measured before.
-pub fn may_be_silent_for_long(before: &Snapshot, wait: Wait) -> bool {
-    let waited = wait.asked.min(wait.cap);
-    before.is_running() && !waited.is_zero() && before.silent() + waited >= LONG_SILENCE
-}
-
 /// What a hint is made from.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -44,28 +38,20 @@ pub struct Facts<'a> {
     /// What the search for a pattern came to, if there was one.
     pub search: Option<&'a Outcome>,
     pub wait: Wait,
-    /// The job was waited for and used no CPU in that time.
-    pub idle_cpu: bool,
     pub output_path: &'a str,
-    /// For how long the disk that output goes to has answered nothing.
-    pub disk_silent: Option<Duration>,
 }
 
 /// The hint in a reply about one job: the most urgent one.
 pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     let (snapshot, shown) = (facts.snapshot, facts.shown);
-    let id = snapshot.job.id();
     let running = snapshot.is_running();
     let still_running = running && !matches!(facts.search, Some(Outcome::Found(_)));
     if let Some(unstored) = unstored(snapshot) {
         return Some(unstored);
     }
-    if let Some(silent) = facts.disk_silent
-        && !snapshot.record.has_all_output()
-    {
+    if !running && snapshot.record.leftovers.is_empty() && !snapshot.record.has_all_output() {
         return Some(format!(
-            "The disk with the output has not answered for {}, so what came last is not here yet: {} once it does, or start the server with another --output-dir",
-            human_duration(silent),
+            "What came last is not here yet, since the disk with the output does not answer or a process outside the job holds its pipes: {} later",
             get(facts)
         ));
     }
@@ -83,12 +69,6 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
             wait_on(facts),
         ));
     }
-    if running && facts.idle_cpu && snapshot.silent() >= LONG_SILENCE {
-        return Some(format!(
-            "No output for {} and no CPU used: call cleanup_background_process with ref_id=\"{id}\" if that is unexpected",
-            human_duration(snapshot.silent())
-        ));
-    }
     if shown.excerpt.more {
         return Some(format!(
             "There is more: {} and cursor=\"{}\"",
@@ -104,11 +84,7 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
         return Some(format!(
             "Still running after {}{}: {}",
             human_duration(snapshot.elapsed()),
-            match symptoms::is_buffered(snapshot) {
-                true =>
-                    " and nothing written yet (many programs hold output back when it is piped: python3 -u, stdbuf -oL)",
-                false => "",
-            },
+            silence(snapshot),
             wait_on(facts),
         ));
     }
@@ -130,6 +106,22 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
         return Some(format!("The command ended before until_pattern matched: {rest}"));
     }
     rest
+}
+
+/// What is noticeable about a running job that writes nothing.
+fn silence(snapshot: &Snapshot) -> String {
+    let silent = snapshot.silent();
+    if silent >= LONG_SILENCE {
+        return format!(
+            " with no output for {} (clean up if that is unexpected and cpu_seconds does not grow)",
+            human_duration(silent)
+        );
+    }
+    match symptoms::is_buffered(snapshot) {
+        true => " and nothing written yet (many programs hold output back when it is piped: python3 -u, stdbuf -oL)",
+        false => "",
+    }
+    .to_owned()
 }
 
 fn get(facts: &Facts<'_>) -> String {
@@ -167,53 +159,4 @@ fn unstored(snapshot: &Snapshot) -> Option<String> {
     Some(format!(
         "Some output was not stored ({why}): free space, clean up finished jobs or pass another --output-dir, and run it again if that part matters"
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::job::{Job, Moment};
-
-    /// The hint about a running job that was started this long ago and has written nothing.
-    fn hint_after_silence(seconds: u64, idle_cpu: bool) -> String {
-        let started = Instant::now().checked_sub(Duration::from_secs(seconds));
-        let created = Moment {
-            monotonic: started.expect("the machine is up for that long"),
-            ..Moment::now()
-        };
-        let (job, _watcher) = Job::new(Uuid::new_v4(), "sleep 1000", "/".into(), 1, created);
-        let reading = Reading {
-            cursor: None,
-            max_chars: None,
-            default_chars: 8000,
-            tail_only: false,
-            is_last: false,
-        };
-        let facts = Facts {
-            snapshot: &job.snapshot(),
-            shown: &Shown::default(),
-            reading: &reading,
-            search: None,
-            wait: Wait { asked: Duration::from_secs(5), cap: Duration::from_secs(45) },
-            idle_cpu,
-            output_path: "",
-            disk_silent: None,
-        };
-        for_job(&facts).expect("a running job always has a hint")
-    }
-
-    #[test]
-    fn long_silence_without_cpu_is_told_and_only_that() {
-        let stuck = hint_after_silence(240, true);
-        let told = "No output for 4 min and no CPU used: call cleanup_background_process";
-        assert!(stuck.starts_with(told), "{stuck}");
-        for (seconds, idle_cpu) in [(240, false), (30, true)] {
-            let goes_on = hint_after_silence(seconds, idle_cpu);
-            assert!(goes_on.starts_with("Still running after"), "{goes_on}");
-        }
-    }
 }

@@ -89,16 +89,6 @@ impl From<String> for JobView {
     }
 }
 
-/// What the call knows beyond the job itself.
-#[derive(Debug, Default)]
-pub struct CallContext {
-    /// What the search for a pattern came to, if there was one.
-    pub search: Option<Outcome>,
-    pub wait: Wait,
-    /// What the tree had used when the wait began.
-    pub cpu_before: Option<Duration>,
-}
-
 impl JobView {
     /// Everything that is not output.
     fn described(snapshot: &Snapshot, usage: Usage) -> Self {
@@ -135,13 +125,17 @@ impl JobView {
     }
 
     /// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
-    pub async fn of(job: &Job, store: &Store, reading: Reading, context: CallContext) -> Self {
+    pub async fn of(
+        job: &Job,
+        store: &Store,
+        reading: Reading,
+        wait: Wait,
+        search: Option<Outcome>,
+    ) -> Self {
         let snapshot = job.snapshot();
         let shown = show(&snapshot, store, reading).await;
-        let usage = live_usage(&snapshot);
-        let idle_cpu = context.cpu_before.is_some_and(|before| before == usage.cpu);
         let excerpt = &shown.excerpt;
-        let mut view = Self::described(&snapshot, usage);
+        let mut view = Self::described(&snapshot, live_usage(&snapshot));
         let record = &snapshot.record;
         view.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
         let partial =
@@ -167,15 +161,13 @@ impl JobView {
                 snapshot: &snapshot,
                 shown: &shown,
                 reading: &reading,
-                search: context.search.as_ref(),
-                wait: context.wait,
-                idle_cpu,
+                search: search.as_ref(),
+                wait,
                 output_path: &view.output_path,
-                disk_silent: store.stalled(),
             };
             view.hint = hints::for_job(&facts).unwrap_or_default();
         }
-        if let Some(Outcome::Found(line)) = context.search {
+        if let Some(Outcome::Found(line)) = search {
             view.matched = Some(line);
         }
         view.output = shown.excerpt.output;
@@ -213,13 +205,7 @@ pub fn entry(job: &Job, default_cwd: &Path) -> JsonObject {
 /// What a call that waits for this job says in between.
 pub async fn progress(job: &Job, store: &Store) -> String {
     let snapshot = job.snapshot();
-    let reading = Reading {
-        cursor: None,
-        max_chars: None,
-        default_chars: PROGRESS_CHARS,
-        tail_only: true,
-        is_last: false,
-    };
+    let reading = Reading { default_chars: PROGRESS_CHARS, tail_only: true, ..Reading::default() };
     let shown = show(&snapshot, store, reading).await;
     let mut lines = [&shown.excerpt.output, &shown.excerpt.error]
         .map(|text| text.trim_end().lines().next_back());
@@ -233,7 +219,7 @@ pub async fn progress(job: &Job, store: &Store) -> String {
 }
 
 /// What the processes of the job use.
-pub fn live_usage(snapshot: &Snapshot) -> Usage {
+fn live_usage(snapshot: &Snapshot) -> Usage {
     match snapshot.job.is_alive() {
         true => usage(snapshot.job.pid(), &snapshot.record.leftovers),
         false => Usage::default(),

@@ -3,15 +3,14 @@
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::call::{Call, Told};
+use super::call::Call;
 use super::hints::Wait;
 use super::job_view::{entry, is_nothing};
-use super::notices::News;
-use super::{Server, params, wait};
+use super::{params, wait};
 use crate::format::human_duration;
 use crate::job::Job;
+use crate::registry::ProcessRegistry;
 
 /// Ids of newly ended jobs in the hint.
 const NEWLY_ENDED: usize = 5;
@@ -51,56 +50,52 @@ impl From<String> for ListReply {
     }
 }
 
-impl Server {
-    pub(super) async fn try_list(
-        &self,
-        call: &Call<'_>,
-        arguments: JsonObject,
-    ) -> Result<Told<ListReply>, ListReply> {
+impl Call<'_> {
+    pub async fn list(&self, arguments: JsonObject) -> Result<ListReply, ListReply> {
+        let registry = &self.server.registry;
         let params: ListParams = params::read(arguments)?;
-        let wait = call.wait(params.wait_seconds.unwrap_or_default());
-        let (mut hint, mut news) = (String::new(), News::default());
+        let wait = self.wait(params.wait_seconds);
+        let (mut hint, mut newly) = (String::new(), Vec::new());
         if !wait.asked.is_zero() {
-            let status = || std::future::ready(self.waiting_for_any());
-            let patience = call.patience(wait);
-            let ended = patience.until(wait::for_any_end(&self.registry), status);
+            let status = || std::future::ready(waiting_for_any(registry));
+            let patience = self.patience(wait);
+            let ended = patience.until(wait::for_any_end(registry), status);
             if ended.await.is_some() {
                 // They may be older than what the list shows.
-                news.ended = self.registry.unreported(LISTED_FINISHED);
-                hint = newly_ended(&news.ended);
-            } else if !self.closing.is_cancelled() {
+                newly = registry.unreported(LISTED_FINISHED);
+                hint = newly_ended(&newly);
+            } else if !self.server.closing.is_cancelled() {
                 hint = none_ended(wait);
             }
         }
-        self.registry.look_for_orphans();
-        let (running, mut finished, mut omitted) = self.registry.list(LISTED_FINISHED);
+        registry.look_for_orphans();
+        let (running, mut finished, mut omitted) = registry.list(LISTED_FINISHED);
         if !wait.asked.is_zero() {
             // A call that waits knows the others: five jobs that are waited for in turn would be listed fifteen times.
-            (finished, omitted) = (news.ended.clone(), 0);
+            (finished, omitted) = (newly, 0);
         }
-        let default_cwd = &self.connection.directory.path;
+        let default_cwd = &self.server.connection.directory.path;
         let jobs = running.iter().chain(&finished);
         let processes: Vec<JsonObject> = jobs.map(|job| entry(job, default_cwd)).collect();
-        news.ended.extend(finished);
-        news.started = self.notices.untold_starts(&self.registry);
+        let (_, also_started) = self.news(None, finished, 0);
         let reply = ListReply {
             success: true,
             count: processes.len(),
             processes,
             omitted,
             hint,
-            also_started: news.started.iter().map(Uuid::to_string).collect(),
+            also_started,
             ..ListReply::default()
         };
-        Ok((reply, news))
+        Ok(reply)
     }
+}
 
-    /// What a call that waits for any job says in between.
-    fn waiting_for_any(&self) -> String {
-        match self.registry.list(0).0.len() {
-            1 => "1 job running, it has not ended yet".to_owned(),
-            running => format!("{running} jobs running, none has ended yet"),
-        }
+/// What a call that waits for any job says in between.
+fn waiting_for_any(registry: &ProcessRegistry) -> String {
+    match registry.list(0).0.len() {
+        1 => "1 job running, it has not ended yet".to_owned(),
+        running => format!("{running} jobs running, none has ended yet"),
     }
 }
 

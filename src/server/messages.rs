@@ -152,25 +152,6 @@ pub fn not_an_id(given: &str) -> String {
     )
 }
 
-/// The last line of defence: the server goes on, and the agent knows that it was not the command.
-pub fn internal_error(what: &str) -> String {
-    truncate(
-        &format!(
-            "the server failed at this call: {what}. Its jobs are unharmed; try again, and look at the server's log"
-        ),
-        MAX_MESSAGE_CHARS,
-    )
-}
-
-/// A call of a tool that is not there.
-pub fn no_such_tool(name: &str) -> String {
-    format!(
-        "there is no tool {}; the tools are execute_command_background, get_command_background_result, \
-         list_background_processes and cleanup_background_process",
-        truncate(name, 100)
-    )
-}
-
 fn one_line(job: &Job) -> String {
     let age = job.created().monotonic.elapsed();
     let state = if job.is_running() { "running" } else { "only leftover processes" };

@@ -2,7 +2,7 @@
 
 use crate::job::Snapshot;
 use crate::output::cursor::Cursor;
-use crate::output::excerpt::{Budget, Cut, Excerpt, excerpt, page};
+use crate::output::excerpt::{Cut, Excerpt, excerpt, page};
 use crate::output::segments::streams;
 use crate::output::store::{Store, Unreadable};
 use crate::server::messages;
@@ -11,7 +11,7 @@ use crate::server::messages;
 const RUNNING_CHARS: usize = 2000;
 
 /// What of the output a reply shows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     pub cursor: Option<Cursor>,
     pub max_chars: Option<usize>,
@@ -50,13 +50,12 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
                     true => RUNNING_CHARS.min(reading.default_chars),
                     false => reading.default_chars,
                 };
-                let budget =
-                    Budget { max_chars: reading.max_chars.unwrap_or(default_chars), tail_only };
+                let max_chars = reading.max_chars.unwrap_or(default_chars);
                 let marker = |cut: &Cut| match reading.is_last {
                     true => messages::gap_for_good(cut),
                     false => messages::gap(id, cut),
                 };
-                excerpt(&mut stdout, &mut stderr, budget, &marker)
+                excerpt(&mut stdout, &mut stderr, max_chars, tail_only, &marker)
             }
         };
         let unfinished = [stdout.last_line(), stderr.last_line()];

@@ -17,8 +17,7 @@ fn numbered(lines: Range<usize>) -> String {
 }
 
 fn shown(stdout: &mut Stream, stderr: &mut Stream, max_chars: usize, tail_only: bool) -> Excerpt {
-    let budget = Budget { max_chars, tail_only };
-    excerpt(stdout, stderr, budget, &|cut| {
+    excerpt(stdout, stderr, max_chars, tail_only, &|cut| {
         format!("[{} left out, {} dropped, {}]", cut.bytes, cut.dropped, cut.cursor)
     })
 }
