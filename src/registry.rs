@@ -113,7 +113,7 @@ impl ProcessRegistry {
         let is_it = |(removed, _): &&(Uuid, RemovalReason)| *removed == id;
         let reason = lock(&self.removed).iter().find(is_it).map(|(_, reason)| *reason);
         Err(match reason {
-            Some(RemovalReason::Expired) => JobError::Expired { id },
+            Some(RemovalReason::Expired) => JobError::Expired { id, age: self.age() },
             Some(RemovalReason::CleanedUp) => JobError::CleanedUp { id },
             None => JobError::Unknown { id, age: self.age(), known: self.known_ids() },
         })

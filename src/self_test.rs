@@ -94,7 +94,7 @@ async fn try_job(registry: &ProcessRegistry, connection: &Arc<Connection>) -> Re
     let command = connection.shell.trial();
     let start = Start::of(command.to_owned());
     let job = registry.start(start, connection, &CancellationToken::new()).await;
-    let job = job.map_err(|error| anyhow!("{}", job_error(&error)))?;
+    let job = job.map_err(|error| anyhow!("{}", job_error(&error, registry.config())))?;
     let mut record = job.record();
     let has_written =
         |record: &Record| record.stdout.end > 0 || matches!(record.state, JobState::Finished(_));

@@ -35,6 +35,9 @@ pub enum JobError {
     Resources(io::Error),
     /// The call was cancelled, or the server is shutting down, before anything was started.
     Cancelled,
+    NotAnId {
+        given: String,
+    },
     Unknown {
         id: Uuid,
         age: Duration,
@@ -42,6 +45,7 @@ pub enum JobError {
     },
     Expired {
         id: Uuid,
+        age: Duration,
     },
     CleanedUp {
         id: Uuid,

@@ -10,8 +10,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::wait::{Patience, Progress};
-use super::{Context, Server, hints};
-use crate::job::Job;
+use super::{Context, Server, hints, messages};
+use crate::job::{Job, JobError};
 
 /// The last line of defence: the server goes on, and the agent knows that it was not the command.
 const PANICKED: &str = "the server failed at this call. Its jobs are unharmed; try again, and look at the server's log";
@@ -28,6 +28,10 @@ impl Call<'_> {
     pub fn cap(&self) -> Duration {
         let client = self.context.client_info();
         self.server.connection.wait_cap(client.as_ref().map(|client| client.name.as_str()))
+    }
+
+    pub fn explain(&self, error: &JobError) -> String {
+        messages::job_error(error, self.server.registry.config())
     }
 
     pub fn wait(&self, seconds: Option<f64>) -> hints::Wait {

@@ -7,11 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::get::NotFound;
 use super::hints::Wait;
 use super::job_view::{JobView, is_nothing};
 use super::shown::Reading;
-use super::{ALSO_ENDED, messages, params};
+use super::{ALSO_ENDED, params};
 use crate::job::{Cause, Force, Job, JobError, Life, Snapshot};
 use crate::process::signals::{KILL, TERMINATE};
 
@@ -62,7 +61,7 @@ impl Call<'_> {
         let params: CleanupParams = params::read(arguments).map_err(refused)?;
         let job = match self.find(&params.ref_id) {
             Ok(job) => job,
-            Err(NotFound::Gone(JobError::CleanedUp { id } | JobError::Expired { id })) => {
+            Err(JobError::CleanedUp { id } | JobError::Expired { id, .. }) => {
                 return Ok(CleanupReply {
                     success: true,
                     ref_id: id.to_string(),
@@ -72,8 +71,7 @@ impl Call<'_> {
                     ..CleanupReply::default()
                 });
             }
-            Err(NotFound::Gone(error)) => return Err(refused(messages::job_error(&error))),
-            Err(NotFound::NotAnId(message)) => return Err(refused(message)),
+            Err(error) => return Err(refused(self.explain(&error))),
         };
         let before = job.snapshot();
         let grace = params

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::call::Call;
 use super::job_view::{JobView, is_nothing};
 use super::pattern::Pattern;
-use super::{ALSO_ENDED, Server, messages, params};
+use super::{ALSO_ENDED, Server, params};
 use crate::registry::Start;
 
 /// Beyond a day, seconds were probably meant to be milliseconds.
@@ -33,7 +33,7 @@ pub struct ExecuteParams {
     #[serde(default, deserialize_with = "params::seconds")]
     kill_after_seconds: Option<f64>,
     /// Wait this long for the end before answering; default 0
-    #[serde(default, deserialize_with = "params::wait")]
+    #[serde(default, deserialize_with = "params::seconds")]
     wait_seconds: Option<f64>,
     /// With wait_seconds: answer once a line of output matches this regex
     until_pattern: Option<String>,
@@ -81,7 +81,7 @@ impl Call<'_> {
             kill_after,
         };
         let started = registry.start(start, connection, &self.context.ct).await;
-        let job = started.map_err(|error| messages::job_error(&error))?;
+        let job = started.map_err(|error| self.explain(&error))?;
         untold.started(job.id(), &self.context.ct);
         let mut ended = None;
         let mut reply = ExecuteReply {

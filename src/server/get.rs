@@ -11,7 +11,7 @@ use super::hints::bash_syntax::unknown_syntax;
 use super::job_view::{JobView, progress};
 use super::pattern::{Outcome, Pattern, Search};
 use super::shown::Reading;
-use super::{ALSO_ENDED, messages, params, wait};
+use super::{ALSO_ENDED, params, wait};
 use crate::job::{Job, JobError};
 use crate::output::cursor::Cursor;
 
@@ -23,7 +23,7 @@ pub struct GetParams {
     #[serde(alias = "id", deserialize_with = "params::id")]
     ref_id: String,
     /// Wait up to this long for the end or the pattern; default 0
-    #[serde(default, deserialize_with = "params::wait")]
+    #[serde(default, deserialize_with = "params::seconds")]
     wait_seconds: Option<f64>,
     /// Regex for one line of output; searched from cursor, else from the start
     until_pattern: Option<String>,
@@ -35,12 +35,6 @@ pub struct GetParams {
     max_chars: Option<usize>,
 }
 
-/// Why an id leads to no job.
-pub enum NotFound {
-    NotAnId(String),
-    Gone(JobError),
-}
-
 impl Call<'_> {
     pub async fn get(&self, arguments: JsonObject) -> Result<JobView, JobView> {
         let sent = params::ref_id_as_sent(&arguments);
@@ -50,14 +44,12 @@ impl Call<'_> {
             Err(_) => JobView::from(message),
         };
         let params: GetParams = params::read(arguments).map_err(refused)?;
-        let job = self.find(&params.ref_id).map_err(|error| match error {
-            NotFound::NotAnId(message) => JobView::from(message),
-            NotFound::Gone(JobError::Expired { id }) => JobView {
-                state: "expired",
-                ..messages::expired(id, self.server.registry.age(), self.server.registry.config())
-                    .into()
-            },
-            NotFound::Gone(error) => messages::job_error(&error).into(),
+        let job = self.find(&params.ref_id).map_err(|error| {
+            let view = JobView::from(self.explain(&error));
+            match error {
+                JobError::Expired { .. } => JobView { state: "expired", ..view },
+                _ => view,
+            }
         })?;
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(Pattern::new).transpose().map_err(refused)?;
@@ -81,7 +73,7 @@ impl Call<'_> {
         reading: Reading,
     ) -> Result<JobView, String> {
         let Some(_reading) = job.reading() else {
-            return Err(messages::job_error(&JobError::CleanedUp { id: job.id() }));
+            return Err(self.explain(&JobError::CleanedUp { id: job.id() }));
         };
         let mut search = None;
         if pattern.is_some() || (job.is_running() && !wait.asked.is_zero()) {
@@ -126,9 +118,9 @@ impl Call<'_> {
     }
 
     /// The job that the client names.
-    pub(super) fn find(&self, ref_id: &str) -> Result<Job, NotFound> {
+    pub(super) fn find(&self, ref_id: &str) -> Result<Job, JobError> {
         let id = Uuid::try_parse(ref_id.trim())
-            .map_err(|_| NotFound::NotAnId(messages::not_an_id(ref_id)))?;
-        self.server.registry.get(id).map_err(NotFound::Gone)
+            .map_err(|_| JobError::NotAnId { given: ref_id.to_owned() })?;
+        self.server.registry.get(id)
     }
 }

@@ -23,7 +23,7 @@ const LISTED_FINISHED: usize = 20;
 #[serde(deny_unknown_fields)]
 pub struct ListParams {
     /// Wait up to this long until a command ends that no reply has reported; default 0
-    #[serde(default, deserialize_with = "params::wait")]
+    #[serde(default, deserialize_with = "params::seconds")]
     wait_seconds: Option<f64>,
 }
 

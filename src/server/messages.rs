@@ -59,7 +59,7 @@ pub fn description(tool: &str, connection: &Connection, config: &Config) -> Stri
 }
 
 /// Why a job could not be started or found, and what to do.
-pub fn job_error(error: &JobError) -> String {
+pub fn job_error(error: &JobError, config: &Config) -> String {
     let text = match error {
         JobError::EmptyCommand => "cmd is empty: pass the shell command to run".to_owned(),
         JobError::NulInCommand => {
@@ -97,28 +97,22 @@ pub fn job_error(error: &JobError) -> String {
         JobError::Cancelled => {
             "nothing was started: the call was cancelled or the server is shutting down".to_owned()
         }
+        JobError::NotAnId { given } => not_an_id(given),
         JobError::Unknown { id, age, known } => unknown(*id, *age, known),
-        JobError::Expired { id } => format!(
-            "the result of job {id} has expired. Run the command again if it is still needed"
+        JobError::Expired { id, age } => format!(
+            "the result of job {id} has expired: results are kept for {} after the end (--retention-seconds), and of no more than \
+             {} finished jobs (--max-finished) or {} bytes of output (--max-total-bytes). This server started {} ago. Run the \
+             command again if it is still needed",
+            human_duration(config.retention_seconds),
+            thousands(config.max_finished as u64),
+            thousands(config.max_total_bytes),
+            human_duration(*age),
         ),
         JobError::CleanedUp { id } => format!(
             "job {id} was cleaned up: its processes are ended and its output is deleted. Run the command again if it is still needed"
         ),
     };
     truncate(&text, MAX_MESSAGE_CHARS)
-}
-
-/// Why a result is gone that was there.
-pub fn expired(id: Uuid, age: Duration, config: &Config) -> String {
-    format!(
-        "the result of job {id} has expired: results are kept for {} after the end (--retention-seconds), and of no more than {} \
-         finished jobs (--max-finished) or {} bytes of output (--max-total-bytes). This server started {} ago. Run the command again if it \
-         is still needed",
-        human_duration(config.retention_seconds),
-        thousands(config.max_finished as u64),
-        thousands(config.max_total_bytes),
-        human_duration(age),
-    )
 }
 
 fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
@@ -136,7 +130,7 @@ fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
 }
 
 /// Why this is not an id of a job.
-pub fn not_an_id(given: &str) -> String {
+fn not_an_id(given: &str) -> String {
     let given = given.trim();
     let shown = truncate(given, 60);
     let what = if given.is_empty() {
@@ -158,27 +152,24 @@ fn one_line(job: &Job) -> String {
     format!(
         "{} ({}, for {}, {state})",
         job.id(),
-        truncate(&first_line(job.command()), 60),
+        truncate(job.command().trim().lines().next().unwrap_or_default(), 60),
         human_duration(age)
     )
 }
 
-fn first_line(command: &str) -> String {
-    command.trim().lines().next().unwrap_or_default().to_owned()
-}
-
-/// The line that stands where output was left out of a reply.
-pub fn gap(ref_id: Uuid, cut: &Cut) -> String {
-    let cursor = cut.cursor;
-    let call = format!(
-        "call get_command_background_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\""
-    );
+/// The line that stands where output was left out of a reply. Output that goes with its job cannot be read later.
+pub fn gap(ref_id: Uuid, cut: &Cut, is_last: bool) -> String {
     let left_out = left_out(cut);
-    match cut.bytes - cut.dropped {
-        0 => format!("[… {left_out} …]"),
-        _ if cut.dropped == 0 => format!("[… {left_out}: {call} to read them …]"),
-        readable => format!("[… {left_out}: {call} to read the other {} …]", thousands(readable)),
+    if is_last {
+        return format!("[… {left_out} and deleted with the job …]");
     }
+    if cut.dropped == cut.bytes {
+        return format!("[… {left_out} …]");
+    }
+    let cursor = cut.cursor;
+    format!(
+        "[… {left_out}: call get_command_background_result with ref_id=\"{ref_id}\" and cursor=\"{cursor}\" to read them …]"
+    )
 }
 
 /// How much a summary leaves out, and how much of that is not kept.
@@ -186,14 +177,10 @@ pub fn left_out(cut: &Cut) -> String {
     let bytes = thousands(cut.bytes);
     match cut.dropped {
         0 => format!("{bytes} bytes left out"),
-        all if all == cut.bytes => format!("{bytes} bytes left out, all of them dropped for good"),
-        some => format!("{bytes} bytes left out, {} of them dropped for good", thousands(some)),
+        dropped => {
+            format!("{bytes} bytes left out, {} of them dropped for good", thousands(dropped))
+        }
     }
-}
-
-/// The line between head and tail of output that goes with its job.
-pub fn gap_for_good(cut: &Cut) -> String {
-    format!("[… {} bytes left out and deleted with the job …]", thousands(cut.bytes))
 }
 
 /// In the place of output that cannot be read now.

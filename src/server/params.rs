@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::config::MAX_CHARS_LIMIT;
 use crate::format::truncate;
 
-/// The longest duration that a parameter takes. A year is beyond any use and far from where clocks overflow.
+/// The longest duration. A year is beyond any use and far from where clocks overflow.
 const MOST_SECONDS: f64 = 366.0 * 86_400.0;
 
 /// Most characters of an error: it repeats what was sent.
@@ -55,16 +55,10 @@ pub fn id<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     })
 }
 
-/// A duration.
+/// A duration or a time to wait. What is longer than any use is cut.
 pub fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    let wanted = format!("a number of seconds from 0 to {MOST_SECONDS}");
-    number(from, &wanted, |seconds| (0.0..=MOST_SECONDS).contains(&seconds))
-}
-
-/// A time to wait, which is cut to the longest wait of a call in any case.
-pub fn wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    let wait = number(from, "a number of seconds from 0 on", |seconds| seconds >= 0.0)?;
-    Ok(wait.map(|seconds| seconds.min(MOST_SECONDS)))
+    let seconds = number(from, "a number of seconds from 0 on", |seconds| seconds >= 0.0)?;
+    Ok(seconds.map(|seconds| seconds.min(MOST_SECONDS)))
 }
 
 /// A number of characters, of which more than the limit means as many as there may be.

@@ -134,9 +134,7 @@ impl<'a> Search<'a> {
     ) -> Outcome {
         let at_least = Patience {
             deadline: patience.deadline.max(Instant::now() + FIRST_SEARCH),
-            cancelled: patience.cancelled.clone(),
-            closing: patience.closing.clone(),
-            progress: None,
+            ..patience.clone()
         };
         let mut record = self.job.record();
         record.borrow_and_update();

@@ -51,10 +51,7 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
                     false => reading.default_chars,
                 };
                 let max_chars = reading.max_chars.unwrap_or(default_chars);
-                let marker = |cut: &Cut| match reading.is_last {
-                    true => messages::gap_for_good(cut),
-                    false => messages::gap(id, cut),
-                };
+                let marker = |cut: &Cut| messages::gap(id, cut, reading.is_last);
                 excerpt(&mut stdout, &mut stderr, max_chars, tail_only, &marker)
             }
         };

@@ -15,7 +15,7 @@ use crate::registry::ProcessRegistry;
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// How long and on what terms a call waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Patience {
     pub deadline: Instant,
     pub cancelled: CancellationToken,
@@ -24,7 +24,7 @@ pub struct Patience {
 }
 
 /// Where to send word that a call still waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Progress {
     pub peer: Peer<RoleServer>,
     pub token: ProgressToken,

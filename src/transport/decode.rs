@@ -8,12 +8,11 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, ClientJsonRpcMessage, ClientNotification,
-    ClientRequest, DiscoverRequest, ErrorCode, InitializeRequest, JsonRpcMessage, ListToolsRequest,
-    PingRequest, RequestId,
+    CallToolRequest, ClientJsonRpcMessage, ClientNotification, ClientRequest, DiscoverRequest,
+    ErrorCode, InitializeRequest, JsonRpcMessage, ListToolsRequest, PingRequest, RequestId,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::MAX_LINE;
 use crate::format::truncate;
@@ -149,22 +148,12 @@ fn message(message: Value) -> Option<Decoded> {
 
 /// Reads a request as what its method says it is: the SDK would take one whose parameters do not fit for an unknown method.
 fn request(method: &str, params: Option<Value>) -> serde_json::Result<ClientRequest> {
-    if method == "tools/call" {
-        // Without the SDK's way by two more buffers.
-        let params = params.unwrap_or_else(|| Value::Object(Map::new()));
-        let mut params = CallToolRequestParams::deserialize(params)?;
-        let meta = params.meta.take();
-        let mut request = CallToolRequest::new(params);
-        if let Some(meta) = meta {
-            request.extensions.insert(meta);
-        }
-        return Ok(request.into());
-    }
     let message = with_method(method, params);
     match method {
         "initialize" => InitializeRequest::deserialize(message).map(Into::into),
         "server/discover" => DiscoverRequest::deserialize(message).map(Into::into),
         "ping" => PingRequest::deserialize(message).map(Into::into),
+        "tools/call" => CallToolRequest::deserialize(message).map(Into::into),
         "tools/list" => ListToolsRequest::deserialize(message).map(Into::into),
         _ => ClientRequest::deserialize(message),
     }

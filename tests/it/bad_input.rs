@@ -41,7 +41,6 @@ fn a_command_that_cannot_start_is_refused_and_leaves_no_job() {
         (json!({"cmd": "true", "wait_seconds": -1}), ["wait_seconds", ""]),
         (json!({"cmd": "true", "kill_after_seconds": {}}), ["kill_after_seconds", ""]),
         (json!({"cmd": "true", "kill_after_seconds": "NaN"}), ["kill_after_seconds", "NaN"]),
-        (json!({"cmd": "true", "kill_after_seconds": 1e300}), ["kill_after_seconds", "31622400"]),
         (json!({"cmd": "true", "x".repeat(100_000): 1}), ["unknown parameter", ""]),
         (json!({"cmd": "true", "command": "false"}), ["cmd", "given twice"]),
         (json!({"cmd": "true", "timeout_seconds": 5}), ["timeout_seconds", "wait_seconds"]),
@@ -91,11 +90,6 @@ fn a_wrong_parameter_is_refused_by_name() {
     let arguments = json!({"ref_id": id, "wait_second": 5});
     let reply = assert_refused(&client, GET, &arguments, &["wait_second", "wait_seconds"]);
     assert_eq!(reply["state"], "exited", "{reply}");
-    let arguments = json!({"name": "run", "arguments": {}});
-    let answer = client.answer(client.send_request("tools/call", &arguments));
-    for tool in [EXECUTE, GET, LIST, CLEANUP] {
-        assert!(text(&answer["error"], "message").contains(tool), "{answer}");
-    }
 }
 
 #[test]

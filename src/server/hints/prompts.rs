@@ -17,50 +17,12 @@ pub struct Prompt {
 pub const COMMAND_PROMPTS: &[&str] =
     &[">>>", "(gdb)", "(lldb)", "(pdb)", "mysql>", "sqlite>", "irb>", "=#"];
 
-/// What cannot be undone: such a question is never answered for the user.
-const DESTRUCTIVE: &[&str] = &[
-    "delet",
-    "destroy",
-    "eras",
-    "wip",
-    "drop",
-    "format",
-    "purge",
-    "production",
-    "permanent",
-    "cannot be undone",
-];
+/// What cannot be undone, by the beginnings of words: such a question is never answered for the user.
+const DESTRUCTIVE: &str = "delet destroy eras wip drop format purge production permanent undone";
 
 /// How a question that yes or no answers begins. "What is your name?" is none.
-const YES_NO_OPENERS: &[&str] = &[
-    "do ",
-    "does ",
-    "did ",
-    "are ",
-    "is ",
-    "ok ",
-    "would ",
-    "should ",
-    "shall ",
-    "can ",
-    "may ",
-    "will ",
-    "continue",
-    "proceed",
-    "overwrite",
-    "replace",
-    "remove",
-    "install",
-    "really",
-    "sure",
-    "allow",
-    "trust",
-    "retry",
-    "update",
-    "use ",
-    "create",
-    "save",
-];
+const YES_NO_OPENERS: &str = "do does did are is ok would should shall can may will use continue proceed overwrite \
+                              replace remove install really sure allow trust retry update create save";
 
 /// The question at the end of a stream: a program that asks does not end the line.
 pub fn prompt(unfinished: &[String]) -> Option<Prompt> {
@@ -87,10 +49,10 @@ fn of_line(line: &str) -> Option<Prompt> {
         return None;
     }
     let shown = ellipsize_around(line, line.len()..line.len(), 120);
-    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let opens =
-        || YES_NO_OPENERS.iter().any(|word| lower.trim_start_matches("? ").starts_with(word));
-    let (asks, advice) = if has(&["password", "passphrase", "passcode"]) && !is_choice {
+    let has = |words: &str| words.split(' ').any(|word| lower.contains(word));
+    let first = lower.split(|char: char| !char.is_alphanumeric()).find(|word| !word.is_empty());
+    let opens = || YES_NO_OPENERS.split(' ').any(|word| Some(word) == first);
+    let (asks, advice) = if has("password passphrase passcode") && !is_choice {
         (
             "asks for a secret",
             "rerun with it passed through stdin, or with a non-interactive option (ssh -o BatchMode=yes, sudo -n)",

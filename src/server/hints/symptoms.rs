@@ -37,14 +37,13 @@ const WATCHERS: &[&str] = &[
 
 /// What watch modes say when they have done their work once.
 const WATCHING: &[&str] = &[
-    "watching for file changes",
+    "watching for file change",
     "waiting for file changes",
     "waiting for changes",
     "watching for changes",
     "watching extensions",
     "watch usage",
     "press w to show more",
-    "watching for file change",
     "[finished running",
 ];
 
@@ -62,23 +61,15 @@ const SCREENS: &[&str] = &[
 /// What a failed command says that wanted something from its user, and what to do.
 const WANTED: &[(&str, &str)] = &[
     (
-        "author identity unknown",
-        "git has no name for the author: rerun with git -c user.name=… -c user.email=… in front of the subcommand",
-    ),
-    (
         "please tell me who you are",
         "git has no name for the author: rerun with git -c user.name=… -c user.email=… in front of the subcommand",
     ),
     (
         "could not read username",
-        "git asked for a user name and there is no terminal: use an ssh remote, a credential helper or a token",
+        "git asked for credentials and there is no terminal: use an ssh remote, a credential helper or a token",
     ),
     (
         "could not read password",
-        "git asked for a password and there is no terminal: use an ssh remote, a credential helper or a token",
-    ),
-    (
-        "terminal prompts disabled",
         "git asked for credentials and there is no terminal: use an ssh remote, a credential helper or a token",
     ),
     (
