@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub use captured::Captured;
 use chrono::{DateTime, Utc};
 pub use error::JobError;
-pub use record::{Cause, Exit, Finished, Force, JobState, Life, Record};
+pub use record::{Cause, Exit, Finished, Force, Record};
 pub use snapshot::Snapshot;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -111,7 +111,7 @@ impl Job {
     }
 
     pub fn is_running(&self) -> bool {
-        matches!(self.0.record.borrow().state, JobState::Running)
+        self.0.record.borrow().finished.is_none()
     }
 
     /// Whether the command has ended, and with it, if it is being stopped, the rest of its tree.
@@ -121,27 +121,20 @@ impl Job {
 
     /// Whether any process of the job is alive.
     pub fn is_alive(&self) -> bool {
-        self.0.record.borrow().tree == Life::Alive
+        self.0.record.borrow().gone_at.is_none()
     }
 
     /// When the command ended, if it has.
     pub fn finished_at(&self) -> Option<Instant> {
-        match &self.0.record.borrow().state {
-            JobState::Running => None,
-            JobState::Finished(finished) => Some(finished.at.monotonic),
-        }
+        self.0.record.borrow().finished.as_ref().map(|finished| finished.at.monotonic)
     }
 
     /// When the last of the job had ended, its command or a process that it left, if all of its output is stored: only such
     /// a job can be evicted.
     pub fn released_at(&self) -> Option<Instant> {
         let record = self.0.record.borrow();
-        match (&record.state, record.tree) {
-            (JobState::Finished(finished), Life::Gone(at)) if record.has_all_output() => {
-                Some(at.max(finished.at.monotonic))
-            }
-            _ => None,
-        }
+        let ended_at = record.finished.as_ref()?.at.monotonic;
+        record.gone_at.filter(|_| record.has_all_output()).map(|gone_at| gone_at.max(ended_at))
     }
 
     /// Bytes of output that this job has on disk.
@@ -180,12 +173,12 @@ impl Job {
         drop(record.wait_for(Record::has_all_output).await);
     }
 
-    /// Held while the output is read, so that it is not removed meanwhile; none once it is being removed.
+    /// Held while the output is read, so that it is not removed meanwhile.
     pub fn reading(&self) -> Option<RwLockReadGuard<'_, ()>> {
         self.0.files.try_read().ok()
     }
 
-    /// Waits until the output is not read any more, and lets no reader begin.
+    /// Waits until the output is not read any more.
     pub async fn unread(&self) -> RwLockWriteGuard<'_, ()> {
         self.0.files.write().await
     }

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, DEFAULT_LOG};
 use crate::format::{human_duration, thousands};
-use crate::job::{Cause, JobState, Record};
+use crate::job::Record;
+use crate::output::segments::streams;
 use crate::process::login_env::user_shell;
 use crate::registry::connection::Connection;
 use crate::registry::{ProcessRegistry, Start};
@@ -70,18 +71,12 @@ fn try_out(config: Config) -> Result<()> {
 fn describe(config: &Config, connection: &Connection) {
     let directory = &connection.directory;
     say!("version", "{}", env!("CARGO_PKG_VERSION"));
-    if let Ok(program) = std::env::current_exe() {
-        say!("program", "{}", program.display());
-    }
+    say!("program", "{}", std::env::current_exe().unwrap_or_default().display());
     say!("shell", "{}", connection.shell);
-    let path = directory.path.display();
-    say!("directory", "{path} ({})", directory.source);
-    match config.login_env {
-        true => {
-            let shell = user_shell(&connection.environment);
-            say!("login shell", "{shell} is asked for its environment");
-        }
-        false => say!("login shell", "not asked (--login-env)"),
+    say!("directory", "{} ({})", directory.path.display(), directory.source);
+    if config.login_env {
+        let shell = user_shell(&connection.environment);
+        say!("login shell", "{shell} is asked for its environment");
     }
     let (running, finished) = (config.max_running, config.max_finished);
     let kept = human_duration(config.retention_seconds);
@@ -96,8 +91,7 @@ async fn try_job(registry: &ProcessRegistry, connection: &Arc<Connection>) -> Re
     let job = registry.start(start, connection, &CancellationToken::new()).await;
     let job = job.map_err(|error| anyhow!("{}", job_error(&error, registry.config())))?;
     let mut record = job.record();
-    let has_written =
-        |record: &Record| record.stdout.end > 0 || matches!(record.state, JobState::Finished(_));
+    let has_written = |record: &Record| record.stdout.end > 0 || record.finished.is_some();
     let written = timeout(PATIENCE, record.wait_for(has_written)).await;
     drop(written.context("a command did not write anything")?);
     let snapshot = job.snapshot();
@@ -111,20 +105,17 @@ async fn try_job(registry: &ProcessRegistry, connection: &Arc<Connection>) -> Re
     let survivors = timeout(PATIENCE, job.stop(registry.config().stop_grace_seconds)).await;
     let survivors = survivors.context("a command could not be stopped")?;
     ensure!(survivors.is_empty(), "processes could not be stopped: {survivors:?}");
-    let cause = job.snapshot().finished().map(|finished| finished.cause);
-    ensure!(cause == Some(Cause::Stopped), "a stopped command was reported as {cause:?}");
     say!("stop", "its processes ended {} ms after the request", began.elapsed().as_millis());
 
     timeout(PATIENCE, job.all_stored()).await.context("its output is not stored")?;
-    if let Some(why) = job.snapshot().record.stdout.unstored {
+    let stopped = job.snapshot();
+    if let Some(why) = &stopped.record.stdout.unstored {
         bail!("its output could not be stored: {why}");
     }
-    let directory = registry.store().existing().context("its output is missing")?;
-    let path = directory.path().join(format!("{}.stdout", job.id()));
-    let output = std::fs::read_to_string(&path).context("its output cannot be read")?;
     // Where it really is: the place that is configured may not be to be had.
-    let root = directory.path().parent().unwrap_or(directory.path());
-    say!("output", "{}", root.display());
-    say!("its PATH", "{}", output.trim());
+    let directory = registry.store().existing().context("its output is missing")?;
+    say!("output", "{}", directory.path().parent().unwrap_or(directory.path()).display());
+    let path = streams(&stopped, registry.store()).0.read(0, 64 << 10);
+    say!("its PATH", "{}", String::from_utf8_lossy(&path).trim());
     Ok(())
 }

@@ -14,13 +14,11 @@ use std::future::Future;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::thread;
 
-use decode::{Decoded, decode, refusal_of_cut};
+use decode::{decode, refusal_of_cut};
 use memchr::memchr;
 use rmcp::RoleServer;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::Transport;
-use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -43,18 +41,10 @@ const USUAL_BYTES: usize = 64 << 10;
 pub struct Stdio {
     input: mpsc::Receiver<ClientJsonRpcMessage>,
     /// Taken away when the SDK closes the transport.
-    output: Option<mpsc::Sender<Outgoing>>,
+    output: Option<mpsc::Sender<Vec<u8>>>,
     /// Resolves when the writing thread has ended.
     written: oneshot::Receiver<()>,
     closing: CancellationToken,
-}
-
-/// One line of output.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Outgoing {
-    Message(Box<ServerJsonRpcMessage>),
-    Refusal(Value),
 }
 
 impl Stdio {
@@ -108,8 +98,8 @@ impl Transport<RoleServer> for Stdio {
     ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
         let output = self.output.clone();
         async move {
-            if let Some(output) = output {
-                drop(output.send(Outgoing::Message(Box::new(message))).await);
+            if let (Some(output), Ok(line)) = (output, serde_json::to_vec(&message)) {
+                drop(output.send(line).await);
             }
             Ok(())
         }
@@ -149,21 +139,23 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<
 fn read(
     input: &mut impl BufRead,
     messages: &mpsc::Sender<ClientJsonRpcMessage>,
-    refusals: &mpsc::WeakSender<Outgoing>,
+    refusals: &mpsc::WeakSender<Vec<u8>>,
 ) -> io::Result<()> {
     let mut line = Vec::new();
     while let Some(left_out) = next_line(input, &mut line)? {
         let decoded = match left_out {
             0 => decode(&line),
-            _ => vec![refusal_of_cut(&line)],
+            _ => vec![Err(refusal_of_cut(&line))],
         };
         for decoded in decoded {
             let is_taken = match decoded {
-                Decoded::Message(message) => messages.blocking_send(message).is_ok(),
-                Decoded::Refused(refusal) => {
+                Ok(message) => messages.blocking_send(message).is_ok(),
+                Err(refusal) => {
                     debug!(code = %refusal["error"]["code"], "refused a message");
                     match refusals.upgrade() {
-                        Some(output) => output.blocking_send(Outgoing::Refusal(refusal)).is_ok(),
+                        Some(output) => {
+                            output.blocking_send(refusal.to_string().into_bytes()).is_ok()
+                        }
                         None => false,
                     }
                 }
@@ -208,12 +200,12 @@ pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Opt
 }
 
 /// Writes what is sent, a line each, until the connection is closed.
-fn write(outgoing: &mut mpsc::Receiver<Outgoing>, output: &File) -> io::Result<()> {
+fn write(outgoing: &mut mpsc::Receiver<Vec<u8>>, output: &File) -> io::Result<()> {
     let mut lines = Vec::new();
     while let Some(first) = outgoing.blocking_recv() {
         let mut next = Some(first);
         while let Some(message) = next {
-            serde_json::to_writer(&mut lines, &message)?;
+            lines.extend_from_slice(&message);
             lines.push(b'\n');
             next = (lines.len() < USUAL_BYTES).then(|| outgoing.try_recv().ok()).flatten();
         }

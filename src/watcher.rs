@@ -16,9 +16,7 @@ use stop::Stop;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::sleep_until;
 
-use crate::job::{
-    Cause, Exit, Finished, Force, JobState, Life, Moment, Record, StopRequest, WatcherSide,
-};
+use crate::job::{Cause, Exit, Finished, Force, Moment, Record, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
 use crate::process::TreeEvent;
 use crate::process::spawn::Process;
@@ -141,7 +139,7 @@ impl Watcher {
     }
 
     fn is_running(&self) -> bool {
-        matches!(self.record.borrow().state, JobState::Running)
+        self.record.borrow().finished.is_none()
     }
 
     /// Whether an exited command's pipes are closed and no process is left.
@@ -166,7 +164,7 @@ impl Watcher {
         self.record.send_modify(|record| {
             record.set_captured(self.capture.captured());
             record.leftovers = leftovers;
-            record.state = JobState::Finished(finished);
+            record.finished = Some(finished);
         });
         self.tell_end();
     }
@@ -248,7 +246,7 @@ impl Watcher {
         self.record.send_modify(|record| {
             record.set_captured(self.capture.captured());
             record.leftovers.clear();
-            record.tree = Life::Gone(Instant::now());
+            record.gone_at = Some(Instant::now());
         });
         self.stop.is_over(&[]);
         self.tell_end();
@@ -271,12 +269,12 @@ impl Drop for Watcher {
         tree.kill_group();
         tracing::error!(parent: &self.span, "the job's watcher failed");
         self.record.send_modify(|record| {
-            if matches!(record.state, JobState::Running) {
+            if record.finished.is_none() {
                 let why = "the task that watched it failed; its processes were killed".to_owned();
                 let (exit, at) = (Exit::Lost(why), Moment::now());
-                record.state = JobState::Finished(Finished { exit, cause: Cause::Itself, at });
+                record.finished = Some(Finished { exit, cause: Cause::Itself, at });
             }
-            record.tree = Life::Gone(Instant::now());
+            record.gone_at = Some(Instant::now());
         });
         self.tell_end();
     }

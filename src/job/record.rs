@@ -7,8 +7,10 @@ use super::{Captured, Moment};
 /// What is known of a job's processes and output. Written by the watcher alone.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    pub state: JobState,
-    pub tree: Life,
+    /// How the command ended, once it has. Leftover processes do not count.
+    pub finished: Option<Finished>,
+    /// When the last process of the job, its command included, was gone.
+    pub gone_at: Option<Instant>,
     pub stdout: Captured,
     pub stderr: Captured,
     pub last_output: Option<Instant>,
@@ -24,8 +26,7 @@ pub struct Record {
 impl Record {
     /// Whether the command has ended, and with it, if it is being stopped, the rest of its tree.
     pub fn is_over(&self) -> bool {
-        let is_finished = matches!(self.state, JobState::Finished(_));
-        is_finished && !(self.is_stopping && self.tree == Life::Alive)
+        self.finished.is_some() && !(self.is_stopping && self.gone_at.is_none())
     }
 
     /// Brings it up to what was captured; whether there is anything new.
@@ -48,23 +49,6 @@ pub enum Force {
     AfterGrace,
     /// They could not be asked.
     AtOnce,
-}
-
-/// Whether any process of the job is alive, its command included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Life {
-    #[default]
-    Alive,
-    /// Since then.
-    Gone(Instant),
-}
-
-/// Where the job's command stands. Leftover processes do not count: see `Record::leftovers`.
-#[derive(Clone, Debug, Default)]
-pub enum JobState {
-    #[default]
-    Running,
-    Finished(Finished),
 }
 
 /// How and when the command ended. Never changes once it is there.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Finished, Job, JobState, Record};
+use super::{Finished, Job, Record};
 
 /// An owned copy of a job's record, made for a reply.
 #[derive(Clone, Debug)]
@@ -14,10 +14,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub fn finished(&self) -> Option<&Finished> {
-        match &self.record.state {
-            JobState::Running => None,
-            JobState::Finished(finished) => Some(finished),
-        }
+        self.record.finished.as_ref()
     }
 
     pub fn is_running(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
@@ -35,8 +35,7 @@ pub struct Store {
     stored: AtomicU64,
     /// Told when there is so much that finished results have to go.
     pressure: Notify,
-    /// Told when bytes were released. The last wait for that which was in vain.
-    released: Condvar,
+    /// The end of the last wait for room that was in vain.
     waited_in_vain: Mutex<Option<Instant>>,
 }
 
@@ -54,7 +53,6 @@ impl Store {
             max_bytes,
             stored: AtomicU64::new(0),
             pressure: Notify::new(),
-            released: Condvar::new(),
             waited_in_vain: Mutex::default(),
         }
     }
@@ -114,20 +112,20 @@ impl Store {
             return;
         }
         self.stored.fetch_sub(bytes, Ordering::Relaxed);
-        self.released.notify_one();
     }
 
     /// Waits, on the capture thread, until the sweeper has evicted finished results: output of running jobs is not dropped
     /// while there are any. Where there are none, that is not tried again for a while, since all jobs' output waits meanwhile.
     pub fn wait_for_room(&self, is_large: bool) {
-        let waited = self.waited_in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waited = self.waited_in_vain.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_full(is_large) || waited.is_some_and(|at| at.elapsed() < WAIT_AGAIN_AFTER) {
             return;
         }
         self.pressure.notify_one();
-        let waited =
-            self.released.wait_timeout_while(waited, WAIT_FOR_ROOM, |_| self.is_full(is_large));
-        let (mut waited, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        while self.is_full(is_large) && began.elapsed() < WAIT_FOR_ROOM {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         *waited = self.is_full(is_large).then(Instant::now);
     }
 

@@ -12,15 +12,6 @@ use crate::output::segments;
 /// How long the removal of files is waited for.
 const DISCARD_WITHIN: Duration = Duration::from_secs(1);
 
-/// What may be kept.
-#[derive(Clone, Copy, Debug)]
-struct Bounds {
-    retention: Duration,
-    max_finished: usize,
-    /// Bytes that are stored beyond what may be.
-    excess_bytes: u64,
-}
-
 impl ProcessRegistry {
     pub fn has_finished(&self) -> bool {
         self.any(|job| !job.is_running())
@@ -34,12 +25,9 @@ impl ProcessRegistry {
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.
     pub async fn evict(&self, now: Instant) {
         let config = self.config();
-        let bounds = Bounds {
-            retention: config.retention_seconds,
-            max_finished: config.max_finished,
-            excess_bytes: self.store().excess(),
-        };
-        let mut evicted = to_evict(&self.finished(), now, bounds);
+        let (retention, most, excess) =
+            (config.retention_seconds, config.max_finished, self.store().excess());
+        let mut evicted = to_evict(&self.finished(), now, retention, most, excess);
         evicted.retain(|job| self.take_out(job, RemovalReason::Expired));
         for job in evicted {
             tracing::info!(ref_id = %job.id(), pid = job.pid(), "job evicted");
@@ -56,10 +44,9 @@ impl ProcessRegistry {
         let discarded = self.shared.watchers.spawn(async move {
             // What is still written must not come after the removal.
             job.all_stored().await;
-            let _alone = job.unread().await;
+            drop(job.unread().await);
             // The directory goes with the server in any case.
-            let removed = job.clone();
-            let _ = run_blocking(move || segments::remove(&store, &removed)).await;
+            let _ = run_blocking(move || segments::remove(&store, &job)).await;
         });
         drop(timeout(DISCARD_WITHIN, discarded).await);
     }
@@ -67,19 +54,19 @@ impl ProcessRegistry {
 
 /// Those of the finished jobs, given in order of their ends, that have expired, that `max_finished` newer ones have
 /// followed, or that take up room which is needed.
-fn to_evict<'a>(
-    finished: impl IntoIterator<Item = &'a Job, IntoIter: ExactSizeIterator>,
+fn to_evict(
+    finished: &[Job],
     now: Instant,
-    bounds: Bounds,
+    retention: Duration,
+    max_finished: usize,
+    mut excess_bytes: u64,
 ) -> Vec<Job> {
-    let is_over = |end: Instant| now.saturating_duration_since(end) >= bounds.retention;
-    let finished = finished.into_iter();
+    let is_over = |end: Instant| now.saturating_duration_since(end) >= retention;
     let mut newer = finished.len();
-    let mut excess_bytes = bounds.excess_bytes;
     let mut evicted = Vec::new();
     for job in finished {
         newer -= 1;
-        let is_surplus = newer >= bounds.max_finished;
+        let is_surplus = newer >= max_finished;
         let bytes = job.retained_bytes();
         // The newest stays until its end was told: it may not have been read yet.
         let may_go = newer > 0 || job.is_end_told();
@@ -104,21 +91,21 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::job::{Cause, Exit, Finished, JobState, Life, Moment, WatcherSide};
+    use crate::job::{Cause, Exit, Finished, Moment, WatcherSide};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// A job that ended then, with so many bytes on disk.
-    fn finished(at: Instant, bytes: u64, tree: Life) -> (Job, WatcherSide) {
+    fn finished(at: Instant, bytes: u64, gone_at: Option<Instant>) -> (Job, WatcherSide) {
         let created = Moment::now();
         let (job, watcher) = Job::new(Uuid::new_v4(), "true", "/".into(), 1, created);
         watcher.record.send_modify(|record| {
-            record.state = JobState::Finished(Finished {
+            record.finished = Some(Finished {
                 exit: Exit::Code(0),
                 cause: Cause::Itself,
                 at: Moment { monotonic: at, ..created },
             });
-            record.tree = tree;
+            record.gone_at = gone_at;
             record.stdout.segments = (bytes > 0).then_some(0..bytes).into_iter().collect();
             record.stdout.end = bytes;
             record.stdout.ended = true;
@@ -127,26 +114,19 @@ mod tests {
         (job, watcher)
     }
 
-    fn bounds(max_finished: usize, excess_bytes: u64) -> Bounds {
-        Bounds { retention: HOUR, max_finished, excess_bytes }
-    }
-
     /// Four jobs, one a minute: without output, with 100 bytes, with a living leftover and 100 bytes, with 100 bytes.
     /// Which of them go when the first one is this old.
     fn evicted(age_of_first: Duration, max_finished: usize, excess_bytes: u64) -> Vec<usize> {
         let first = Instant::now();
         let minute = |number| first + Duration::from_secs(60) * number;
         let jobs = [
-            finished(first, 0, Life::Gone(first)),
-            finished(minute(1), 100, Life::Gone(minute(1))),
-            finished(minute(2), 100, Life::Alive),
-            finished(minute(3), 100, Life::Gone(minute(3))),
+            finished(first, 0, Some(first)),
+            finished(minute(1), 100, Some(minute(1))),
+            finished(minute(2), 100, None),
+            finished(minute(3), 100, Some(minute(3))),
         ];
-        let gone = to_evict(
-            jobs.each_ref().map(|(job, _)| job),
-            first + age_of_first,
-            bounds(max_finished, excess_bytes),
-        );
+        let all = jobs.each_ref().map(|(job, _)| job.clone());
+        let gone = to_evict(&all, first + age_of_first, HOUR, max_finished, excess_bytes);
         let is_gone = |number: &usize| gone.iter().any(|job| job.id() == jobs[*number].0.id());
         (0..jobs.len()).filter(is_gone).collect()
     }
@@ -161,13 +141,10 @@ mod tests {
     #[test]
     fn the_last_words_of_a_leftover_are_kept_as_long_as_those_of_a_command() {
         let first = Instant::now();
-        let jobs = [
-            finished(first, 100, Life::Gone(first + HOUR)),
-            finished(first, 100, Life::Gone(first)),
-        ];
+        let jobs = [finished(first, 100, Some(first + HOUR)), finished(first, 100, Some(first))];
         let gone = |now| {
-            let jobs = jobs.each_ref().map(|(job, _)| job);
-            to_evict(jobs, now, bounds(9, 0)).len()
+            let jobs = jobs.each_ref().map(|(job, _)| job.clone());
+            to_evict(&jobs, now, HOUR, 9, 0).len()
         };
         assert_eq!(gone(first + HOUR), 1);
         assert_eq!(gone(first + 2 * HOUR), 2);
@@ -191,8 +168,8 @@ mod tests {
     #[test]
     fn the_newest_result_goes_when_its_end_was_told_and_its_room_is_needed() {
         let now = Instant::now();
-        let (job, _watcher) = finished(now, 100, Life::Gone(now));
-        let goes = || !to_evict([&job], now, bounds(9, 1)).is_empty();
+        let (job, _watcher) = finished(now, 100, Some(now));
+        let goes = || !to_evict(std::slice::from_ref(&job), now, HOUR, 9, 1).is_empty();
         assert!(!goes());
         job.set_end_told();
         assert!(goes());

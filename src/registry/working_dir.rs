@@ -42,19 +42,18 @@ impl WorkingDirectory {
         own: Option<PathBuf>,
         home: Option<PathBuf>,
     ) -> Self {
-        let is_usable = |path: &PathBuf| path.is_absolute() && check_directory(path).is_ok();
+        let usable =
+            |path: PathBuf| (path.is_absolute() && check_directory(&path).is_ok()).then_some(path);
         let of_a_project = own.clone().filter(|path| !is_system(path));
-        let candidates =
-            [(project, "CLAUDE_PROJECT_DIR"), (of_a_project, "the server's own"), (home, "home")];
-        let usable = candidates
-            .into_iter()
-            .filter_map(|(path, source)| Some((path.filter(is_usable)?, source)));
-        let (path, source) = flag
-            .map(|path| (path, "--cwd"))
-            .into_iter()
-            .chain(usable)
-            .next()
-            .unwrap_or_else(|| (own.unwrap_or_else(env::temp_dir), "the server's own"));
+        let candidates = [
+            (flag, "--cwd"),
+            (project.and_then(usable), "CLAUDE_PROJECT_DIR"),
+            (of_a_project.and_then(usable), "the server's own"),
+            (home.and_then(usable), "home"),
+            (own, "the server's own"),
+        ];
+        let chosen = candidates.into_iter().find_map(|(path, source)| Some((path?, source)));
+        let (path, source) = chosen.unwrap_or_else(|| (env::temp_dir(), "temporary"));
         Self { path, source }
     }
 
@@ -79,18 +78,13 @@ impl WorkingDirectory {
     }
 }
 
-/// Whether this is the root, a folder of the system, or one inside an application.
+/// Whether this is the root, a folder of the system, or where an AppImage is mounted.
 fn is_system(path: &Path) -> bool {
-    let is_bundle = |folder: &Path| {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        // A macOS application, and where an AppImage is mounted.
-        (name.ends_with(".app") && folder.join("Contents").is_dir())
-            || (name.starts_with(".mount_") && folder.parent() == Some(Path::new("/tmp")))
-    };
+    let variables = SYSTEM_VARIABLES.iter().filter_map(env::var_os);
     path.parent().is_none()
         || SYSTEM.iter().any(|system| path.starts_with(system))
-        || SYSTEM_VARIABLES.iter().filter_map(env::var_os).any(|system| path.starts_with(system))
-        || path.ancestors().any(is_bundle)
+        || variables.into_iter().any(|system| path.starts_with(system))
+        || path.to_string_lossy().starts_with("/tmp/.mount_")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::hints::Wait;
 use super::job_view::{JobView, is_nothing};
 use super::shown::Reading;
 use super::{ALSO_ENDED, params};
-use crate::job::{Cause, Force, Job, JobError, Life, Snapshot};
+use crate::job::{Cause, Force, Job, JobError, Snapshot};
 use crate::process::signals::{KILL, TERMINATE};
 
 /// The parameters. The comments are the descriptions that agents read.
@@ -138,7 +138,7 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
     };
     let processes = match before.finished().map(|finished| finished.cause) {
         None => "the command was stopped with all its child processes",
-        Some(_) if before.record.tree == Life::Alive => {
+        Some(_) if before.record.gone_at.is_none() => {
             "the command had ended; the processes it left were stopped"
         }
         Some(Cause::Itself) => "the command had ended by itself",
@@ -149,6 +149,6 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
         true => "its result stays readable",
         false => "its record and output are deleted",
     };
-    let signal = if before.record.tree == Life::Alive { &signal } else { "" };
+    let signal = if before.record.gone_at.is_none() { &signal } else { "" };
     format!("{processes}{signal}; {record}")
 }

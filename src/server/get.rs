@@ -72,9 +72,7 @@ impl Call<'_> {
         pattern: Option<Pattern>,
         reading: Reading,
     ) -> Result<JobView, String> {
-        let Some(_reading) = job.reading() else {
-            return Err(self.explain(&JobError::CleanedUp { id: job.id() }));
-        };
+        let _reading = job.reading();
         let mut search = None;
         if pattern.is_some() || (job.is_running() && !wait.asked.is_zero()) {
             // Boxed, so that a call which does not wait is not as large as one that does.

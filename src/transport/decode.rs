@@ -20,14 +20,8 @@ use crate::format::truncate;
 /// Most characters of a reader's error in an answer: it may quote the whole of a value.
 const MAX_ERROR_CHARS: usize = 200;
 
-/// What one message comes to.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly always it is the large one")]
-pub enum Decoded {
-    Message(ClientJsonRpcMessage),
-    /// The answer that refuses it.
-    Refused(Value),
-}
+/// A message, or the answer that refuses it.
+type Decoded = Result<ClientJsonRpcMessage, Value>;
 
 /// The messages of a line: one, those of a batch, or none where nothing is to be served or answered. Only one revision of
 /// the protocol has batches (2025-03-26); their elements are served in all, so that no id is without an answer.
@@ -44,13 +38,13 @@ pub fn decode(line: &[u8]) -> Vec<Decoded> {
         Ok(value) => message(value).into_iter().collect(),
         Err(error) => {
             let id = recover_id(&String::from_utf8_lossy(line));
-            vec![refused(id, ErrorCode::PARSE_ERROR, &format!("Parse error: {error}"))]
+            vec![Err(refusal(id, ErrorCode::PARSE_ERROR, &format!("Parse error: {error}")))]
         }
     }
 }
 
 /// The answer to a line that is too long, of which there are both ends.
-pub fn refusal_of_cut(ends: &[u8]) -> Decoded {
+pub fn refusal_of_cut(ends: &[u8]) -> Value {
     let id = recover_id(&String::from_utf8_lossy(ends));
     let why = format!("longer than {MAX_LINE} bytes; pass the path of a file instead of its text");
     invalid(id, &why)
@@ -102,7 +96,7 @@ fn recover_id(text: &str) -> Value {
 /// What is neither a request nor a notification that the SDK knows, and may not be answered, comes to nothing.
 fn message(message: Value) -> Option<Decoded> {
     let Value::Object(mut message) = message else {
-        return Some(invalid(Value::Null, "a message is an object"));
+        return Some(Err(invalid(Value::Null, "a message is an object")));
     };
     let has_outcome = message.contains_key("result") || message.contains_key("error");
     if has_outcome && !message.contains_key("method") {
@@ -115,33 +109,33 @@ fn message(message: Value) -> Option<Decoded> {
         _ => Value::Null,
     };
     if message.get("jsonrpc") != Some(&json!("2.0")) {
-        return Some(invalid(echo, "jsonrpc must be \"2.0\""));
+        return Some(Err(invalid(echo, "jsonrpc must be \"2.0\"")));
     }
     let Some(Value::String(method)) = message.remove("method") else {
-        return Some(invalid(echo, "method must be a string"));
+        return Some(Err(invalid(echo, "method must be a string")));
     };
     let params = message.remove("params").filter(|params| !params.is_null());
     let Some(id) = id else {
         let notification = ClientNotification::deserialize(with_method(&method, params));
         return notification
             .ok()
-            .map(|notification| Decoded::Message(JsonRpcMessage::notification(notification)));
+            .map(|notification| Ok(JsonRpcMessage::notification(notification)));
     };
     if has_outcome {
-        return Some(invalid(echo, "a request has neither result nor error"));
+        return Some(Err(invalid(echo, "a request has neither result nor error")));
     }
     if params.as_ref().is_some_and(|params| !params.is_object()) {
-        return Some(invalid(echo, "params must be an object"));
+        return Some(Err(invalid(echo, "params must be an object")));
     }
     let Ok(id) = RequestId::deserialize(id) else {
-        return Some(invalid(echo, "id must be a string or a 64-bit integer"));
+        return Some(Err(invalid(echo, "id must be a string or a 64-bit integer")));
     };
     Some(match request(&method, params) {
-        Ok(request) => Decoded::Message(JsonRpcMessage::request(request, id)),
+        Ok(request) => Ok(JsonRpcMessage::request(request, id)),
         Err(error) => {
             let error = truncate(&error.to_string(), MAX_ERROR_CHARS);
             let why = format!("Invalid params for {method}: {error}");
-            refused(echo, ErrorCode::INVALID_PARAMS, &why)
+            Err(refusal(echo, ErrorCode::INVALID_PARAMS, &why))
         }
     })
 }
@@ -167,13 +161,13 @@ fn with_method(method: &str, params: Option<Value>) -> Value {
     message
 }
 
-fn invalid(id: Value, why: &str) -> Decoded {
-    refused(id, ErrorCode::INVALID_REQUEST, &format!("Invalid request: {why}"))
+fn invalid(id: Value, why: &str) -> Value {
+    refusal(id, ErrorCode::INVALID_REQUEST, &format!("Invalid request: {why}"))
 }
 
-fn refused(id: Value, code: ErrorCode, message: &str) -> Decoded {
+fn refusal(id: Value, code: ErrorCode, message: &str) -> Value {
     let error = json!({"code": code.0, "message": message});
-    Decoded::Refused(json!({"jsonrpc": "2.0", "id": id, "error": error}))
+    json!({"jsonrpc": "2.0", "id": id, "error": error})
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ fn a_running_job_that_waits_for_changes_or_keys_says_so() {
 fn a_command_that_wanted_something_from_a_person_says_what_to_do() {
     let client = Client::start();
     for (words, hint) in [
-        ("Author identity unknown", "user.name"),
+        ("*** Please tell me who you are.", "user.name"),
         (
             "fatal: could not read Username for 'https://github.com': No such device or address",
             "credential helper",

@@ -19,44 +19,15 @@ const ENDED_AT_ONCE: Duration = Duration::from_secs(15);
 const WATCHES_AFTER: Duration = Duration::from_secs(3);
 
 /// Programs for which `-w` means to watch; for `grep`, `curl` and others it does not.
-const WATCHERS: &[&str] = &[
-    "tsc",
-    "tailwindcss",
-    "@tailwindcss/cli",
-    "webpack",
-    "rollup",
-    "sass",
-    "postcss",
-    "babel",
-    "swc",
-    "mocha",
-    "vitest",
-    "jest",
-    "eleventy",
-];
+const WATCHERS: &str = "tsc tailwindcss @tailwindcss/cli webpack rollup sass postcss babel swc mocha vitest jest eleventy";
 
 /// What watch modes say when they have done their work once.
-const WATCHING: &[&str] = &[
-    "watching for file change",
-    "waiting for file changes",
-    "waiting for changes",
-    "watching for changes",
-    "watching extensions",
-    "watch usage",
-    "press w to show more",
-    "[finished running",
-];
+const WATCHING: &str = "watching for file change|waiting for file changes|waiting for changes|watching for changes|\
+                        watching extensions|watch usage|press w to show more|[finished running";
 
 /// What editors and pagers say, or show, without a terminal.
-const SCREENS: &[&str] = &[
-    "output is not to a terminal",
-    "input is not from a terminal",
-    "error opening terminal",
-    "terminal is not fully functional",
-    "too many errors from stdin",
-    "(end)",
-    "-- insert --",
-];
+const SCREENS: &str = "output is not to a terminal|input is not from a terminal|error opening terminal|\
+                       terminal is not fully functional|too many errors from stdin|(end)|-- insert --";
 
 /// What a failed command says that wanted something from its user, and what to do.
 const WANTED: &[(&str, &str)] = &[
@@ -65,11 +36,7 @@ const WANTED: &[(&str, &str)] = &[
         "git has no name for the author: rerun with git -c user.name=… -c user.email=… in front of the subcommand",
     ),
     (
-        "could not read username",
-        "git asked for credentials and there is no terminal: use an ssh remote, a credential helper or a token",
-    ),
-    (
-        "could not read password",
+        "could not read username|could not read password",
         "git asked for credentials and there is no terminal: use an ssh remote, a credential helper or a token",
     ),
     (
@@ -131,7 +98,7 @@ pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
         });
     }
     let last = last_words(shown);
-    let wanted = WANTED.iter().find(|(words, _)| last.contains(words))?;
+    let wanted = WANTED.iter().find(|(known, _)| any_in(known, &last))?;
     Some(wanted.1.to_owned())
 }
 
@@ -139,8 +106,9 @@ pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
 fn is_to_watch(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().collect();
     let has = |flag: &str| words.iter().any(|word| word.split('=').next() == Some(flag));
-    let is_watcher =
-        |word: &&str| WATCHERS.contains(&word.trim_start_matches("node_modules/.bin/"));
+    let is_watcher = |word: &&str| {
+        WATCHERS.split(' ').any(|known| known == word.trim_start_matches("node_modules/.bin/"))
+    };
     has("--watch") || has("--serve") || (words.contains(&"-w") && words.iter().any(is_watcher))
 }
 
@@ -151,8 +119,9 @@ fn left_at_prompt(shown: &Shown) -> Option<&'static str> {
     COMMAND_PROMPTS.iter().find(|prompt| lines.contains(prompt)).copied()
 }
 
-fn any_in(known: &[&str], last: &str) -> bool {
-    known.iter().any(|words| last.contains(words))
+/// Whether one of the texts between the bars is in there.
+fn any_in(known: &str, last: &str) -> bool {
+    known.split('|').any(|words| last.contains(words))
 }
 
 /// The end of both streams, in lower case.
