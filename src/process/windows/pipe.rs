@@ -84,6 +84,11 @@ impl Pipe {
         state.has_ended || !state.chunks.is_empty()
     }
 
+    /// Whether it pays to let output gather before it is read: here its own thread does that.
+    pub fn is_large(&self) -> bool {
+        false
+    }
+
     /// How many bytes are to be had at this moment.
     pub fn available(&self) -> u64 {
         self.0.lock().chunks.iter().map(|chunk| chunk.len() as u64).sum()
