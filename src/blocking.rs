@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 pub async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    // The runtime still holds what it had no thread for, and may come to it later: whoever takes the work first does it.
+    // The runtime keeps work that it had no thread for, and may come to it later: the thread that takes it first does it.
     let work = Arc::new(Mutex::new(Some(work)));
     let on_thread = work.clone();
     let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();

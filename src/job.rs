@@ -1,6 +1,5 @@
 //! What a job is: its identity, its record, and how it is asked to end. No I/O, nothing of the crate.
 
-mod captured;
 mod error;
 mod record;
 mod snapshot;
@@ -10,10 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-pub use captured::Captured;
 use chrono::{DateTime, Utc};
 pub use error::JobError;
-pub use record::{Cause, Exit, Finished, Force, Record};
+pub use record::{Captured, Cause, Exit, Finished, Force, Record};
 pub use snapshot::Snapshot;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc, oneshot, watch};
 use uuid::Uuid;

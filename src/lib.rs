@@ -8,7 +8,7 @@
 //!
 //! A job and its life:
 //!
-//! - [`job`]: what a job is: its `record`, what was `captured`, a `snapshot`; no I/O, imports nothing of the crate
+//! - [`job`]: what a job is: its `record`, a `snapshot`; no I/O, imports nothing of the crate
 //! - [`watcher`]: the one task that owns a process, from spawn to its last byte: the `capture` of its output, the
 //!   `stop` of its tree
 //! - [`registry`]: which jobs exist. How one is started (`start`), and what of that is its

@@ -17,6 +17,8 @@ pub struct Excerpt {
     pub next: Cursor,
     /// Whether the next page would show something right now.
     pub more: bool,
+    /// The last line of each stream that no line end has completed yet.
+    pub unfinished: Vec<String>,
 }
 
 /// What an excerpt leaves out, of both streams.
@@ -29,8 +31,8 @@ pub struct Cut {
     pub cursor: Cursor,
 }
 
-/// Everything if it fits in `max` characters, else of each stream the first fifth and the last four fifths of its share, with a line between
-/// them: `marker`, given what is missing there.
+/// Everything if it fits in `max` characters, else of each stream the first fifth and the last four fifths of its share, with
+/// a line between them: `marker`, given what is missing there.
 pub fn excerpt(
     stdout: &mut Stream,
     stderr: &mut Stream,
@@ -61,7 +63,7 @@ pub fn excerpt(
         error: err.into_text(&err_marker),
         cut: (both.bytes > 0).then_some(both),
         next,
-        more: false,
+        ..Excerpt::default()
     }
 }
 
@@ -82,9 +84,9 @@ pub fn page(stdout: &mut Stream, stderr: &mut Stream, from: Cursor, max_chars: u
     Excerpt {
         output,
         error,
-        cut: None,
         next: Cursor { stdout: out_end, stderr: err_end },
         more: out_end < stdout.visible_end() || err_end < stderr.visible_end(),
+        ..Excerpt::default()
     }
 }
 

@@ -39,10 +39,6 @@ pub struct Store {
     waited_in_vain: Mutex<Option<Instant>>,
 }
 
-/// The output could not be read in time.
-#[derive(Debug)]
-pub struct Unreadable;
-
 impl Store {
     /// Creates nothing: the directory comes with the first byte of output.
     pub fn new(output_dir: Option<&Path>, id: Option<Uuid>, max_bytes: u64) -> Self {
@@ -134,11 +130,11 @@ impl Store {
         self.pressure.notified().await;
     }
 
-    /// Reads output on another thread. If the disk does not answer in time, the thread goes on alone.
+    /// Reads output on another thread. None if the disk does not answer in time; the thread then goes on alone.
     pub async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Unreadable> {
+    ) -> Option<T> {
         let read = async {
             let turn = READS.acquire().await.ok()?;
             run_blocking(move || {
@@ -147,7 +143,7 @@ impl Store {
             })
             .await
         };
-        timeout(READ_WITHIN, read).await.ok().flatten().ok_or(Unreadable)
+        timeout(READ_WITHIN, read).await.ok().flatten()
     }
 
     /// This server's own directory, made when it is first asked for: by the capture thread alone.

@@ -11,10 +11,10 @@ use prompts::prompt;
 
 use super::messages;
 use super::pattern::Outcome;
-use super::shown::{Reading, Shown};
+use super::shown::Reading;
 use crate::format::human_duration;
 use crate::job::Snapshot;
-use crate::output::excerpt::Cut;
+use crate::output::excerpt::{Cut, Excerpt};
 
 /// How long a job must be silent before that is worth a word.
 const LONG_SILENCE: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ pub struct Wait {
 pub struct Facts<'a> {
     pub snapshot: &'a Snapshot,
     /// What of the output the reply shows.
-    pub shown: &'a Shown,
+    pub shown: &'a Excerpt,
     /// What of it the call asked for.
     pub reading: &'a Reading,
     /// What the search for a pattern came to, if there was one.
@@ -69,16 +69,12 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
             wait_on(facts),
         ));
     }
-    if shown.excerpt.more {
-        return Some(format!(
-            "There is more: {} and cursor=\"{}\"",
-            get(facts),
-            shown.excerpt.next
-        ));
+    if shown.more {
+        return Some(format!("There is more: {} and cursor=\"{}\"", get(facts), shown.next));
     }
     // A look at a running job that does not say how much to read wants to know how far it is.
     let wants_all = facts.reading.max_chars.is_some() || !running;
-    let gap = shown.excerpt.cut.as_ref();
+    let gap = shown.cut.as_ref();
     let gap = gap.filter(|cut| wants_all && cut.dropped < cut.bytes);
     if still_running && gap.is_none() {
         return Some(format!(

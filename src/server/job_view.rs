@@ -134,12 +134,10 @@ impl JobView {
     ) -> Self {
         let snapshot = job.snapshot();
         let shown = show(&snapshot, store, reading).await;
-        let excerpt = &shown.excerpt;
         let mut view = Self::described(&snapshot, live_usage(&snapshot));
         let record = &snapshot.record;
         view.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
-        let partial =
-            view.running || excerpt.cut.is_some() || excerpt.more || view.dropped_bytes > 0;
+        let partial = view.running || shown.cut.is_some() || shown.more || view.dropped_bytes > 0;
         if partial {
             let directory = store.existing().filter(|_| !reading.is_last);
             let path = |kind, captured: &Captured| {
@@ -154,8 +152,8 @@ impl JobView {
         if !reading.is_last {
             if partial || reading.cursor.is_some() {
                 // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
-                let gap = excerpt.cut.as_ref().filter(|_| !view.running);
-                view.cursor = gap.map_or(excerpt.next, |cut| cut.cursor).to_string();
+                let gap = shown.cut.as_ref().filter(|_| !view.running);
+                view.cursor = gap.map_or(shown.next, |cut| cut.cursor).to_string();
             }
             let facts = Facts {
                 snapshot: &snapshot,
@@ -170,8 +168,8 @@ impl JobView {
         if let Some(Outcome::Found(line)) = search {
             view.matched = Some(line);
         }
-        view.output = shown.excerpt.output;
-        view.error = shown.excerpt.error;
+        view.output = shown.output;
+        view.error = shown.error;
         view
     }
 
@@ -207,8 +205,7 @@ pub async fn progress(job: &Job, store: &Store) -> String {
     let snapshot = job.snapshot();
     let reading = Reading { default_chars: PROGRESS_CHARS, tail_only: true, ..Reading::default() };
     let shown = show(&snapshot, store, reading).await;
-    let mut lines = [&shown.excerpt.output, &shown.excerpt.error]
-        .map(|text| text.trim_end().lines().next_back());
+    let mut lines = [&shown.output, &shown.error].map(|text| text.trim_end().lines().next_back());
     let last = lines.iter_mut().find_map(Option::take).map(str::trim);
     format!(
         "running {}, {} bytes of output{}",

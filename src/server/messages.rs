@@ -182,9 +182,3 @@ pub fn left_out(cut: &Cut) -> String {
         }
     }
 }
-
-/// In the place of output that cannot be read now.
-pub fn unreadable() -> String {
-    "the output cannot be read now: its disk does not answer. The job is unharmed; call again later"
-        .to_owned()
-}

@@ -4,11 +4,14 @@ use crate::job::Snapshot;
 use crate::output::cursor::Cursor;
 use crate::output::excerpt::{Cut, Excerpt, excerpt, page};
 use crate::output::segments::streams;
-use crate::output::store::{Store, Unreadable};
+use crate::output::store::Store;
 use crate::server::messages;
 
 /// Characters of the tail that are shown of a running job when the call names no number.
 const RUNNING_CHARS: usize = 2000;
+
+/// In the place of output that cannot be read now.
+const UNREADABLE: &str = "the output cannot be read now: its disk does not answer. The job is unharmed; call again later";
 
 /// What of the output a reply shows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,25 +25,17 @@ pub struct Reading {
     pub is_last: bool,
 }
 
-/// The output as the reply shows it; nothing of it by default.
-#[derive(Debug, Default)]
-pub struct Shown {
-    pub excerpt: Excerpt,
-    /// The last line of each stream that no line end has completed yet.
-    pub unfinished: Vec<String>,
-}
-
 /// Reads it.
-pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown {
+pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Excerpt {
     let record = &snapshot.record;
     if record.stdout.end + record.stderr.end == 0 {
-        return Shown::default();
+        return Excerpt::default();
     }
     let id = snapshot.job.id();
     let (mut stdout, mut stderr) = streams(snapshot, store);
     let tail_only = (snapshot.is_running() || reading.tail_only) && reading.max_chars.is_none();
     let read = move || {
-        let excerpt = match reading.cursor {
+        let mut shown = match reading.cursor {
             Some(from) => {
                 let max_chars = reading.max_chars.unwrap_or(reading.default_chars);
                 page(&mut stdout, &mut stderr, from, max_chars)
@@ -55,15 +50,12 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Shown
                 excerpt(&mut stdout, &mut stderr, max_chars, tail_only, &marker)
             }
         };
-        let unfinished = [stdout.last_line(), stderr.last_line()];
-        Shown { excerpt, unfinished: unfinished.into_iter().flatten().collect() }
+        shown.unfinished = stdout.last_line().into_iter().chain(stderr.last_line()).collect();
+        shown
     };
-    store.read(read).await.unwrap_or_else(|Unreadable| Shown {
-        excerpt: Excerpt {
-            error: messages::unreadable(),
-            next: reading.cursor.unwrap_or_default(),
-            ..Excerpt::default()
-        },
-        unfinished: Vec::new(),
+    store.read(read).await.unwrap_or_else(|| Excerpt {
+        error: UNREADABLE.to_owned(),
+        next: reading.cursor.unwrap_or_default(),
+        ..Excerpt::default()
     })
 }

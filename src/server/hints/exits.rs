@@ -3,8 +3,8 @@
 use super::prompts::prompt;
 use super::symptoms;
 use crate::job::{Cause, Exit, Force, Snapshot};
+use crate::output::excerpt::Excerpt;
 use crate::process::signals::{KILL, TERMINATE};
-use crate::server::shown::Shown;
 
 /// Builtins of bash that a plain sh does not have.
 const BASH_BUILTINS: &[&str] =
@@ -12,7 +12,7 @@ const BASH_BUILTINS: &[&str] =
 
 /// About a command that has ended by itself, or was killed at its time limit. After a stop or a time limit its other processes
 /// are being ended as well, and are only not gone yet.
-pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
+pub fn after_end(snapshot: &Snapshot, shown: &Excerpt) -> Option<String> {
     let finished = snapshot.finished()?;
     let was_forced = snapshot.record.force == Some(Force::AfterGrace);
     if finished.cause == Cause::TimeLimit && was_forced {
@@ -41,7 +41,7 @@ pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
         return Some(symptom);
     }
     let hint = match finished.exit {
-        Exit::Code(127) => return Some(not_found(&shown.excerpt.error, &shown.excerpt.output)),
+        Exit::Code(127) => return Some(not_found(&shown.error, &shown.output)),
         Exit::Code(126) => {
             "Exit 126 means found but not executable: make it executable with chmod +x, or run it with its interpreter"
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::prompts::COMMAND_PROMPTS;
 use crate::job::{Exit, Snapshot};
-use crate::server::shown::Shown;
+use crate::output::excerpt::Excerpt;
 
 /// Characters at the end of the output in which last words are looked for.
 const LAST_WORDS: usize = 600;
@@ -54,7 +54,7 @@ const WANTED: &[(&str, &str)] = &[
 ];
 
 /// About a running job.
-pub fn while_running(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
+pub fn while_running(snapshot: &Snapshot, shown: &Excerpt) -> Option<String> {
     let last = last_words(shown);
     if any_in(WATCHING, &last) {
         return Some(
@@ -85,7 +85,7 @@ pub fn is_buffered(snapshot: &Snapshot) -> bool {
 }
 
 /// About a job that has ended by itself.
-pub fn after_end(snapshot: &Snapshot, shown: &Shown) -> Option<String> {
+pub fn after_end(snapshot: &Snapshot, shown: &Excerpt) -> Option<String> {
     let exit = &snapshot.finished()?.exit;
     if *exit == Exit::Code(0) {
         if let Some(prompt) = left_at_prompt(shown) {
@@ -113,8 +113,8 @@ fn is_to_watch(command: &str) -> bool {
 }
 
 /// The prompt that a program has left behind with a line end, as Python does.
-fn left_at_prompt(shown: &Shown) -> Option<&'static str> {
-    let outputs = [&shown.excerpt.output, &shown.excerpt.error];
+fn left_at_prompt(shown: &Excerpt) -> Option<&'static str> {
+    let outputs = [&shown.output, &shown.error];
     let lines = outputs.map(|text| text.trim_end().lines().next_back().unwrap_or_default());
     COMMAND_PROMPTS.iter().find(|prompt| lines.contains(prompt)).copied()
 }
@@ -125,10 +125,10 @@ fn any_in(known: &str, last: &str) -> bool {
 }
 
 /// The end of both streams, in lower case.
-fn last_words(shown: &Shown) -> String {
+fn last_words(shown: &Excerpt) -> String {
     let end = |text: &str| {
         let skipped = text.chars().count().saturating_sub(LAST_WORDS);
         text.chars().skip(skipped).collect::<String>().to_lowercase()
     };
-    format!("{}\n{}", end(&shown.excerpt.output), end(&shown.excerpt.error))
+    format!("{}\n{}", end(&shown.output), end(&shown.error))
 }
