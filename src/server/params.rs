@@ -62,12 +62,6 @@ pub fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Err
 }
 
 /// A number of characters, of which more than the limit means as many as there may be.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a whole number from 1 to the limit"
-)]
 pub fn characters<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
     let wanted = format!("a whole number from 1 to {MAX_CHARS_LIMIT}");
     let is_whole = |number: f64| number >= 1.0 && number.fract() == 0.0;
