@@ -130,7 +130,6 @@ fn start_once(place: &Place) -> Result<Stream> {
         .arg(own::program()?)
         .args(env::args_os().skip(1))
         .arg("--daemon")
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
