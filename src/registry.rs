@@ -161,10 +161,6 @@ impl ProcessRegistry {
         lock(&self.jobs).values().any(kind)
     }
 
-    fn count(&self) -> usize {
-        lock(&self.jobs).len()
-    }
-
     fn select(&self, kind: impl Fn(&Job) -> bool) -> Vec<Job> {
         let jobs = lock(&self.jobs);
         jobs.values().filter(|job| kind(job)).cloned().collect()

@@ -37,16 +37,12 @@ pub fn check(mut config: Config) -> ExitCode {
         // What is well is said here.
         "warn".clone_into(&mut config.log);
     }
-    match try_out(config) {
-        Ok(()) => {
-            say!("result", "all is well");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            say!("result", "FAILED: {error:#}");
-            ExitCode::FAILURE
-        }
+    if let Err(error) = try_out(config) {
+        say!("result", "FAILED: {error:#}");
+        return ExitCode::FAILURE;
     }
+    say!("result", "all is well");
+    ExitCode::SUCCESS
 }
 
 fn try_out(config: Config) -> Result<()> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::directory::is_deleted;
-use super::segments::{StreamKind, base_name, segment_name};
+use super::segments::{base_name, segment_name};
 use super::store::Store;
 use crate::format::io_error_text;
 use crate::job::Captured;
@@ -42,7 +42,7 @@ struct Current {
 }
 
 impl OutputLog {
-    pub fn new(store: Arc<Store>, id: Uuid, stream: StreamKind, max_bytes: u64) -> Self {
+    pub fn new(store: Arc<Store>, id: Uuid, stream: &str, max_bytes: u64) -> Self {
         // In segments that are as large as the store, the first one would leave no room for the newest.
         let max_bytes = max_bytes.min(store.max_bytes());
         Self {

@@ -11,18 +11,12 @@ use super::store::Store;
 use super::stream::Stream;
 use crate::job::{Captured, Job, Snapshot};
 
-/// Which stream of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamKind {
-    Stdout,
-    Stderr,
-}
+/// The streams of a job, by the names of their files.
+pub const STDOUT: &str = "stdout";
+pub const STDERR: &str = "stderr";
 
-pub(super) fn base_name(id: Uuid, stream: StreamKind) -> String {
-    match stream {
-        StreamKind::Stdout => format!("{id}.stdout"),
-        StreamKind::Stderr => format!("{id}.stderr"),
-    }
+pub(super) fn base_name(id: Uuid, stream: &str) -> String {
+    format!("{id}.{stream}")
 }
 
 /// The first segment has the plain name, so that `cat NAME*` gives the stream in order.
@@ -52,14 +46,14 @@ pub fn streams(snapshot: &Snapshot, store: &Store) -> (Stream, Stream) {
         }
     };
     let record = &snapshot.record;
-    (stream(StreamKind::Stdout, &record.stdout), stream(StreamKind::Stderr, &record.stderr))
+    (stream(STDOUT, &record.stdout), stream(STDERR, &record.stderr))
 }
 
 /// The path of a stream's first segment, if anything of the stream is stored.
 pub fn first_path(
     directory: &Directory,
     id: Uuid,
-    stream: StreamKind,
+    stream: &str,
     captured: &Captured,
 ) -> Option<PathBuf> {
     let first = captured.segments.first()?;
@@ -72,9 +66,7 @@ pub fn remove(store: &Store, job: &Job) {
         return;
     };
     let record = job.snapshot().record;
-    for (kind, captured) in
-        [(StreamKind::Stdout, record.stdout), (StreamKind::Stderr, record.stderr)]
-    {
+    for (kind, captured) in [(STDOUT, record.stdout), (STDERR, record.stderr)] {
         let base = base_name(job.id(), kind);
         for segment in captured.segments {
             drop(std::fs::remove_file(directory.file(&segment_name(&base, segment.start))));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::{ProcessRegistry, RemovalReason};
+use super::{ProcessRegistry, RemovalReason, lock};
 use crate::blocking::run_blocking;
 use crate::job::Job;
 use crate::output::segments;
@@ -19,7 +19,7 @@ impl ProcessRegistry {
 
     /// Whether there may be a result to evict because `--max-finished` newer ones exist.
     pub fn has_too_many_finished(&self) -> bool {
-        self.count() > self.config().max_finished
+        lock(&self.jobs).len() > self.config().max_finished
     }
 
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.

@@ -14,7 +14,7 @@ use super::connection::Connection;
 use crate::environment;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
-use crate::output::segments::StreamKind;
+use crate::output::segments::{STDERR, STDOUT};
 use crate::process::shell::Shell;
 use crate::process::spawn::{Order, Variables, spawn};
 use crate::watcher::{Assignment, CaptureThread, watch};
@@ -101,7 +101,7 @@ impl ProcessRegistry {
             process,
             side,
             capture,
-            logs: [StreamKind::Stdout, StreamKind::Stderr].map(open_log),
+            logs: [STDOUT, STDERR].map(open_log),
             stdin_text: start.stdin.unwrap_or_default(),
             keep_stdin_open: start.keep_stdin_open,
             kill_at: start.kill_after.map(|after| created.monotonic + after),

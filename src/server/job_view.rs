@@ -14,7 +14,7 @@ use super::pattern::Outcome;
 use super::shown::{Reading, show};
 use crate::format::{human_duration, thousands, truncate};
 use crate::job::{Captured, Exit, Finished, Job, Snapshot};
-use crate::output::segments::{StreamKind, first_path};
+use crate::output::segments::{STDERR, STDOUT, first_path};
 use crate::output::store::Store;
 use crate::process::tree::usage;
 use crate::process::{Usage, signals};
@@ -146,8 +146,8 @@ impl JobView {
             };
             view.output_bytes = record.stdout.end;
             view.error_bytes = record.stderr.end;
-            view.output_path = path(StreamKind::Stdout, &record.stdout).unwrap_or_default();
-            view.error_path = path(StreamKind::Stderr, &record.stderr).unwrap_or_default();
+            view.output_path = path(STDOUT, &record.stdout).unwrap_or_default();
+            view.error_path = path(STDERR, &record.stderr).unwrap_or_default();
         }
         if !reading.is_last {
             if partial || reading.cursor.is_some() {

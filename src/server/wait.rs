@@ -80,11 +80,8 @@ pub async fn for_any_end(registry: &ProcessRegistry) {
     let mut ends = registry.ends();
     loop {
         ends.borrow_and_update();
-        let nothing_to_wait_for = || registry.list(0).0.is_empty();
-        if !registry.unreported(1).is_empty()
-            || nothing_to_wait_for()
-            || ends.changed().await.is_err()
-        {
+        let is_told = registry.unreported(1).is_empty();
+        if !is_told || registry.list(0).0.is_empty() || ends.changed().await.is_err() {
             return;
         }
     }
