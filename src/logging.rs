@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +20,11 @@ use crate::process::standard;
 use crate::transport::write_all;
 
 /// Lines that wait for the thread.
-const QUEUED: usize = 256;
+const QUEUED: usize = 1024;
+
+/// How long the first line of some waits for others: to wake this thread for each would cost a short job as much as its own
+/// start does.
+const GATHER_FOR: Duration = Duration::from_millis(5);
 
 /// How long the last lines may take to be written when the server ends.
 const LAST_LINES: Duration = Duration::from_millis(100);
@@ -36,9 +40,17 @@ pub fn init(config: &Config) -> Result<Guard> {
     let (sender, lines) = sync_channel::<Vec<u8>>(QUEUED);
     let (writing, written) = sync_channel(0);
     thread::Builder::new().name("log".to_owned()).spawn(move || {
-        // What cannot be written is lost: there is nowhere to say so. An empty line is the guard's, and the last.
-        for line in lines.iter().take_while(|line| !line.is_empty()) {
-            drop(write_all(&to, &line));
+        // An empty line is the guard's, and the last.
+        let is_line = |line: &Vec<u8>| !line.is_empty();
+        while let Some(mut text) = lines.recv().ok().filter(is_line) {
+            sleep(GATHER_FOR);
+            let more: Vec<_> = lines.try_iter().collect();
+            text.extend(more.iter().flatten());
+            // What cannot be written is lost: there is nowhere to say so.
+            drop(write_all(&to, &text));
+            if !more.iter().all(is_line) {
+                break;
+            }
         }
         drop::<SyncSender<()>>(writing);
     })?;

@@ -104,9 +104,6 @@ impl Store {
 
     /// Bytes that were reserved are gone, or were not stored.
     pub fn release(&self, bytes: u64) {
-        if bytes == 0 {
-            return;
-        }
         self.stored.fetch_sub(bytes, Ordering::Relaxed);
     }
 
