@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) const CLEANUP: &str = "cleanup_background_process";
 pub(crate) const EXECUTE: &str = "execute_command_background";
 pub(crate) const GET: &str = "get_command_background_result";
 pub(crate) const LIST: &str = "list_background_processes";
@@ -24,10 +25,8 @@ impl Peer {
     pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Self> {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
-        let to = child.stdin.take();
         let from = child.stdout.take().context("standard output is piped")?;
-        let from = BufReader::with_capacity(1 << 20, from);
-        Ok(Self { child, to, from })
+        Ok(Self { to: child.stdin.take(), from: BufReader::with_capacity(1 << 20, from), child })
     }
 
     pub(crate) fn send(&mut self, line: &str) -> anyhow::Result<()> {

@@ -1,8 +1,6 @@
 //! What the server costs, each figure beside its floor: the bare system calls that do the same, in turns with it in the
 //! same run. So the ratios hold on a noisy machine too; single figures do not.
-//!
-//! `cargo bench` measures everything in about two minutes, `cargo bench -- jobs capture` only these. `BENCH_SERVER` is
-//! another binary to measure. What is written to disk is under the target directory, and removed again.
+//! `cargo bench` measures all of it in a minute, `cargo bench -- jobs capture` only these; `BENCH_SERVER` is another binary.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints")]
 

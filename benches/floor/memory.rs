@@ -37,16 +37,15 @@ pub(crate) fn measure(table: &mut Table) -> anyhow::Result<()> {
     let before = used()?;
     std::thread::sleep(QUIET);
     let share = (used()? - before) / QUIET.as_secs_f64();
-    let what = "CPU time with 100 sleeping jobs and 100 waits, per second";
-    table.value(what, share / 1e3, "µs", "none measurable");
+    table.value("CPU with 100 sleeping jobs and waits", share / 1e3, "µs/s", "none measurable");
     Ok(())
 }
 
 /// A size from `/proc/PID/status`, in bytes.
 fn status(pid: u32, key: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with(key));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    let number = status.lines().find(|line| line.starts_with(key));
+    let number = number.and_then(|line| line.split_whitespace().nth(1));
     let kilobytes: f64 = number.context("the status has the key")?.parse()?;
     Ok(kilobytes * 1024.0)
 }

@@ -42,7 +42,6 @@ pub(crate) fn calls(table: &mut Table) -> anyhow::Result<()> {
     measured
 }
 
-/// Other systems do not pin processes.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn calls(table: &mut Table) -> anyhow::Result<()> {
     round_trips(table)
