@@ -25,7 +25,6 @@
 //! - [`output`]: the bytes: a bounded `log` of `segments` in the `directory` of a `store`; read as a `stream`, shown as an
 //!   `excerpt` or a page from a `cursor` on, each line as a `terminal` shows it; the `search` for a line
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
-//! - [`keep`]: `--keep`: the `relay` between a client and the `daemon` that has the jobs
 //! - [`supervisor`]: the server's parent, which ends what a killed server leaves
 //! - [`blocking`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
 //!
@@ -38,11 +37,12 @@
 //!
 //! From start to end:
 //!
+//! - [`keep`]: with `--keep`, the `relay` that a client starts and the `daemon` that has the jobs; of Unix alone
 //! - [`mod@run`]: the server; [`config`]: every limit, read once; [`startup`]: what must not be inherited; [`logging`]: log
 //!   lines by a thread of their own; [`self_test`]: `--check`
 //!
-//! Imports point one way: `main → run → server → registry → watcher → process, output → job`. What differs between
-//! systems is known only in `process`, `main`, `supervisor`, `startup` and `output::directory`.
+//! Imports point one way: `main → keep → run → server → registry → watcher → process, output → job`. What differs
+//! between systems is known only in `process`, `main`, `supervisor`, `startup` and `output::directory`.
 //!
 //! # Invariants
 //!
