@@ -106,8 +106,7 @@ impl Watcher {
         grace: Duration,
     ) {
         loop {
-            let settled_at = self.exited.as_ref().map(|(_, at)| at.monotonic + SETTLE_WITHIN);
-            if settled_at.is_some_and(|at| Instant::now() >= at) || self.has_settled() {
+            if self.settles_by().is_some_and(|at| Instant::now() >= at) || self.has_settled() {
                 self.finish().await;
             }
             let is_over = !self.is_running() && self.leftovers().is_empty();
@@ -115,6 +114,7 @@ impl Watcher {
                 return;
             }
             let awaits_exit = self.is_running() && self.exited.is_none();
+            let settles_by = self.settles_by();
             let Some(tree) = self.tree.as_mut() else {
                 return;
             };
@@ -132,7 +132,7 @@ impl Watcher {
                     self.terminate(Cause::TimeLimit, Instant::now() + grace);
                 }
                 () = at(self.stop.next_kill()) => self.kill(),
-                () = at(settled_at.filter(|_| self.exited.is_some())) => {}
+                () = at(settles_by) => {}
                 () = self.capture.changed() => self.note_output(),
             }
         }
@@ -140,6 +140,11 @@ impl Watcher {
 
     fn is_running(&self) -> bool {
         self.record.borrow().finished.is_none()
+    }
+
+    /// When the end of an exited command is told at the latest.
+    fn settles_by(&self) -> Option<Instant> {
+        self.exited.as_ref().map(|(_, at)| at.monotonic + SETTLE_WITHIN)
     }
 
     /// Whether an exited command's pipes are closed and no process is left.

@@ -35,8 +35,8 @@ pub struct Connection {
     pub login_env: bool,
     /// The longest wait of one call, where it is configured.
     pub max_wait: Option<Duration>,
-    /// The environment with the login shell's variables, once it was asked.
-    pub(super) with_login: OnceCell<Arc<Variables>>,
+    /// The environment of its jobs, once the first one starts.
+    pub(super) of_jobs: OnceCell<Arc<Variables>>,
 }
 
 impl Connection {
@@ -60,8 +60,8 @@ impl Connection {
         login_env: bool,
         max_wait: Option<Duration>,
     ) -> Self {
-        let with_login = OnceCell::new();
-        Self { shell, directory, environment, login_env, max_wait, with_login }
+        let of_jobs = OnceCell::new();
+        Self { shell, directory, environment, login_env, max_wait, of_jobs }
     }
 
     /// The home directory of the client's user, if it is named.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::connection::Connection;
 use super::{ProcessRegistry, Start};
+use crate::environment;
 use crate::job::Record;
 use crate::output::segments::streams;
 use crate::process::login_env::{parse, printing_command, user_shell};
@@ -34,8 +35,8 @@ const NOT_TAKEN: &[&str] = &["_", "SHLVL", "PWD", "OLDPWD", "TERM", "COLUMNS", "
 const OWN_PREFIX: &str = "BACKGROUND_COMMAND_MCP_";
 
 impl ProcessRegistry {
-    /// The environment of the connection's jobs, with the login shell's variables where they are wanted.
-    pub(super) async fn inherited(&self, connection: &Arc<Connection>) -> Arc<Variables> {
+    /// The environment of the connection's jobs, with the login shell's variables where they are wanted: made once.
+    pub(super) async fn job_environment(&self, connection: &Arc<Connection>) -> Arc<Variables> {
         let ask = || async {
             let (registry, of_client) = (self.clone(), connection.clone());
             let asking = async move { registry.ask_login_shell(&of_client).await };
@@ -44,9 +45,9 @@ impl ProcessRegistry {
                 true => self.shared.watchers.spawn(asking).await.unwrap_or_default(),
                 false => Variables::new(),
             };
-            Arc::new(merged(&connection.environment, login))
+            Arc::new(environment::of_jobs(&merged(&connection.environment, login)))
         };
-        connection.with_login.get_or_init(ask).await.clone()
+        connection.of_jobs.get_or_init(ask).await.clone()
     }
 
     async fn ask_login_shell(&self, connection: &Connection) -> Variables {

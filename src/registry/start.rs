@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::ProcessRegistry;
 use super::connection::Connection;
-use crate::environment;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::{STDERR, STDOUT};
@@ -57,7 +56,7 @@ impl ProcessRegistry {
         let slot = self.shared.slots.clone().try_acquire_owned().map_err(|_| self.busy())?;
         let cwd = connection.directory.resolve(start.cwd.as_deref(), connection.home()).await?;
         let environment = tokio::select! {
-            inherited = self.inherited(connection) => environment::of_jobs(&inherited),
+            environment = self.job_environment(connection) => environment,
             () = cancelled.cancelled() => return Err(JobError::Cancelled),
         };
         if cancelled.is_cancelled() || self.shared.closing.is_cancelled() {
