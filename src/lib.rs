@@ -89,7 +89,7 @@ pub mod config;
 mod environment;
 mod format;
 #[cfg(any(fuzzing, test))]
-#[doc(hidden)]
+#[path = "../tests/fuzz/targets.rs"]
 pub mod fuzzing;
 mod job;
 #[cfg(unix)]

@@ -31,21 +31,6 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// One that is kept whole, in memory.
-    #[cfg(any(fuzzing, test))]
-    pub fn of_bytes(bytes: impl Into<Vec<u8>>, ended: bool) -> Self {
-        let bytes = bytes.into();
-        let end = bytes.len() as u64;
-        Self {
-            read_segment: Box::new(move |_, range| {
-                bytes.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec)
-            }),
-            segments: std::iter::once(0..end).collect(),
-            end,
-            ended,
-        }
-    }
-
     /// Kept bytes from this offset on, up to the next gap, at most `max`.
     pub fn read(&mut self, at: u64, max: u64) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -1,5 +1,5 @@
 //! What holds for any bytes, as functions of those bytes: the targets of the fuzzer (`fuzz/`), and in short of
-//! `cargo test`. Each panics where it does not hold.
+//! `cargo test`. Each panics where it does not hold. A module of the library, whose insides it calls, but not of what ships.
 
 use std::io::BufReader;
 
@@ -9,6 +9,22 @@ use crate::output::stream::Stream;
 use crate::output::terminal;
 use crate::transport::decode::decode;
 use crate::transport::next_line;
+
+impl Stream {
+    /// One that is kept whole, in memory.
+    pub fn of_bytes(bytes: impl Into<Vec<u8>>, ended: bool) -> Self {
+        let bytes = bytes.into();
+        let end = bytes.len() as u64;
+        Self {
+            read_segment: Box::new(move |_, range| {
+                bytes.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec)
+            }),
+            segments: std::iter::once(0..end).collect(),
+            end,
+            ended,
+        }
+    }
+}
 
 /// The bytes of a client: they are cut into the same lines however they arrive, and each is read or refused.
 pub fn input(data: &[u8]) {
