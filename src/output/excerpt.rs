@@ -1,7 +1,9 @@
 //! What a reply shows of both streams: everything if it fits, else the start and the end, or the next page.
 
+use std::ops::Range;
+
 use super::cursor::Cursor;
-use super::stream::{Stream, WINDOW};
+use super::stream::Stream;
 
 /// Before the marker stands one part in so many.
 const HEAD_SHARE: usize = 5;
@@ -44,25 +46,27 @@ pub fn excerpt(
         let (text, end) = stream.forward(0, max);
         (end >= stream.visible_end()).then_some(text)
     };
-    let whole = (whole(stdout), whole(stderr));
-    let needed = |whole: &Option<String>| match whole {
-        Some(text) => text.chars().count() as u64,
-        None => u64::MAX,
+    let needed = |whole: &Option<String>| {
+        whole.as_ref().map_or(u64::MAX, |text| text.chars().count() as u64)
     };
-    let (out_room, err_room) = share(max, needed(&whole.0), needed(&whole.1));
-    let out = Ends::of(stdout, whole.0, out_room, tail_only, marker);
-    let err = Ends::of(stderr, whole.1, err_room, tail_only, marker);
-    let cursor = Cursor { stdout: out.head_end, stderr: err.head_end };
-    let cut = |ends: &Ends| Cut { bytes: ends.left_out, dropped: ends.dropped, cursor };
-    let both =
-        Cut { bytes: out.left_out + err.left_out, dropped: out.dropped + err.dropped, cursor };
-    let next = Cursor { stdout: out.end, stderr: err.end };
-    let (out_marker, err_marker) = (marker(&cut(&out)), marker(&cut(&err)));
+    let (out, err) = (whole(stdout), whole(stderr));
+    let (out_room, err_room) = share(max, needed(&out), needed(&err));
+    let out = Ends::of(stdout, out, out_room, tail_only, marker);
+    let err = Ends::of(stderr, err, err_room, tail_only, marker);
+    let cursor = Cursor { stdout: out.gap.start, stderr: err.gap.start };
+    let cut = |stream: &Stream, gap: &Range<u64>| Cut {
+        bytes: gap.end - gap.start,
+        dropped: stream.missing(gap),
+        cursor,
+    };
+    let (out_cut, err_cut) = (cut(stdout, &out.gap), cut(stderr, &err.gap));
+    let bytes = out_cut.bytes + err_cut.bytes;
+    let both = Cut { bytes, dropped: out_cut.dropped + err_cut.dropped, cursor };
     Excerpt {
-        output: out.into_text(&out_marker),
-        error: err.into_text(&err_marker),
-        cut: (both.bytes > 0).then_some(both),
-        next,
+        next: Cursor { stdout: out.end, stderr: err.end },
+        output: out.into_text(&marker(&out_cut)),
+        error: err.into_text(&marker(&err_cut)),
+        cut: (bytes > 0).then_some(both),
         ..Excerpt::default()
     }
 }
@@ -97,12 +101,10 @@ fn share(max: usize, out: u64, err: u64) -> (usize, usize) {
     (out, max - out)
 }
 
-/// The start and the end of one stream.
+/// The start and the end of one stream, and the bytes between them, if it is not all in `head`.
 struct Ends {
     head: String,
-    head_end: u64,
-    left_out: u64,
-    dropped: u64,
+    gap: Range<u64>,
     tail: String,
     end: u64,
 }
@@ -116,14 +118,7 @@ impl Ends {
         marker: &dyn Fn(&Cut) -> String,
     ) -> Self {
         let end = stream.visible_end();
-        let all = |text| Self {
-            head: text,
-            head_end: end,
-            left_out: 0,
-            dropped: 0,
-            tail: String::new(),
-            end,
-        };
+        let all = |text| Self { head: text, gap: end..end, tail: String::new(), end };
         if let Some(text) = whole.filter(|text| text.chars().count() <= room) {
             return all(text);
         }
@@ -140,22 +135,14 @@ impl Ends {
         let marker_chars = marker(&longest).chars().count() + 2;
         let tail_room = room.saturating_sub(head.chars().count() + marker_chars);
         let (tail, tail_start) = stream.backward(tail_room);
-        if tail_start <= head_end && end <= 2 * WINDOW {
+        if tail_start <= head_end {
             return all(stream.text(0..end));
         }
-        let range = head_end..tail_start;
-        Self {
-            left_out: range.end - range.start,
-            dropped: stream.missing(&range),
-            head,
-            head_end,
-            tail,
-            end,
-        }
+        Self { head, gap: head_end..tail_start, tail, end }
     }
 
     fn into_text(self, marker: &str) -> String {
-        if self.left_out == 0 {
+        if self.gap.is_empty() {
             return self.head;
         }
         let line_end = match self.head.is_empty() || self.head.ends_with('\n') {

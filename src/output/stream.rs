@@ -8,7 +8,7 @@ use super::terminal;
 use crate::format::thousands;
 
 /// Most raw bytes that are rendered for one part of a reply.
-pub const WINDOW: u64 = 4 << 20;
+const WINDOW: u64 = 4 << 20;
 
 /// How far a line end is looked for from a place where a part of a reply could begin or end.
 const NEAR: u64 = 64 << 10;

@@ -98,6 +98,14 @@ fn many_bytes_with_few_characters_are_shown_whole() {
 }
 
 #[test]
+fn a_start_and_an_end_that_meet_are_shown_as_one() {
+    // Each is of some megabytes, and together they are all.
+    let bar = format!("\r\x1b[32m{}5%\x1b[0m", "\0".repeat(1000)).repeat(9 << 10);
+    let excerpt = shown(&mut stream(bar, true), &mut stream("", true), 8000, false);
+    assert_eq!((&*excerpt.output, excerpt.cut), ("5%", None));
+}
+
+#[test]
 fn one_long_line_is_cut_between_characters() {
     let mut out = stream("ä".repeat(5000), true);
     let excerpt = shown(&mut out, &mut stream("", true), 1000, false);
