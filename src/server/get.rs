@@ -86,7 +86,7 @@ impl Call<'_> {
         let mut view = JobView::of(job, self.server.registry.store(), reading, wait, search).await;
         let shell = &self.server.connection.shell;
         if let Some(hint) = unknown_syntax(shell, &[&view.error, &view.output]) {
-            view.hint = hint;
+            hint.clone_into(&mut view.hint);
         }
         Ok(view)
     }

@@ -59,7 +59,7 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
         return Some(format!("{} clean up and {}", prompt.asks, prompt.advice));
     }
     if still_running && let Some(symptom) = symptoms::while_running(snapshot, shown) {
-        return Some(symptom);
+        return Some(symptom.to_owned());
     }
     if still_running && facts.wait.asked > facts.wait.cap {
         return Some(format!(

@@ -7,46 +7,43 @@ use regex::Regex;
 
 use crate::process::shell::{Shell, bash};
 
+/// What a plain sh says of bash syntax.
+static IN_PLAIN_SH: LazyLock<Regex> = LazyLock::new(|| {
+    let commands =
+        r"\[\[|source|declare|typeset|shopt|mapfile|readarray|pushd|popd|let|function|disown";
+    let syntax =
+        r#"Syntax error: (?:"(?:\(|\}|&|do)"|redirection) unexpected|Syntax error: Bad for"#;
+    let rest = r"Bad substitution|\w+: Illegal option|\[: .*unexpected operator|trap: .*bad trap";
+    error_of("sh", &format!(r"(?:{commands}): not found|{syntax}|{rest}"))
+});
+
+/// What a bash before 4.0 says of that of newer ones.
+static IN_OLD_BASH: LazyLock<Regex> = LazyLock::new(|| {
+    let options = r"(?:declare|local|typeset): -[An]: invalid option|shopt: globstar: invalid";
+    let commands = r"(?:mapfile|readarray|coproc): command not found";
+    let case = r"\$\{\w+(?:\^|,)[^}]*\}: bad substitution";
+    error_of("bash", &format!("{options}|{commands}|{case}"))
+});
+
+/// One of these errors, as a line that such a shell writes.
+fn error_of(shell: &str, errors: &str) -> Regex {
+    let pattern = format!(r"(?m)^\S*{shell}: (?:line )?(?:\d+: )?(?:{errors})");
+    Regex::new(&pattern).expect("the pattern is valid")
+}
+
 /// What to do about bash syntax that this shell does not know, if the output of a command tells of any.
-pub fn unknown_syntax(shell: &Shell, output: &[&str]) -> Option<String> {
-    if output.iter().any(|output| tells_of_old_bash(output)) {
-        let hint = "This bash is older than 4.0, as that of macOS is: write it without associative arrays, mapfile, ${x,,} and \
-                    globstar, or run a newer bash by its path";
-        return Some(hint.to_owned());
+pub fn unknown_syntax(shell: &Shell, output: &[&str]) -> Option<&'static str> {
+    let tells_of = |error: &Regex| output.iter().any(|output| error.is_match(output));
+    if tells_of(&IN_OLD_BASH) {
+        return Some(
+            "This bash is older than 4.0, as that of macOS is: write it without associative arrays, mapfile, ${x,,} and \
+             globstar, or run a newer bash by its path",
+        );
     }
-    if !shell.is_plain() || !output.iter().any(|output| tells_of_bash(output)) {
-        return None;
-    }
-    let hint = match bash() {
+    (shell.is_plain() && tells_of(&IN_PLAIN_SH)).then(|| match bash() {
         Some(_) => "The shell is a plain sh, which does not know this bash syntax: run bash -c '…'",
         None => "The shell is a plain sh, and there is no bash here: write it without bash syntax",
-    };
-    Some(hint.to_owned())
-}
-
-fn tells_of_bash(output: &str) -> bool {
-    static ERROR: LazyLock<Regex> = LazyLock::new(|| {
-        let commands =
-            r"\[\[|source|declare|typeset|shopt|mapfile|readarray|pushd|popd|let|function|disown";
-        let syntax =
-            r#"Syntax error: (?:"(?:\(|\}|&|do)"|redirection) unexpected|Syntax error: Bad for"#;
-        let rest =
-            r"Bad substitution|\w+: Illegal option|\[: .*unexpected operator|trap: .*bad trap";
-        let pattern = format!(
-            r"(?m)^\S*sh: (?:line )?(?:\d+: )?(?:(?:{commands}): not found|{syntax}|{rest})"
-        );
-        Regex::new(&pattern).expect("the pattern is valid")
-    });
-    ERROR.is_match(output)
-}
-
-fn tells_of_old_bash(output: &str) -> bool {
-    static ERROR: LazyLock<Regex> = LazyLock::new(|| {
-        let errors = r"(?:declare|local|typeset): -[An]: invalid option|(?:mapfile|readarray|coproc): command not found|shopt: globstar: invalid|\$\{\w+(?:\^|,)[^}]*\}: bad substitution";
-        Regex::new(&format!(r"(?m)^\S*bash: (?:line \d+: )?(?:{errors})"))
-            .expect("the pattern is valid")
-    });
-    ERROR.is_match(output)
+    })
 }
 
 #[cfg(test)]
@@ -61,14 +58,14 @@ mod tests {
             "/bin/bash: line 0: shopt: globstar: invalid shell option name",
             "/bin/bash: ${x,,}: bad substitution",
         ] {
-            assert!(tells_of_old_bash(error), "{error}");
+            assert!(IN_OLD_BASH.is_match(error), "{error}");
         }
         for error in [
             "bash: line 1: declare: -z: invalid option",
             "bash: ${x y}: bad substitution",
             "mapfile: command not found",
         ] {
-            assert!(!tells_of_old_bash(error), "{error}");
+            assert!(!IN_OLD_BASH.is_match(error), "{error}");
         }
     }
 
@@ -86,7 +83,7 @@ mod tests {
             "building\nsh: 3: declare: not found\ndone",
             "sh: 1: [: a: unexpected operator",
         ] {
-            assert!(tells_of_bash(error), "{error}");
+            assert!(IN_PLAIN_SH.is_match(error), "{error}");
         }
         for error in [
             "sh: 1: ech: not found",
@@ -96,7 +93,7 @@ mod tests {
             "source: not found",
             "./configure: 12: source: not found",
         ] {
-            assert!(!tells_of_bash(error), "{error}");
+            assert!(!IN_PLAIN_SH.is_match(error), "{error}");
         }
     }
 }

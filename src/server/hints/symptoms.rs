@@ -21,13 +21,19 @@ const WATCHES_AFTER: Duration = Duration::from_secs(3);
 /// Programs for which `-w` means to watch; for `grep`, `curl` and others it does not.
 const WATCHERS: &str = "tsc tailwindcss @tailwindcss/cli webpack rollup sass postcss babel swc mocha vitest jest eleventy";
 
-/// What watch modes say when they have done their work once.
-const WATCHING: &str = "watching for file change|waiting for file changes|waiting for changes|watching for changes|\
-                        watching extensions|watch usage|press w to show more|[finished running";
-
-/// What editors and pagers say, or show, without a terminal.
-const SCREENS: &str = "output is not to a terminal|input is not from a terminal|error opening terminal|\
-                       terminal is not fully functional|too many errors from stdin|(end)|-- insert --";
+/// What a program says that will not come to an end, as texts between bars, and what to do.
+const ENDLESS: &[(&str, &str)] = &[
+    (
+        "watching for file change|waiting for file changes|waiting for changes|watching for changes|\
+         watching extensions|watch usage|press w to show more|[finished running",
+        "It has finished its work and waits for changes, so it will not end by itself: what is there is complete; clean up, and run it once next time (vitest run, jest --watchAll=false, tsc without -w)",
+    ),
+    (
+        "output is not to a terminal|input is not from a terminal|error opening terminal|\
+         terminal is not fully functional|too many errors from stdin|(end)|-- insert --",
+        "An editor or pager shows its screen on no terminal and waits for keys: clean up and rerun with a non-interactive option (git commit -m, --no-edit, GIT_PAGER=cat)",
+    ),
+];
 
 /// What a failed command says that wanted something from its user, and what to do.
 const WANTED: &[(&str, &str)] = &[
@@ -54,28 +60,13 @@ const WANTED: &[(&str, &str)] = &[
 ];
 
 /// About a running job.
-pub fn while_running(snapshot: &Snapshot, shown: &Excerpt) -> Option<String> {
+pub fn while_running(snapshot: &Snapshot, shown: &Excerpt) -> Option<&'static str> {
     let last = last_words(shown);
-    if any_in(WATCHING, &last) {
-        return Some(
-            "It has finished its work and waits for changes, so it will not end by itself: what is there is complete; clean up, and run it once next time (vitest run, jest --watchAll=false, tsc without -w)"
-                .to_owned(),
-        );
-    }
-    if any_in(SCREENS, &last) {
-        return Some(
-            "An editor or pager shows its screen on no terminal and waits for keys: clean up and rerun with a non-interactive option (git commit -m, --no-edit, GIT_PAGER=cat)"
-                .to_owned(),
-        );
-    }
     let is_idle = snapshot.silent() >= WATCHES_AFTER && !last.trim().is_empty();
-    if is_idle && is_to_watch(snapshot.job.command()) {
-        return Some(
-            "It was started to watch and will not end by itself: if what is there is complete, clean up, and run it once next time (without --watch)"
-                .to_owned(),
-        );
-    }
-    None
+    let watches = is_idle && is_to_watch(snapshot.job.command());
+    advice(ENDLESS, &last).or(watches.then_some(
+        "It was started to watch and will not end by itself: if what is there is complete, clean up, and run it once next time (without --watch)",
+    ))
 }
 
 /// Whether a running job has written nothing for so long that its output is probably held back.
@@ -97,9 +88,7 @@ pub fn after_end(snapshot: &Snapshot, shown: &Excerpt) -> Option<String> {
             "It was to watch and ended at once, probably at the end of its input: rerun with keep_stdin_open=true".to_owned()
         });
     }
-    let last = last_words(shown);
-    let wanted = WANTED.iter().find(|(known, _)| any_in(known, &last))?;
-    Some(wanted.1.to_owned())
+    advice(WANTED, &last_words(shown)).map(str::to_owned)
 }
 
 /// Whether a command is to go on until it is stopped.
@@ -119,9 +108,10 @@ fn left_at_prompt(shown: &Excerpt) -> Option<&'static str> {
     COMMAND_PROMPTS.iter().find(|prompt| lines.contains(prompt)).copied()
 }
 
-/// Whether one of the texts between the bars is in there.
-fn any_in(known: &str, last: &str) -> bool {
-    known.split('|').any(|words| last.contains(words))
+/// What to do about what was said last.
+fn advice(known: &[(&str, &'static str)], last: &str) -> Option<&'static str> {
+    let is_said = |texts: &str| texts.split('|').any(|text| last.contains(text));
+    known.iter().find(|(texts, _)| is_said(texts)).map(|(_, advice)| *advice)
 }
 
 /// The end of both streams, in lower case.
