@@ -101,9 +101,13 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Given by the supervisor to the server that it starts
-    #[arg(long, hide = true, value_parser = Supervision::parse)]
-    pub supervised: Option<Supervision>,
+    /// The pid of the supervisor, given by it to the server that it starts: an argument, since a variable would reach the jobs
+    #[arg(long, hide = true)]
+    pub supervised: Option<u32>,
+
+    /// The name of the output directory, which the supervisor removes if the server does not
+    #[arg(long, hide = true)]
+    pub directory_id: Option<Uuid>,
 }
 
 /// For people, not for clients.
@@ -135,27 +139,6 @@ pub const MAX_CHARS_LIMIT: usize = 100_000;
 
 /// The longest duration a flag takes: ten years, far from where `Instant` arithmetic overflows.
 const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
-
-/// What the supervisor tells the server that it starts. An argument, since a variable would reach the jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Supervision {
-    pub supervisor: u32,
-    /// The name of the output directory, which the supervisor removes if the server does not.
-    pub directory_id: Uuid,
-}
-
-impl Supervision {
-    fn parse(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once(':').and_then(|(pid, id)| {
-            Some(Self { supervisor: pid.parse().ok()?, directory_id: id.parse().ok()? })
-        });
-        parsed.ok_or_else(|| "is given by the supervisor alone".to_owned())
-    }
-
-    pub fn argument(&self) -> String {
-        format!("--supervised={}:{}", self.supervisor, self.directory_id)
-    }
-}
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

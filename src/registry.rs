@@ -68,7 +68,7 @@ impl ProcessRegistry {
         let shared = Shared {
             store: Arc::new(Store::new(
                 config.output_dir.as_deref(),
-                config.supervised.map(|supervision| supervision.directory_id),
+                config.directory_id,
                 config.max_total_bytes,
             )),
             slots: Arc::new(Semaphore::new(config.max_running.min(Semaphore::MAX_PERMITS))),

@@ -52,8 +52,8 @@ pub fn run_with<S: Future<Output = anyhow::Result<()>>>(
     serve: impl FnOnce(Arc<Config>) -> S,
 ) -> anyhow::Result<()> {
     let (_logs, runtime) = prepare(&config)?;
-    if let Some(supervision) = config.supervised {
-        let parent_lives = system::end_with_parent(supervision.supervisor)
+    if let Some(supervisor) = config.supervised {
+        let parent_lives = system::end_with_parent(supervisor)
             .context("the end of the supervisor cannot be seen")?;
         if !parent_lives {
             return Ok(());

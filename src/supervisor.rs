@@ -24,7 +24,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use uuid::Uuid;
 
-use crate::config::{Config, Supervision};
+use crate::config::Config;
 use crate::output::directory::{directory_name, remove_directory, roots};
 use crate::process::own;
 use crate::process::system::{OwnChildren, with_descendants};
@@ -55,11 +55,11 @@ pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
     // `other & exec server` makes `other` a child of this process, but not a process of a job.
     let inherited: HashSet<Pid> = children.list().unwrap_or_default().into_iter().collect();
     let directory_id = Uuid::new_v4();
-    let supervision = Supervision { supervisor: std::process::id(), directory_id };
     let arguments = std::env::args_os().collect::<Vec<_>>();
     let server = Command::new(own::program()?)
         .arg0(arguments.first().map_or("background-command-mcp".as_ref(), |name| name.as_os_str()))
-        .arg(supervision.argument())
+        .arg(format!("--supervised={}", std::process::id()))
+        .arg(format!("--directory-id={directory_id}"))
         .args(arguments.iter().skip(1))
         .spawn()
         .context("the server could not be started")?;
