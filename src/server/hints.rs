@@ -1,7 +1,6 @@
 //! What to do next: one imperative sentence, only where there is one.
 
 pub mod bash_syntax;
-mod exits;
 mod prompts;
 mod symptoms;
 
@@ -95,7 +94,7 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     }
     let rest = match gap {
         Some(gap) => Some(read_gap(facts, gap)),
-        None => exits::after_end(snapshot, shown),
+        None => symptoms::after_end(snapshot, shown),
     };
     if matches!(facts.search, Some(Outcome::Absent)) {
         let rest = rest.unwrap_or_else(|| "judge by returncode and output".to_owned());
