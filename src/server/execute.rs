@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::job_view::{JobView, is_nothing};
-use super::pattern::Pattern;
-use super::{ALSO_ENDED, Server, params};
+use super::{ALSO_ENDED, Server, params, pattern};
 use crate::registry::Start;
 
 /// Beyond a day, seconds were probably meant to be milliseconds.
@@ -71,7 +70,7 @@ impl Call<'_> {
         let Server { registry, connection, untold, .. } = self.server;
         let params: ExecuteParams = params::read(arguments)?;
         let pattern = params.until_pattern.as_deref();
-        let pattern = pattern.map(Pattern::new).transpose()?;
+        let pattern = pattern.map(pattern::compile).transpose()?;
         let kill_after = params.kill_after_seconds.map(Duration::from_secs_f64);
         let start = Start {
             command: params.cmd,

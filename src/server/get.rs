@@ -1,5 +1,6 @@
 //! `get_command_background_result`: waits for a job, or for a line of its output, and reads it.
 
+use regex::Regex;
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,9 +10,9 @@ use super::call::Call;
 use super::hints::Wait;
 use super::hints::bash_syntax::unknown_syntax;
 use super::job_view::{JobView, progress};
-use super::pattern::{Outcome, Pattern, Search};
+use super::pattern::{Outcome, Search};
 use super::shown::Reading;
-use super::{ALSO_ENDED, params, wait};
+use super::{ALSO_ENDED, params, pattern, wait};
 use crate::job::{Job, JobError};
 use crate::output::cursor::Cursor;
 
@@ -52,7 +53,7 @@ impl Call<'_> {
             }
         })?;
         let pattern = params.until_pattern.as_deref();
-        let pattern = pattern.map(Pattern::new).transpose().map_err(refused)?;
+        let pattern = pattern.map(pattern::compile).transpose().map_err(refused)?;
         let cursor = params.cursor.as_deref().map(str::parse::<Cursor>);
         let cursor = cursor.transpose().map_err(refused)?;
         let wait = self.wait(params.wait_seconds);
@@ -69,7 +70,7 @@ impl Call<'_> {
         &self,
         job: &Job,
         wait: Wait,
-        pattern: Option<Pattern>,
+        pattern: Option<Regex>,
         reading: Reading,
     ) -> Result<JobView, String> {
         let _reading = job.reading();
@@ -96,7 +97,7 @@ impl Call<'_> {
         &self,
         job: &Job,
         wait: Wait,
-        pattern: Option<Pattern>,
+        pattern: Option<Regex>,
         cursor: Option<Cursor>,
     ) -> Option<Outcome> {
         let store = self.server.registry.store();

@@ -30,50 +30,36 @@ static SEARCHES: Semaphore = Semaphore::const_new(4);
 /// Most characters that an error shows of a pattern.
 const SHOWN_PATTERN: usize = 300;
 
-/// A regular expression for one rendered line.
-#[derive(Clone, Debug)]
-pub struct Pattern(Regex);
-
-impl Pattern {
-    /// The error is for the agent that wrote the pattern.
-    pub fn new(pattern: &str) -> Result<Self, String> {
-        if pattern.len() > MAX_PATTERN_BYTES {
-            return Err(format!(
-                "until_pattern is too large: it may have {MAX_PATTERN_BYTES} bytes. Use a shorter one, like a fixed part of the line"
-            ));
-        }
-        let of_line = of_one_line(pattern);
-        if needs_line_break(&of_line) {
-            return Err(format!(
-                "until_pattern {:?} contains a line break, and is matched against one line at a time: name a part of one line, with $ for its end",
+/// A regular expression for one rendered line. The error is for the agent that wrote the pattern.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
+    let too_large = |bound: &str, bytes: usize| {
+        format!(
+            "until_pattern is too large: {bound} {bytes} bytes. Use a shorter one, like a fixed part of the line"
+        )
+    };
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return Err(too_large("it may have", MAX_PATTERN_BYTES));
+    }
+    let of_line = of_one_line(pattern);
+    if needs_line_break(&of_line) {
+        return Err(format!(
+            "until_pattern {:?} contains a line break, and is matched against one line at a time: name a part of one line, with $ for its end",
+            truncate(pattern, SHOWN_PATTERN)
+        ));
+    }
+    let regex = RegexBuilder::new(&of_line).size_limit(MAX_COMPILED_BYTES).build();
+    regex.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => too_large("compiled, it may take", MAX_COMPILED_BYTES),
+        error => {
+            let lines = error.to_string();
+            let reason = lines.lines().next_back().unwrap_or_default();
+            format!(
+                "until_pattern is not a valid regular expression: {}, in {:?}. Escape special characters with \\, and write no look-around or back-references",
+                truncate(reason.trim_start_matches("error: "), SHOWN_PATTERN),
                 truncate(pattern, SHOWN_PATTERN)
-            ));
+            )
         }
-        let regex = RegexBuilder::new(&of_line).size_limit(MAX_COMPILED_BYTES).build();
-        regex.map(Self).map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => format!(
-                "until_pattern is too large: compiled, it may take {MAX_COMPILED_BYTES} bytes. Use a shorter one, like a fixed part of the line"
-            ),
-            error => {
-                let lines = error.to_string();
-                let reason = lines.lines().next_back().unwrap_or_default();
-                format!(
-                    "until_pattern is not a valid regular expression: {}, in {:?}. Escape special characters with \\, and write no look-around or back-references",
-                    truncate(reason.trim_start_matches("error: "), SHOWN_PATTERN),
-                    truncate(pattern, SHOWN_PATTERN)
-                )
-            }
-        })
-    }
-
-    /// What is looked for: from a cursor on, `.` stands for anything new.
-    fn sought(self, with_cursor: bool) -> Sought {
-        if with_cursor && self.0.as_str() == "." {
-            Sought::AnythingNew
-        } else {
-            Sought::Line(self.0)
-        }
-    }
+    })
 }
 
 /// The pattern with `$` for a line break at its end: it is matched against one line at a time.
@@ -115,15 +101,14 @@ pub struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// From a cursor on, or from the start.
-    pub fn new(job: &'a Job, store: &'a Store, pattern: Pattern, cursor: Option<Cursor>) -> Self {
+    /// From a cursor on, where `.` stands for anything new, or from the start.
+    pub fn new(job: &'a Job, store: &'a Store, pattern: Regex, cursor: Option<Cursor>) -> Self {
+        let sought = match cursor {
+            Some(_) if pattern.as_str() == "." => Sought::AnythingNew,
+            _ => Sought::Line(pattern),
+        };
         let from = cursor.unwrap_or_default();
-        Self {
-            job,
-            store,
-            sought: pattern.sought(cursor.is_some()),
-            from: [from.stdout, from.stderr].map(Position::behind),
-        }
+        Self { job, store, sought, from: [from.stdout, from.stderr].map(Position::behind) }
     }
 
     /// The first line that matches: one that is there, or one that comes in time.
