@@ -1,6 +1,6 @@
 //! What a waiting call looks for in one stream: a line that matches, or anything its reader has not seen yet.
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 use regex::Regex;
 
 use super::stream::Stream;
@@ -73,29 +73,23 @@ fn matching(
         let chunk = stream.read(frontier, LINE_LIMIT as u64);
         buffer.extend_from_slice(&chunk);
         let mut taken = 0;
-        while let Some(newline) = memchr(b'\n', &buffer[taken..]) {
-            let line = &buffer[taken..taken + newline];
+        for line in buffer.split_inclusive(|byte| *byte == b'\n') {
+            // Without a line end: the last line, one that a gap ends, or a part of a long one.
+            if !line.ends_with(b"\n") && !chunk.is_empty() && line.len() < LINE_LIMIT {
+                break;
+            }
             if let Some(found) = found(line, start + taken as u64, position.shown, regex) {
                 return Some(found);
             }
-            taken += newline + 1;
+            taken += line.len();
         }
-        if chunk.is_empty() || buffer.len() - taken >= LINE_LIMIT {
-            // The last line, one that a gap ends, or a part of a long one.
-            if let Some(found) =
-                found(&buffer[taken..], start + taken as u64, position.shown, regex)
-            {
-                return Some(found);
-            }
-            let next = stream.next_kept(frontier);
-            if chunk.is_empty() && next >= stream.end {
+        start += taken as u64;
+        buffer.drain(..taken);
+        if chunk.is_empty() {
+            start = stream.next_kept(frontier);
+            if start >= stream.end {
                 return None;
             }
-            start = next.max(start + buffer.len() as u64);
-            buffer.clear();
-        } else {
-            start += taken as u64;
-            buffer.drain(..taken);
         }
     }
     None
@@ -103,6 +97,7 @@ fn matching(
 
 /// What is told of this line if it matches beyond the part of it that was shown.
 fn found(line: &[u8], start: u64, shown: u64, regex: &Regex) -> Option<String> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     let known = usize::try_from(shown.saturating_sub(start)).unwrap_or(usize::MAX);
     if known > line.len() || (line.is_empty() && known > 0) {
         return None;
@@ -161,6 +156,8 @@ mod tests {
         check("name: Bob", 6, "^name: B", Some("name: Bob"));
         check("one\n\ntwo\n", 0, "^$", Some(""));
         check("one\n", 4, "one", None);
+        check("", 0, "x*", None);
+        check("one\n", 0, "^$", None);
         check("50%\r60%", 3, "60%", Some("60%"));
         check("50%\r50%", 3, "50%", None);
         let screen = "\x1b[1;1HREADY 3\x1b[2;1H7 pods\n";
