@@ -45,23 +45,10 @@ mod system {
             let mut none: libc::sigset_t = mem::zeroed();
             libc::sigemptyset(&raw mut none);
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-            #[cfg(target_os = "linux")]
-            let is_done = libc::syscall(
-                libc::SYS_close_range,
-                3,
-                libc::c_uint::MAX,
-                libc::CLOSE_RANGE_CLOEXEC,
-            ) == 0;
-            #[cfg(not(target_os = "linux"))]
-            let is_done = false;
-            // Before Linux 5.11, and elsewhere: one by one.
-            if !is_done {
-                for entry in read_dir("/dev/fd").into_iter().flatten().flatten() {
-                    if let Some(fd @ 3..) =
-                        entry.file_name().to_str().and_then(|fd| fd.parse().ok())
-                    {
-                        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-                    }
+            let open = read_dir("/proc/self/fd").or_else(|_| read_dir("/dev/fd"));
+            for entry in open.into_iter().flatten().flatten() {
+                if let Some(fd @ 3..) = entry.file_name().to_str().and_then(|fd| fd.parse().ok()) {
+                    libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
                 }
             }
         }
