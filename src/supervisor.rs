@@ -55,12 +55,13 @@ pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
     // `other & exec server` makes `other` a child of this process, but not a process of a job.
     let inherited: HashSet<Pid> = children.list().unwrap_or_default().into_iter().collect();
     let directory_id = Uuid::new_v4();
-    let arguments = std::env::args_os().collect::<Vec<_>>();
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| "background-command-mcp".into());
     let server = Command::new(own::program()?)
-        .arg0(arguments.first().map_or("background-command-mcp".as_ref(), |name| name.as_os_str()))
+        .arg0(name)
         .arg(format!("--supervised={}", std::process::id()))
         .arg(format!("--directory-id={directory_id}"))
-        .args(arguments.iter().skip(1))
+        .args(arguments)
         .spawn()
         .context("the server could not be started")?;
     let server = Pid::from_child(&server);
@@ -141,10 +142,8 @@ fn remove_output(roots: Vec<PathBuf>, name: &str) {
 }
 
 fn exit_code(status: Option<WaitStatus>) -> ExitCode {
-    let Some(status) = status else {
-        return ExitCode::FAILURE;
-    };
-    let code =
-        status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+    let code = status.and_then(|status| {
+        status.exit_status().or_else(|| Some(128 + status.terminating_signal()?))
+    });
     code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

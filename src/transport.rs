@@ -152,12 +152,8 @@ fn read(
                 Ok(message) => messages.blocking_send(message).is_ok(),
                 Err(refusal) => {
                     debug!(code = %refusal["error"]["code"], "refused a message");
-                    match refusals.upgrade() {
-                        Some(output) => {
-                            output.blocking_send(refusal.to_string().into_bytes()).is_ok()
-                        }
-                        None => false,
-                    }
+                    let line = refusal.to_string().into_bytes();
+                    refusals.upgrade().is_some_and(|output| output.blocking_send(line).is_ok())
                 }
             };
             if !is_taken {

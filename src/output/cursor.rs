@@ -39,10 +39,7 @@ impl FromStr for Cursor {
 fn parse(word: &str) -> Option<Cursor> {
     let (stdout, stderr) = word.strip_prefix('o')?.split_once('e')?;
     // The integer parser accepts a sign.
-    let offset = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => digits.parse().ok(),
-        false => None,
-    };
+    let offset = |digits: &str| digits.parse().ok().filter(|_| !digits.starts_with('+'));
     Some(Cursor { stdout: offset(stdout)?, stderr: offset(stderr)? })
 }
 

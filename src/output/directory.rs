@@ -170,14 +170,13 @@ pub fn remove_directory(path: &Path) {
     }
 }
 
-/// Where the directory of a server can be, the best place first.
+/// Where the directory of a server can be, the best place first: where it was asked for, else in the user's cache directory,
+/// and for users without one among the temporary files. If another user has made a directory of that name there, under a
+/// random name.
 pub fn roots(output_dir: Option<&Path>) -> Vec<PathBuf> {
-    output_dir.map_or_else(default_roots, |dir| vec![dir.to_owned()])
-}
-
-/// The user's cache directory, and for users without one the directory for temporary files. If another user
-/// has made a directory of that name there, one with a random name.
-fn default_roots() -> Vec<PathBuf> {
+    if let Some(chosen) = output_dir {
+        return vec![chosen.to_owned()];
+    }
     let name = temporary_name();
     let temporary = std::env::temp_dir().join(&name);
     let is_free =

@@ -33,22 +33,18 @@ pub async fn show(snapshot: &Snapshot, store: &Store, reading: Reading) -> Excer
     }
     let id = snapshot.job.id();
     let (mut stdout, mut stderr) = streams(snapshot, store);
-    let tail_only = (snapshot.is_running() || reading.tail_only) && reading.max_chars.is_none();
+    let tail_only = (snapshot.is_running() || reading.tail_only)
+        && reading.max_chars.is_none()
+        && reading.cursor.is_none();
+    let max_chars = reading.max_chars.unwrap_or(match tail_only {
+        true => RUNNING_CHARS.min(reading.default_chars),
+        false => reading.default_chars,
+    });
     let read = move || {
+        let marker = |cut: &Cut| messages::gap(id, cut, reading.is_last);
         let mut shown = match reading.cursor {
-            Some(from) => {
-                let max_chars = reading.max_chars.unwrap_or(reading.default_chars);
-                page(&mut stdout, &mut stderr, from, max_chars)
-            }
-            None => {
-                let default_chars = match tail_only {
-                    true => RUNNING_CHARS.min(reading.default_chars),
-                    false => reading.default_chars,
-                };
-                let max_chars = reading.max_chars.unwrap_or(default_chars);
-                let marker = |cut: &Cut| messages::gap(id, cut, reading.is_last);
-                excerpt(&mut stdout, &mut stderr, max_chars, tail_only, &marker)
-            }
+            Some(from) => page(&mut stdout, &mut stderr, from, max_chars),
+            None => excerpt(&mut stdout, &mut stderr, max_chars, tail_only, &marker),
         };
         shown.unfinished = stdout.last_line().into_iter().chain(stderr.last_line()).collect();
         shown

@@ -3,7 +3,6 @@
 //! The SDK drops what it cannot read, and its client waits for ever. Here each way of not fitting has an answer, with the
 //! code that JSON-RPC 2.0 gives it and with the id, where one can be found.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
@@ -59,19 +58,14 @@ fn parse(line: &[u8]) -> serde_json::Result<Value> {
         // Any other escape is passed over whole: the second backslash of `\\ud800` begins none.
         Regex::new(&format!(r"{high_and_low}|{lone}|\\(?s:.)")).expect("the pattern is valid")
     });
-    serde_json::from_slice(line).or_else(|error| {
+    serde_json::from_slice(line).or_else(|_| {
         let text = String::from_utf8_lossy(line);
-        let repaired = ESCAPE.replace_all(&text, |escape: &Captures<'_>| {
-            let kept = match escape.name("lone") {
-                Some(_) => "\u{fffd}",
-                None => &escape[0],
-            };
-            kept.to_owned()
-        });
-        match (&text, &repaired) {
-            (Cow::Borrowed(_), Cow::Borrowed(_)) => Err(error),
-            _ => serde_json::from_str(&repaired),
-        }
+        let repaired =
+            ESCAPE.replace_all(&text, |escape: &Captures<'_>| match escape.name("lone") {
+                Some(_) => "\u{fffd}".to_owned(),
+                None => escape[0].to_owned(),
+            });
+        serde_json::from_str(&repaired)
     })
 }
 
