@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,16 +30,10 @@ pub struct OutputLog {
     store: Arc<Store>,
     name: String,
     segment_bytes: u64,
-    current: Option<Current>,
     captured: Captured,
+    /// Where the last of these segments is written, until it is closed.
+    file: Option<File>,
     retry_at: Option<Instant>,
-}
-
-/// The segment being written: the last one in `captured.segments`, once it holds a byte.
-#[derive(Debug)]
-struct Current {
-    file: File,
-    start: u64,
 }
 
 impl OutputLog {
@@ -49,8 +44,8 @@ impl OutputLog {
             store,
             name: base_name(id, stream),
             segment_bytes: (max_bytes / MAX_SEGMENTS).max(1),
-            current: None,
             captured: Captured::default(),
+            file: None,
             retry_at: None,
         }
     }
@@ -83,16 +78,19 @@ impl OutputLog {
 
     /// Stores the first of these bytes and says how many; none while a failing disk is left alone.
     fn append_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let is_full = |current: &Current| self.captured.end - current.start >= self.segment_bytes;
-        if self.current.as_ref().is_some_and(is_full) {
+        let is_full = |last: &Range<u64>| last.end - last.start >= self.segment_bytes;
+        if self.captured.segments.last().is_some_and(is_full) {
             self.close_segment();
         }
-        if self.current.is_none() && !self.open_segment()? {
+        if self.file.is_none() && !self.open_segment()? {
             return Ok(0);
         }
         let is_large = self.is_large();
-        let current = self.current.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        let room = self.segment_bytes - (self.captured.end - current.start);
+        let (Some(file), Some(segment)) = (&mut self.file, self.captured.segments.last_mut())
+        else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let room = self.segment_bytes - (segment.end - segment.start);
         let wanted = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         let reserved = self.store.reserve(wanted, is_large);
         if reserved == 0 {
@@ -100,24 +98,18 @@ impl OutputLog {
             self.close_segment();
             return if self.open_segment()? { self.append_some(bytes) } else { Ok(0) };
         }
-        let written = if is_deleted(&current.file)? {
-            Err(io::Error::other("its file was deleted"))
-        } else {
-            current.file.write(&bytes[..reserved])
+        let written = match is_deleted(file) {
+            Ok(false) => file.write(&bytes[..reserved]),
+            Ok(true) => Err(io::Error::other("its file was deleted")),
+            Err(error) => Err(error),
         };
         let stored = *written.as_ref().unwrap_or(&0);
         self.store.release((reserved - stored) as u64);
-        let (start, before) = (current.start, self.captured.end);
+        segment.end += stored as u64;
+        self.captured.end = segment.end;
         match written? {
             0 => Err(io::ErrorKind::WriteZero.into()),
-            stored => {
-                self.captured.end += stored as u64;
-                match self.captured.segments.last_mut() {
-                    Some(segment) if segment.start == start => segment.end = self.captured.end,
-                    _ => self.captured.segments.push(before..self.captured.end),
-                }
-                Ok(stored)
-            }
+            stored => Ok(stored),
         }
     }
 
@@ -131,24 +123,19 @@ impl OutputLog {
 
     /// What the open segment holds stays readable, unless its file is gone.
     fn close_segment(&mut self) {
-        let Some(Current { file, start }) = self.current.take() else {
+        let Some(file) = self.file.take() else {
             return;
         };
         let deleted = is_deleted(&file).unwrap_or(false);
         drop(file);
-        match self.captured.segments.last() {
-            Some(segment) if segment.start == start => {
-                if deleted {
-                    self.store.release(segment.end - segment.start);
-                    self.captured.segments.pop();
-                }
-            }
-            _ => self.unlink(start),
+        let is_lost = |segment: &mut Range<u64>| deleted || segment.is_empty();
+        if let Some(segment) = self.captured.segments.pop_if(is_lost) {
+            self.remove(&segment);
         }
     }
 
     fn is_large(&self) -> bool {
-        self.captured.segments.len() > 1
+        self.captured.segments.iter().filter(|segment| !segment.is_empty()).count() > 1
     }
 
     /// Opens the segment for the next byte, unless the disk has just failed.
@@ -164,8 +151,8 @@ impl OutputLog {
         }
         let directory = self.store.directory()?;
         let start = self.captured.end;
-        let file = directory.create_file(&segment_name(&self.name, start))?;
-        self.current = Some(Current { file, start });
+        self.file = Some(directory.create_file(&segment_name(&self.name, start))?);
+        self.captured.segments.push(start..start);
         Ok(true)
     }
 
@@ -176,15 +163,14 @@ impl OutputLog {
                 || self.store.is_full(self.is_large()))
         {
             let segment = self.captured.segments.remove(1);
-            self.unlink(segment.start);
-            self.store.release(segment.end - segment.start);
+            self.remove(&segment);
         }
     }
 
-    fn unlink(&self, start: u64) {
+    fn remove(&self, segment: &Range<u64>) {
         if let Some(directory) = self.store.existing() {
-            let path = directory.file(&segment_name(&self.name, start));
-            drop(std::fs::remove_file(path));
+            drop(std::fs::remove_file(directory.file(&segment_name(&self.name, segment.start))));
         }
+        self.store.release(segment.end - segment.start);
     }
 }
