@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rmcp::service::serve_directly;
-use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -46,12 +45,23 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     run_with(config, serve_client)
 }
 
-/// The same for whatever it is to serve.
+/// The same for whatever it is to serve, in a process without inherited state, with its logs and its runtime.
 pub fn run_with<S: Future<Output = anyhow::Result<()>>>(
     config: Config,
     serve: impl FnOnce(Arc<Config>) -> S,
 ) -> anyhow::Result<()> {
-    let (_logs, runtime) = prepare(&config)?;
+    startup::reset_inherited_state().context("signal handlers could not be installed")?;
+    let _logs = logging::init(&config)?;
+    let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
+    if let Err(error) = startup::raise_descriptor_limit(descriptors) {
+        tracing::warn!(%error, "the limit on open descriptors could not be raised");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .context("the runtime could not be started")?;
     if let Some(supervisor) = config.supervised {
         let parent_lives = system::end_with_parent(supervisor)
             .context("the end of the supervisor cannot be seen")?;
@@ -63,23 +73,6 @@ pub fn run_with<S: Future<Output = anyhow::Result<()>>>(
     // A thread may hang in a read of a dead file system: it is not waited for.
     runtime.shutdown_background();
     served
-}
-
-/// What comes before any job: a process without inherited state, its logs and its runtime.
-pub fn prepare(config: &Config) -> anyhow::Result<(logging::Guard, Runtime)> {
-    startup::reset_inherited_state().context("signal handlers could not be installed")?;
-    let logs = logging::init(config)?;
-    let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
-    if let Err(error) = startup::raise_descriptor_limit(descriptors) {
-        tracing::warn!(%error, "the limit on open descriptors could not be raised");
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_keep_alive(Duration::from_secs(2))
-        .build()
-        .context("the runtime could not be started")?;
-    Ok((logs, runtime))
 }
 
 async fn serve_client(config: Arc<Config>) -> anyhow::Result<()> {

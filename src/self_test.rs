@@ -18,7 +18,7 @@ use crate::output::segments::streams;
 use crate::process::login_env::user_shell;
 use crate::registry::connection::Connection;
 use crate::registry::{ProcessRegistry, Start};
-use crate::run::{close_on_signals, end, prepare};
+use crate::run::{close_on_signals, end, run_with};
 use crate::server::messages::job_error;
 
 /// How long a step may take that does nearly nothing: longer than any profile of a login shell.
@@ -37,7 +37,7 @@ pub fn check(mut config: Config) -> ExitCode {
         // What is well is said here.
         "warn".clone_into(&mut config.log);
     }
-    if let Err(error) = try_out(config) {
+    if let Err(error) = run_with(config, try_out) {
         say!("result", "FAILED: {error:#}");
         return ExitCode::FAILURE;
     }
@@ -45,22 +45,17 @@ pub fn check(mut config: Config) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn try_out(config: Config) -> Result<()> {
-    let (_logs, runtime) = prepare(&config)?;
-    let tried = runtime.block_on(async {
-        let closing = CancellationToken::new();
-        close_on_signals(&closing)?;
-        let connection = Arc::new(Connection::of(&config));
-        let registry = ProcessRegistry::new(Arc::new(config), closing.clone())?;
-        describe(registry.config(), &connection);
-        let tried = tokio::select! {
-            tried = try_job(&registry, &connection) => tried,
-            () = closing.cancelled() => Err(anyhow!("interrupted")),
-        };
-        end(&registry).await;
-        tried
-    });
-    runtime.shutdown_background();
+async fn try_out(config: Arc<Config>) -> Result<()> {
+    let closing = CancellationToken::new();
+    close_on_signals(&closing)?;
+    let connection = Arc::new(Connection::of(&config));
+    let registry = ProcessRegistry::new(config, closing.clone())?;
+    describe(registry.config(), &connection);
+    let tried = tokio::select! {
+        tried = try_job(&registry, &connection) => tried,
+        () = closing.cancelled() => Err(anyhow!("interrupted")),
+    };
+    end(&registry).await;
     tried
 }
 
