@@ -1,4 +1,4 @@
-//! What a model reads that more than one place says: instructions, descriptions, errors. Nothing here decides anything.
+//! What a model reads that more than one place says: instructions, errors, gaps. Nothing here decides anything.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use crate::format::{human_duration, io_error_text, thousands, truncate};
 use crate::job::{Job, JobError};
 use crate::output::excerpt::Cut;
 use crate::process::LONGEST_COMMAND;
-use crate::process::signals::{KILL, TERMINATE};
 use crate::registry::connection::Connection;
 
 /// Most characters of a failure's message.
@@ -25,37 +24,6 @@ pub fn instructions(connection: &Connection) -> String {
         truncate(&connection.shell.to_string(), 100),
         truncate(&connection.directory.path.display().to_string(), 150),
     )
-}
-
-/// What a tool is for, and how it goes with the others.
-pub fn description(tool: &str, connection: &Connection, config: &Config) -> String {
-    match tool {
-        "execute_command_background" => format!(
-                "Start a shell command in the background and return at once with a ref_id; it keeps running while you work. \
-                 With wait_seconds a quick command returns its result in this same call. Use it for what may take over 10 s or \
-                 must stay up: builds, tests, dev servers, watchers, downloads. Next: get_command_background_result. Do not add \
-                 & or nohup. Each call is a fresh {}{}; cd and variables do not persist, so set cwd. Output is kept whole and cut for \
-                 you: never pipe it to tail or a file; 2>&1 keeps the order of both streams; returncode is the last command's of \
-                 a pipe (set -o pipefail). Standard input is empty: use --yes flags or stdin. kill_after_seconds kills the job; \
-                 wait_seconds never does. Jobs end with this server; results are kept {} after the end.",
-                truncate(&connection.shell.to_string(), 60),
-                connection.shell.syntax(),
-                human_duration(config.retention_seconds),
-        ),
-        "get_command_background_result" => "Wait for a background command and read its output. Blocks up to wait_seconds and \
-    returns the moment the command ends or until_pattern matches: make one long wait, never sleep or poll. Neither waiting \
-    nor reading changes the job. output is stdout; error is stderr, not a verdict: judge by state and returncode. Long \
-    output keeps its start and end, with a marker at the gap. To wait, omit cursor; pass it to read pages in order, or to \
-    match only newer text. Keys that carry nothing are absent.".to_owned(),
-        "list_background_processes" => "List background commands with state, exit code and age: every running one, then \
-    the newest finished. Use it when a ref_id is lost, before starting a second server, and, with wait_seconds, to wait \
-    until any job ends. Large silent_seconds with idle CPU suggests a stuck job, or one that buffers its output when piped. Not the machine's \
-    process list.".to_owned(),
-        _ => format!("Stop a background command and all its child processes ({TERMINATE}, then {KILL} after \
-    grace_seconds), then delete its record and logs. Answers when the processes are gone, with the last output in result. \
-    Use it for servers and watchers when done; finished jobs expire by themselves. keep_result=true stops but keeps the \
-    output readable. Safe to repeat."),
-    }
 }
 
 /// Why a job could not be started or found, and what to do.

@@ -50,6 +50,9 @@ fn each_revision_with_a_handshake_is_spoken_end_to_end_and_the_latest_offered_in
         assert_eq!(greeting["serverInfo"]["name"], "background-command-mcp");
         assert_eq!(greeting["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
         assert!(greeting["capabilities"]["tools"].is_object(), "{greeting}");
+        // What was agreed on holds, not what was asked for: the latest revision has no ping.
+        let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+        assert_eq!(result(&client, &ping), json!({}), "{revision}");
         client.notify("notifications/initialized", &json!({}));
         assert_eq!(client.tools().len(), 4);
         drive(&client, call);
