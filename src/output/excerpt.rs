@@ -78,13 +78,11 @@ pub fn page(stdout: &mut Stream, stderr: &mut Stream, from: Cursor, max_chars: u
     let (out_from, err_from) = (from.stdout.min(stdout.end), from.stderr.min(stderr.end));
     let max = max_chars.max(1);
     let (out_room, _) = share(max, stdout.end - out_from, stderr.end - err_from);
-    let show = |stream: &mut Stream, from, room| match room {
-        0 => (String::new(), from),
-        _ => stream.forward(from, room),
+    let (output, out_end) = stdout.forward(out_from, out_room);
+    let (error, err_end) = match max.saturating_sub(output.chars().count()) {
+        0 => (String::new(), err_from),
+        err_room => stderr.forward(err_from, err_room),
     };
-    let (output, out_end) = show(stdout, out_from, out_room);
-    let err_room = max.saturating_sub(output.chars().count());
-    let (error, err_end) = show(stderr, err_from, err_room);
     Excerpt {
         output,
         error,

@@ -77,9 +77,7 @@ struct Cell {
 }
 
 impl Cell {
-    fn new(base: char) -> Self {
-        Self { base, mark: None }
-    }
+    const EMPTY: Self = Self { base: BLANK, mark: None };
 }
 
 impl Grid {
@@ -121,20 +119,21 @@ impl Grid {
 
     fn put(&mut self, base: char) {
         if self.cells.len() <= self.column {
-            self.cells.resize(self.column + 1, Cell::new(BLANK));
-            self.cells[self.column] = Cell::new(base);
+            self.cells.resize(self.column + 1, Cell::EMPTY);
+            self.cells[self.column] = Cell { base, ..Cell::EMPTY };
         } else {
             // Half of a wide character cannot stay.
             if self.cells[self.column].base == SECOND {
-                self.cells[self.column - 1] = Cell::new(BLANK);
+                self.cells[self.column - 1] = Cell::EMPTY;
             }
             if let Some(next) = self.cells.get_mut(self.column + 1)
                 && next.base == SECOND
             {
-                *next = Cell::new(BLANK);
+                *next = Cell::EMPTY;
             }
             // A space over old text is how programs erase without escape sequences.
-            self.cells[self.column] = Cell::new(if base == ' ' { BLANK } else { base });
+            let base = if base == ' ' { BLANK } else { base };
+            self.cells[self.column] = Cell { base, mark: None };
         }
         self.column += 1;
     }
@@ -145,7 +144,7 @@ impl Grid {
 
     fn erase(&mut self, from: usize, to: usize) {
         let cells = self.cells.iter_mut().take(to).skip(from);
-        cells.for_each(|cell| *cell = Cell::new(BLANK));
+        cells.for_each(|cell| *cell = Cell::EMPTY);
     }
 }
 

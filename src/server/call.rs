@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::wait::{Patience, Progress};
+use super::wait::Patience;
 use super::{Context, Server, hints, messages};
 use crate::job::{Job, JobError};
 
@@ -45,7 +45,7 @@ impl Call<'_> {
             deadline: Instant::now() + wait.asked.min(wait.cap),
             cancelled: self.context.ct.clone(),
             closing: self.server.closing.clone(),
-            progress: progress.map(|token| Progress { peer: self.context.peer.clone(), token }),
+            progress: progress.map(|token| (self.context.peer.clone(), token)),
         }
     }
 

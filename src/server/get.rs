@@ -74,12 +74,11 @@ impl Call<'_> {
         reading: Reading,
     ) -> Result<JobView, String> {
         let _reading = job.reading();
-        let mut search = None;
-        if pattern.is_some() || (job.is_running() && !wait.asked.is_zero()) {
+        let search = match pattern {
+            None if !job.is_running() || wait.asked.is_zero() => None,
             // Boxed, so that a call which does not wait is not as large as one that does.
-            let waiting = Box::pin(self.wait_for(job, wait, pattern, reading.cursor));
-            search = waiting.await;
-        }
+            pattern => Box::pin(self.wait_for(job, wait, pattern, reading.cursor)).await,
+        };
         if job.is_running() {
             self.server.registry.look_for_orphans();
         }

@@ -18,6 +18,9 @@ use crate::output::excerpt::{Cut, Excerpt};
 /// How long a job must be silent before that is worth a word.
 const LONG_SILENCE: Duration = Duration::from_secs(60);
 
+/// A program that has written nothing for this long probably holds its output back.
+const BUFFERED_AFTER: Duration = Duration::from_secs(10);
+
 /// What the wait of a call came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wait {
@@ -45,10 +48,14 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     let (snapshot, shown) = (facts.snapshot, facts.shown);
     let running = snapshot.is_running();
     let still_running = running && !matches!(facts.search, Some(Outcome::Found(_)));
-    if let Some(unstored) = unstored(snapshot) {
-        return Some(unstored);
+    let record = &snapshot.record;
+    let unstored = record.stdout.unstored.as_ref().or(record.stderr.unstored.as_ref());
+    if let Some(why) = unstored {
+        return Some(format!(
+            "Some output was not stored ({why}): free space, clean up finished jobs or pass another --output-dir, and run it again if that part matters"
+        ));
     }
-    if !running && snapshot.record.leftovers.is_empty() && !snapshot.record.has_all_output() {
+    if !running && record.leftovers.is_empty() && !record.has_all_output() {
         return Some(format!(
             "What came last is not here yet, since the disk with the output does not answer or a process outside the job holds its pipes: {} later",
             get(facts)
@@ -84,7 +91,7 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
         ));
     }
     if !running && matches!(facts.search, Some(Outcome::Undecided)) {
-        let why = match snapshot.record.has_all_output() {
+        let why = match record.has_all_output() {
             false => {
                 "The command has ended, and until_pattern may still match what the processes that it left write"
             }
@@ -112,7 +119,8 @@ fn silence(snapshot: &Snapshot) -> String {
             human_duration(silent)
         );
     }
-    match symptoms::is_buffered(snapshot) {
+    let record = &snapshot.record;
+    match record.stdout.end + record.stderr.end == 0 && silent >= BUFFERED_AFTER {
         true => " and nothing written yet (many programs hold output back when it is piped: python3 -u, stdbuf -oL)",
         false => "",
     }
@@ -144,14 +152,4 @@ fn read_gap(facts: &Facts<'_>, gap: &Cut) -> String {
         path => format!(", or grep {path}*"),
     };
     format!("{}: {} and cursor=\"{}\"{grep}", messages::left_out(gap), get(facts), gap.cursor)
-}
-
-/// Output that the disk did not take.
-fn unstored(snapshot: &Snapshot) -> Option<String> {
-    let record = &snapshot.record;
-    let streams = [&record.stdout, &record.stderr];
-    let why = streams.into_iter().find_map(|stream| stream.unstored.as_ref())?;
-    Some(format!(
-        "Some output was not stored ({why}): free space, clean up finished jobs or pass another --output-dir, and run it again if that part matters"
-    ))
 }

@@ -72,11 +72,8 @@ pub fn characters<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D
 /// A flag.
 pub fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
     let value = Value::deserialize(from)?;
-    let text = match &value {
-        Value::String(text) => text.trim().to_lowercase(),
-        other => other.to_string(),
-    };
-    match text.as_str() {
+    let text = value.to_string().to_lowercase();
+    match text.trim_matches(['"', ' ']) {
         "" => Ok(None),
         "true" | "1" => Ok(Some(true)),
         "false" | "0" => Ok(Some(false)),

@@ -20,14 +20,8 @@ pub struct Patience {
     pub deadline: Instant,
     pub cancelled: CancellationToken,
     pub closing: CancellationToken,
-    pub progress: Option<Progress>,
-}
-
-/// Where to send word that a call still waits.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    pub peer: Peer<RoleServer>,
-    pub token: ProgressToken,
+    /// Where to send word that the call still waits, if the client wants it.
+    pub progress: Option<(Peer<RoleServer>, ProgressToken)>,
 }
 
 impl Patience {
@@ -57,7 +51,7 @@ impl Patience {
     }
 
     async fn tell(&self, waited: Duration, message: String) {
-        let Some(Progress { peer, token }) = &self.progress else {
+        let Some((peer, token)) = &self.progress else {
             return;
         };
         let params = ProgressNotificationParam::new(token.clone(), waited.as_secs_f64())

@@ -11,9 +11,6 @@ use crate::process::signals::{KILL, TERMINATE};
 /// Characters at the end of the output in which last words are looked for.
 const LAST_WORDS: usize = 600;
 
-/// A program that has written nothing for this long probably holds its output back.
-const BUFFERED_AFTER: Duration = Duration::from_secs(10);
-
 /// A watcher that ends within this time has ended at the end of its input.
 const ENDED_AT_ONCE: Duration = Duration::from_secs(15);
 
@@ -73,12 +70,6 @@ pub fn while_running(snapshot: &Snapshot, shown: &Excerpt) -> Option<&'static st
     advice(ENDLESS, &last).or(watches.then_some(
         "It was started to watch and will not end by itself: if what is there is complete, clean up, and run it once next time (without --watch)",
     ))
-}
-
-/// Whether a running job has written nothing for so long that its output is probably held back.
-pub fn is_buffered(snapshot: &Snapshot) -> bool {
-    let record = &snapshot.record;
-    record.stdout.end + record.stderr.end == 0 && snapshot.silent() >= BUFFERED_AFTER
 }
 
 /// About a command that has ended by itself, or was killed at its time limit. After a stop or a time limit its other processes
