@@ -54,15 +54,10 @@ fn simplify(schema: &mut Schema) {
         let Some(Value::Array(types)) = property.get("type") else {
             continue;
         };
-        let kind = types.iter().find(|kind| *kind != "null").cloned();
-        let Some((property, kind)) = property.as_object_mut().zip(kind) else {
-            continue;
-        };
-        if is_required(name) {
-            property.remove("type");
-            property.insert("anyOf".to_owned(), json!([{"type": kind}, {"type": "null"}]));
-        } else {
-            property.insert("type".to_owned(), kind);
+        let kind = types[0].clone();
+        match is_required(name) {
+            true => *property = json!({"anyOf": [{"type": kind}, {"type": "null"}]}),
+            false => property["type"] = kind,
         }
     }
 }
