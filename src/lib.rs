@@ -32,7 +32,7 @@
 //!
 //! - [`transport`]: standard input and output for the SDK, a thread each; how a line is `decode`d, or refused
 //! - [`server`]: the tool router and its four tools, a file each: `execute`, `get`, `list`, `cleanup`. How `params` are read,
-//!   the `job_view` in replies, their `schema`; what one `call` needs, and which starts are `untold`; how to `wait`, for a
+//!   the `job_view` in replies, their `schema`; what one `call` needs of its conversation; how to `wait`, for a
 //!   `pattern` too; the `messages` and `hints` that a model reads
 //!
 //! From start to end:

@@ -12,12 +12,11 @@ mod params;
 mod pattern;
 mod schema;
 mod shown;
-mod untold;
 mod wait;
 
 use std::sync::{Arc, OnceLock};
 
-use call::Call;
+use call::{Call, UntoldStarts};
 use cleanup::{CleanupParams, CleanupReply};
 use execute::{ExecuteParams, ExecuteReply};
 use get::GetParams;
@@ -32,7 +31,6 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool, tool_handler, tool_router};
 use schema::{of_parameters, of_reply};
 use tokio_util::sync::CancellationToken;
-use untold::UntoldStarts;
 
 use crate::format::{human_duration, truncate};
 use crate::process::signals::{KILL, TERMINATE};

@@ -1,12 +1,14 @@
 //! What one call needs of its conversation: its patience, the news for its reply, the reply itself.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use rmcp::model::CallToolResult;
 use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::wait::Patience;
@@ -15,6 +17,12 @@ use crate::job::{Job, JobError};
 
 /// The last line of defence: the server goes on, and the agent knows that it was not the command.
 const PANICKED: &str = "the server failed at this call. Its jobs are unharmed; try again, and look at the server's log";
+
+/// Ids in `also_started`, the oldest ones, so that no reply grows without bound.
+const ALSO_STARTED: usize = 20;
+
+/// Jobs whose id no reply has told, each with the token of the execute call that was to tell it.
+pub type UntoldStarts = Mutex<Vec<(Uuid, CancellationToken)>>;
 
 /// One call under way.
 #[derive(Debug)]
@@ -49,6 +57,16 @@ impl Call<'_> {
         }
     }
 
+    /// This call has started a job. Its reply tells the id; once the call is cancelled, another reply has to.
+    pub fn has_started(&self, id: Uuid) {
+        self.untold().push((id, self.context.ct.clone()));
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Vec<(Uuid, CancellationToken)>> {
+        // Valid after a panic anywhere: nothing panics while it is being changed.
+        self.server.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// `also_ended`, at most so many, and `also_started`: what else has happened that this client has not been told. It is
     /// told from now on, as are the job that was started and the ended jobs that the reply shows, unless the client has
     /// cancelled the call: the SDK cancels its token after each normal reply as well, and a cancellation that crosses a reply
@@ -59,19 +77,22 @@ impl Call<'_> {
         ended: impl IntoIterator<Item = Job>,
         most: usize,
     ) -> (Vec<String>, Vec<String>) {
-        let Server { registry, untold, .. } = self.server;
+        let registry = &self.server.registry;
         let mut ended: Vec<Job> = ended.into_iter().collect();
         let shown: Vec<Uuid> = ended.iter().map(Job::id).collect();
         let is_new = |job: &Job| !shown.contains(&job.id());
         let others = registry.unreported(most + shown.len()).into_iter().filter(is_new).take(most);
         ended.extend(others);
         let also_ended = ended[shown.len()..].iter().map(|job| job.id().to_string()).collect();
-        let overdue = untold.overdue(registry);
+        let mut untold = self.untold();
+        // Of jobs that are gone there is nothing to tell.
+        untold.retain(|(id, _)| registry.find(*id).is_some());
+        let overdue = untold.iter().filter(|(_, call)| call.is_cancelled()).map(|(id, _)| *id);
+        let overdue: Vec<Uuid> = overdue.take(ALSO_STARTED).collect();
         let also_started = overdue.iter().map(Uuid::to_string).collect();
         if !self.context.ct.is_cancelled() {
             ended.iter().for_each(Job::set_end_told);
-            let told: Vec<Uuid> = started.into_iter().chain(overdue).collect();
-            untold.told(&told);
+            untold.retain(|(id, _)| Some(*id) != started && !overdue.contains(id));
         }
         (also_ended, also_started)
     }

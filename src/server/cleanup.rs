@@ -7,11 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::hints::Wait;
 use super::job_view::{JobView, is_nothing};
 use super::shown::Reading;
 use super::{ALSO_ENDED, params};
-use crate::job::{Cause, Force, Job, JobError, Snapshot};
+use crate::job::{Cause, Force, JobError, Snapshot};
 use crate::process::signals::{KILL, TERMINATE};
 
 /// The parameters. The comments are the descriptions that agents read.
@@ -87,7 +86,10 @@ impl Call<'_> {
         let success = !job.is_alive();
         // What could not be ended stays.
         let is_last = success && !keep;
-        let result = self.final_output(&job, is_last).await;
+        // Of a job that goes, the end of its output is shown.
+        let reading = Reading { tail_only: is_last, is_last, ..self.reading(None, None, None) };
+        let view = self.look(&job, None, reading).await;
+        let result = JobView { ref_id: String::new(), ..view };
         // Until here the job is found, as it is. Another call may be at the same work.
         if is_last && registry.remove(&job) {
             registry.discard(job.clone()).await;
@@ -110,14 +112,6 @@ impl Call<'_> {
             also_ended,
             also_started,
         })
-    }
-
-    /// What is shown of a job that was stopped: the end of its output, if this is the last that is seen of it.
-    async fn final_output(&self, job: &Job, is_last: bool) -> JobView {
-        let _reading = job.reading();
-        let reading = Reading { tail_only: is_last, is_last, ..self.reading(None, None) };
-        let view = JobView::of(job, self.server.registry.store(), reading, Wait::default(), None);
-        JobView { ref_id: String::new(), ..view.await }
     }
 }
 

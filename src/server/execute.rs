@@ -67,7 +67,7 @@ impl From<String> for ExecuteReply {
 
 impl Call<'_> {
     pub async fn execute(&self, arguments: JsonObject) -> Result<ExecuteReply, ExecuteReply> {
-        let Server { registry, connection, untold, .. } = self.server;
+        let Server { registry, connection, .. } = self.server;
         let params: ExecuteParams = params::read(arguments)?;
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(pattern::compile).transpose()?;
@@ -81,7 +81,7 @@ impl Call<'_> {
         };
         let started = registry.start(start, connection, &self.context.ct).await;
         let job = started.map_err(|error| self.explain(&error))?;
-        untold.started(job.id(), &self.context.ct);
+        self.has_started(job.id());
         let mut ended = None;
         let mut reply = ExecuteReply {
             success: true,
@@ -91,9 +91,8 @@ impl Call<'_> {
             ..ExecuteReply::default()
         };
         if params.wait_seconds.is_some() {
-            let wait = self.wait(params.wait_seconds);
-            let look = self.look(&job, wait, pattern, self.reading(None, None));
-            let mut view = look.await?;
+            let reading = self.reading(params.wait_seconds, None, None);
+            let mut view = self.look(&job, pattern, reading).await;
             ended = (!view.running).then(|| job.clone());
             reply.hint = std::mem::take(&mut view.hint);
             view.ref_id.clear();

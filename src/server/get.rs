@@ -7,7 +7,6 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::call::Call;
-use super::hints::Wait;
 use super::hints::bash_syntax::unknown_syntax;
 use super::job_view::{JobView, progress};
 use super::pattern::{Outcome, Search};
@@ -56,10 +55,8 @@ impl Call<'_> {
         let pattern = pattern.map(pattern::compile).transpose().map_err(refused)?;
         let cursor = params.cursor.as_deref().map(str::parse::<Cursor>);
         let cursor = cursor.transpose().map_err(refused)?;
-        let wait = self.wait(params.wait_seconds);
-        let reading = self.reading(cursor, params.max_chars);
-        let look = self.look(&job, wait, pattern, reading).await;
-        let mut view = look.map_err(refused)?;
+        let reading = self.reading(params.wait_seconds, cursor, params.max_chars);
+        let mut view = self.look(&job, pattern, reading).await;
         let ended = (!view.running).then_some(job);
         (view.also_ended, view.also_started) = self.news(None, ended, ALSO_ENDED);
         Ok(view)
@@ -69,50 +66,61 @@ impl Call<'_> {
     pub(super) async fn look(
         &self,
         job: &Job,
-        wait: Wait,
         pattern: Option<Regex>,
         reading: Reading,
-    ) -> Result<JobView, String> {
+    ) -> JobView {
         let _reading = job.reading();
         let search = match pattern {
-            None if !job.is_running() || wait.asked.is_zero() => None,
+            None if !job.is_running() || reading.wait.asked.is_zero() => None,
             // Boxed, so that a call which does not wait is not as large as one that does.
-            pattern => Box::pin(self.wait_for(job, wait, pattern, reading.cursor)).await,
+            pattern => Box::pin(self.wait_for(job, pattern, reading)).await,
         };
         if job.is_running() {
             self.server.registry.look_for_orphans();
         }
-        let reading = Reading { is_last: self.server.closing.is_cancelled(), ..reading };
-        let mut view = JobView::of(job, self.server.registry.store(), reading, wait, search).await;
+        let is_last = reading.is_last || self.server.closing.is_cancelled();
+        let reading = Reading { is_last, ..reading };
+        let mut view = JobView::of(job, self.server.registry.store(), reading, search).await;
         let shell = &self.server.connection.shell;
-        if let Some(hint) = unknown_syntax(shell, &[&view.error, &view.output]) {
+        let hint = unknown_syntax(shell, &[&view.error, &view.output]);
+        if let Some(hint) = hint.filter(|_| !is_last) {
             hint.clone_into(&mut view.hint);
         }
-        Ok(view)
+        view
     }
 
     /// Waits for the pattern, or without one for the end: what the search came to, if there was one.
     async fn wait_for(
         &self,
         job: &Job,
-        wait: Wait,
         pattern: Option<Regex>,
-        cursor: Option<Cursor>,
+        reading: Reading,
     ) -> Option<Outcome> {
         let store = self.server.registry.store();
         let status = || progress(job, store);
-        let patience = self.patience(wait);
+        let patience = self.patience(reading.wait);
         let Some(pattern) = pattern else {
             patience.until(wait::for_end(job), status).await;
             return None;
         };
-        let search = Search::new(job, store, pattern, cursor);
+        let search = Search::new(job, store, pattern, reading.cursor);
         Some(search.run(&patience, status).await)
     }
 
-    pub(super) fn reading(&self, cursor: Option<Cursor>, max_chars: Option<usize>) -> Reading {
+    pub(super) fn reading(
+        &self,
+        wait_seconds: Option<f64>,
+        cursor: Option<Cursor>,
+        max_chars: Option<usize>,
+    ) -> Reading {
         let default_chars = self.server.registry.config().max_chars;
-        Reading { cursor, max_chars, default_chars, ..Reading::default() }
+        Reading {
+            wait: self.wait(wait_seconds),
+            cursor,
+            max_chars,
+            default_chars,
+            ..Reading::default()
+        }
     }
 
     /// The job that the client names.

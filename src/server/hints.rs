@@ -35,11 +35,10 @@ pub struct Facts<'a> {
     pub snapshot: &'a Snapshot,
     /// What of the output the reply shows.
     pub shown: &'a Excerpt,
-    /// What of it the call asked for.
+    /// What the call asked for.
     pub reading: &'a Reading,
     /// What the search for a pattern came to, if there was one.
     pub search: Option<&'a Outcome>,
-    pub wait: Wait,
     pub output_path: &'a str,
 }
 
@@ -67,11 +66,12 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
     if still_running && let Some(symptom) = symptoms::while_running(snapshot, shown) {
         return Some(symptom.to_owned());
     }
-    if still_running && facts.wait.asked > facts.wait.cap {
+    let wait = facts.reading.wait;
+    if still_running && wait.asked > wait.cap {
         return Some(format!(
             "wait_seconds={} was cut to {} (the unit is seconds): {}",
-            facts.wait.asked.as_secs_f64(),
-            facts.wait.cap.as_secs_f64(),
+            wait.asked.as_secs_f64(),
+            wait.cap.as_secs_f64(),
             wait_on(facts),
         ));
     }
@@ -142,7 +142,7 @@ fn wait_on(facts: &Facts<'_>) -> String {
         }
         Some(_) => " and the same until_pattern",
     };
-    let seconds = facts.wait.cap.as_secs_f64();
+    let seconds = facts.reading.wait.cap.as_secs_f64();
     format!("{} and wait_seconds={seconds}{pattern}", get(facts))
 }
 

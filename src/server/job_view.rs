@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::hints::{self, Facts, Wait};
+use super::hints::{self, Facts};
 use super::pattern::Outcome;
 use super::shown::{Reading, show};
 use crate::format::{human_duration, thousands, truncate};
@@ -125,13 +125,7 @@ impl JobView {
     }
 
     /// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
-    pub async fn of(
-        job: &Job,
-        store: &Store,
-        reading: Reading,
-        wait: Wait,
-        search: Option<Outcome>,
-    ) -> Self {
+    pub async fn of(job: &Job, store: &Store, reading: Reading, search: Option<Outcome>) -> Self {
         let snapshot = job.snapshot();
         let shown = show(&snapshot, store, reading).await;
         let mut view = Self::described(&snapshot, live_usage(&snapshot));
@@ -160,7 +154,6 @@ impl JobView {
                 shown: &shown,
                 reading: &reading,
                 search: search.as_ref(),
-                wait,
                 output_path: &view.output_path,
             };
             view.hint = hints::for_job(&facts).unwrap_or_default();

@@ -1,11 +1,12 @@
 //! What of a job's output a reply shows.
 
+use super::hints::Wait;
+use super::messages;
 use crate::job::Snapshot;
 use crate::output::cursor::Cursor;
 use crate::output::excerpt::{Cut, Excerpt, excerpt, page};
 use crate::output::segments::streams;
 use crate::output::store::Store;
-use crate::server::messages;
 
 /// Characters of the tail that are shown of a running job when the call names no number.
 const RUNNING_CHARS: usize = 2000;
@@ -13,9 +14,10 @@ const RUNNING_CHARS: usize = 2000;
 /// In the place of output that cannot be read now.
 const UNREADABLE: &str = "the output cannot be read now: its disk does not answer. The job is unharmed; call again later";
 
-/// What of the output a reply shows.
+/// What a call about one job asks for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
+    pub wait: Wait,
     pub cursor: Option<Cursor>,
     pub max_chars: Option<usize>,
     pub default_chars: usize,
