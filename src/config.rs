@@ -11,7 +11,7 @@ use clap::builder::{
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
 use uuid::Uuid;
 
-use crate::process::shell::Shell;
+use crate::process::shell::{Shell, default_shell};
 use crate::process::{check_directory, login_env};
 
 /// Shell jobs for AI agents: a stdio MCP server that starts commands in the background, waits for them and keeps their output.
@@ -27,7 +27,7 @@ use crate::process::{check_directory, login_env};
 )]
 pub struct Config {
     /// Command line that receives the command as its last argument [default: bash -c where there is a bash, else /bin/sh -c]
-    #[arg(long, default_value_t = Shell::of_system(), hide_default_value = true, value_parser = Shell::parse)]
+    #[arg(long, default_value_t = default_shell(), hide_default_value = true, value_parser = Shell::parse)]
     pub shell: Shell,
 
     /// Working directory of jobs that name none [default: the client's project or the server's own, else the home directory]

@@ -3,7 +3,6 @@
 //! Each server has one of its own under the root, with a lock file that it holds as long as it lives. A directory whose lock
 //! can be taken therefore belongs to a dead server, and is swept by whichever server comes next.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,8 +37,9 @@ impl Directory {
     pub(super) fn create_in_first(roots: &[PathBuf], id: Uuid) -> io::Result<Self> {
         let mut first_error = None;
         for root in roots {
-            match Self::create_in(root, id) {
-                Ok(directory) => return Ok(directory),
+            let path = std::path::absolute(root)?.join(directory_name(id));
+            match make_and_lock(&path) {
+                Ok(lock) => return Ok(Self { path, lock: Mutex::new(Some(lock)) }),
                 Err(error) => {
                     tracing::warn!(root = %root.display(), %error, "cannot store output here");
                     first_error.get_or_insert_with(|| in_context(&error, root));
@@ -47,12 +47,6 @@ impl Directory {
             }
         }
         Err(first_error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
-    }
-
-    fn create_in(root: &Path, id: Uuid) -> io::Result<Self> {
-        let path = std::path::absolute(root)?.join(directory_name(id));
-        let lock = make_and_lock(&path)?;
-        Ok(Self { path, lock: Mutex::new(Some(lock)) })
     }
 
     pub fn path(&self) -> &Path {
@@ -144,21 +138,19 @@ pub fn sweep_dead(directory: &Directory) {
 /// Whether a server of this user has made it. A link is none, wherever it leads.
 fn is_a_servers(entry: &fs::DirEntry) -> bool {
     let name = entry.file_name();
-    let id = name.to_str().and_then(|name| name.strip_prefix(DIRECTORY_PREFIX));
-    id.is_some_and(|id| Uuid::try_parse(id).is_ok())
+    is_id(name.to_str().and_then(|name| name.strip_prefix(DIRECTORY_PREFIX)))
         && entry.metadata().is_ok_and(|found| found.is_dir() && is_ours(&found))
 }
 
-/// Whether a job's output has this name, which begins with the job's id.
-fn is_output(name: &OsStr) -> bool {
-    let id = name.to_str().and_then(|name| name.split('.').next());
-    id.is_some_and(|id| Uuid::try_parse(id).is_ok())
+fn is_id(text: Option<&str>) -> bool {
+    text.is_some_and(|text| Uuid::try_parse(text).is_ok())
 }
 
 /// Removes a server's directory: its lock file last, so that a half-removed one can still be recognised and swept.
 pub fn remove_directory(path: &Path) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if is_output(&entry.file_name()) {
+        // What a job has written begins with its id. The directory may have other files.
+        if is_id(entry.file_name().to_str().and_then(|name| name.split('.').next())) {
             drop(fs::remove_file(entry.path()));
         }
     }

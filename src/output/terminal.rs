@@ -123,13 +123,10 @@ impl Grid {
             self.cells[self.column] = Cell { base, ..Cell::EMPTY };
         } else {
             // Half of a wide character cannot stay.
-            if self.cells[self.column].base == SECOND {
-                self.cells[self.column - 1] = Cell::EMPTY;
-            }
-            if let Some(next) = self.cells.get_mut(self.column + 1)
-                && next.base == SECOND
-            {
-                *next = Cell::EMPTY;
+            for at in [self.column, self.column + 1] {
+                if self.cells.get(at).is_some_and(|cell| cell.base == SECOND) {
+                    self.cells[at - 1..=at].fill(Cell::EMPTY);
+                }
             }
             // A space over old text is how programs erase without escape sequences.
             let base = if base == ' ' { BLANK } else { base };

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::platform::bash;
-use super::platform::default_shell;
+pub use super::platform::{bash, default_shell};
 
 /// Shells that take a command behind `-c`, and a file without it.
 const SHELLS: &[&str] =
@@ -27,11 +26,6 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// What runs commands where no other is named.
-    pub fn of_system() -> Self {
-        default_shell()
-    }
-
     pub fn parse(line: &str) -> Result<Self, String> {
         // In the paths of Windows a backslash protects nothing.
         let line = if cfg!(windows) { line.replace('\\', r"\\") } else { line.to_owned() };

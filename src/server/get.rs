@@ -45,11 +45,11 @@ impl Call<'_> {
         };
         let params: GetParams = params::read(arguments).map_err(refused)?;
         let job = self.find(&params.ref_id).map_err(|error| {
-            let view = JobView::from(self.explain(&error));
-            match error {
-                JobError::Expired { .. } => JobView { state: "expired", ..view },
-                _ => view,
-            }
+            let state = match error {
+                JobError::Expired { .. } => "expired",
+                _ => "unknown",
+            };
+            JobView { state, ..JobView::from(self.explain(&error)) }
         })?;
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(pattern::compile).transpose().map_err(refused)?;

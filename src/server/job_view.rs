@@ -198,13 +198,13 @@ pub async fn progress(job: &Job, store: &Store) -> String {
     let snapshot = job.snapshot();
     let reading = Reading { default_chars: PROGRESS_CHARS, tail_only: true, ..Reading::default() };
     let shown = show(&snapshot, store, reading).await;
-    let mut lines = [&shown.output, &shown.error].map(|text| text.trim_end().lines().next_back());
-    let last = lines.iter_mut().find_map(Option::take).map(str::trim);
+    let texts = [&shown.output, &shown.error];
+    let last = texts.into_iter().find_map(|text| text.trim_end().lines().next_back());
     format!(
         "running {}, {} bytes of output{}",
         human_duration(snapshot.elapsed()),
         thousands(snapshot.record.stdout.end + snapshot.record.stderr.end),
-        last.map_or_else(String::new, |line| format!(", last: {}", truncate(line, 80)))
+        last.map_or_else(String::new, |line| format!(", last: {}", truncate(line.trim(), 80)))
     )
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::prompts::{COMMAND_PROMPTS, prompt};
+use crate::format::ellipsize_around;
 use crate::job::{Cause, Exit, Force, Snapshot};
 use crate::output::excerpt::Excerpt;
 use crate::process::signals::{KILL, TERMINATE};
@@ -155,11 +156,8 @@ fn advice(known: &[(&str, &'static str)], last: &str) -> Option<&'static str> {
 
 /// The end of both streams, in lower case.
 fn last_words(shown: &Excerpt) -> String {
-    let end = |text: &str| {
-        let skipped = text.chars().count().saturating_sub(LAST_WORDS);
-        text.chars().skip(skipped).collect::<String>().to_lowercase()
-    };
-    format!("{}\n{}", end(&shown.output), end(&shown.error))
+    let end = |text: &str| ellipsize_around(text, text.len()..text.len(), LAST_WORDS);
+    format!("{}\n{}", end(&shown.output), end(&shown.error)).to_lowercase()
 }
 
 /// What a shell could not find, by its own words: `bash: line 1: foo: command not found`, `sh: 1: ./x: not found`,
