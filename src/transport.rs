@@ -34,7 +34,7 @@ const KEPT_END: usize = 4 << 10;
 /// Messages that wait for the SDK, and messages that wait for the writing thread.
 const QUEUED: usize = 16;
 
-/// Lines are written together up to this many bytes; larger buffers are given back afterwards.
+/// The buffer for lines is given back down to this many bytes.
 const USUAL_BYTES: usize = 64 << 10;
 
 /// The client at the other end of our standard streams.
@@ -197,17 +197,9 @@ pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Opt
 
 /// Writes what is sent, a line each, until the connection is closed.
 fn write(outgoing: &mut mpsc::Receiver<Vec<u8>>, output: &File) -> io::Result<()> {
-    let mut lines = Vec::new();
-    while let Some(first) = outgoing.blocking_recv() {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            lines.extend_from_slice(&message);
-            lines.push(b'\n');
-            next = (lines.len() < USUAL_BYTES).then(|| outgoing.try_recv().ok()).flatten();
-        }
-        write_all(output, &lines)?;
-        lines.clear();
-        lines.shrink_to(USUAL_BYTES);
+    while let Some(mut line) = outgoing.blocking_recv() {
+        line.push(b'\n');
+        write_all(output, &line)?;
     }
     Ok(())
 }
