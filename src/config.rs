@@ -151,7 +151,8 @@ impl Config {
     /// Reads the flags and the environment. Ends the process where they ask for help or cannot be used.
     pub fn read() -> Self {
         let command = Self::command().mut_args(|argument| {
-            let variable = argument.get_long().map(variable).unwrap_or_default();
+            let flag = argument.get_long().unwrap_or_default().to_uppercase().replace('-', "_");
+            let variable = format!("BACKGROUND_COMMAND_MCP_{flag}");
             match std::env::var_os(&variable) {
                 Some(value) if is_no_value(&value) => argument,
                 _ if argument.is_hide_set() || argument.get_id() == "check" => argument,
@@ -161,12 +162,6 @@ impl Config {
         });
         Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
-}
-
-/// The environment variable of a flag.
-fn variable(flag: &str) -> String {
-    let flag = flag.to_uppercase().replace('-', "_");
-    format!("BACKGROUND_COMMAND_MCP_{flag}")
 }
 
 /// Hosts that have a form for settings pass an empty one as an empty string, or as the placeholder it would have replaced.

@@ -44,9 +44,8 @@ pub fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let rounded = |number: f64| format!("{}", (number * 10.0).round() / 10.0);
     match duration.as_secs() {
-        0..120 => {
-            format!("{} s", if seconds < 10.0 { rounded(seconds) } else { format!("{seconds:.0}") })
-        }
+        0..10 => format!("{} s", rounded(seconds)),
+        10..120 => format!("{seconds:.0} s"),
         120..3600 => format!("{} min", rounded(seconds / 60.0)),
         _ => format!("{} h", rounded(seconds / 3600.0)),
     }

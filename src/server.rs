@@ -157,9 +157,8 @@ impl Server {
 #[tool_handler(router = self.tools())]
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let mut implementation =
-            Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-        implementation.title = Some("Background Commands".to_owned());
+        let implementation = Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+            .with_title("Background Commands");
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(implementation)
             .with_instructions(messages::instructions(&self.connection))

@@ -2,11 +2,9 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::directory::Directory;
 use super::store::Store;
 use super::stream::Stream;
 use crate::job::{Captured, Job, Snapshot};
@@ -50,14 +48,9 @@ pub fn streams(snapshot: &Snapshot, store: &Store) -> (Stream, Stream) {
 }
 
 /// The path of a stream's first segment, if anything of the stream is stored.
-pub fn first_path(
-    directory: &Directory,
-    id: Uuid,
-    stream: &str,
-    captured: &Captured,
-) -> Option<PathBuf> {
-    let first = captured.segments.first()?;
-    Some(directory.file(&segment_name(&base_name(id, stream), first.start)))
+pub fn first_path(store: &Store, id: Uuid, stream: &str, captured: &Captured) -> Option<String> {
+    let first = segment_name(&base_name(id, stream), captured.segments.first()?.start);
+    Some(store.existing()?.file(&first).display().to_string())
 }
 
 /// Removes the files of a job's output and gives their bytes back to the store. Blocks.

@@ -87,7 +87,7 @@ impl Call<'_> {
         // What could not be ended stays.
         let is_last = success && !keep;
         // Of a job that goes, the end of its output is shown.
-        let reading = Reading { tail_only: is_last, is_last, ..self.reading(None, None, None) };
+        let reading = Reading { tail_only: is_last, is_last, ..self.reading(None) };
         let view = self.look(&job, None, reading).await;
         let result = JobView { ref_id: String::new(), ..view };
         // Until here the job is found, as it is. Another call may be at the same work.

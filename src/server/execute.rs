@@ -91,7 +91,7 @@ impl Call<'_> {
             ..ExecuteReply::default()
         };
         if params.wait_seconds.is_some() {
-            let reading = self.reading(params.wait_seconds, None, None);
+            let reading = self.reading(params.wait_seconds);
             let mut view = self.look(&job, pattern, reading).await;
             ended = (!view.running).then(|| job.clone());
             reply.hint = std::mem::take(&mut view.hint);

@@ -55,7 +55,8 @@ impl Call<'_> {
         let pattern = pattern.map(pattern::compile).transpose().map_err(refused)?;
         let cursor = params.cursor.as_deref().map(str::parse::<Cursor>);
         let cursor = cursor.transpose().map_err(refused)?;
-        let reading = self.reading(params.wait_seconds, cursor, params.max_chars);
+        let max_chars = params.max_chars;
+        let reading = Reading { cursor, max_chars, ..self.reading(params.wait_seconds) };
         let mut view = self.look(&job, pattern, reading).await;
         let ended = (!view.running).then_some(job);
         (view.also_ended, view.also_started) = self.news(None, ended, ALSO_ENDED);
@@ -107,20 +108,9 @@ impl Call<'_> {
         Some(search.run(&patience, status).await)
     }
 
-    pub(super) fn reading(
-        &self,
-        wait_seconds: Option<f64>,
-        cursor: Option<Cursor>,
-        max_chars: Option<usize>,
-    ) -> Reading {
+    pub(super) fn reading(&self, wait_seconds: Option<f64>) -> Reading {
         let default_chars = self.server.registry.config().max_chars;
-        Reading {
-            wait: self.wait(wait_seconds),
-            cursor,
-            max_chars,
-            default_chars,
-            ..Reading::default()
-        }
+        Reading { wait: self.wait(wait_seconds), default_chars, ..Reading::default() }
     }
 
     /// The job that the client names.

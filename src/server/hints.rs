@@ -13,7 +13,7 @@ use super::pattern::Outcome;
 use super::shown::Reading;
 use crate::format::human_duration;
 use crate::job::Snapshot;
-use crate::output::excerpt::{Cut, Excerpt};
+use crate::output::excerpt::Excerpt;
 
 /// How long a job must be silent before that is worth a word.
 const LONG_SILENCE: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
             get(facts)
         ));
     }
-    if still_running && let Some(prompt) = prompt(&shown.unfinished) {
+    if still_running && let Some(prompt) = shown.unfinished.iter().find_map(|line| prompt(line)) {
         return Some(format!("{} clean up and {}", prompt.asks, prompt.advice));
     }
     if still_running && let Some(symptom) = symptoms::while_running(snapshot, shown) {
@@ -100,7 +100,14 @@ pub fn for_job(facts: &Facts<'_>) -> Option<String> {
         return Some(format!("{why}: {}", wait_on(facts)));
     }
     let rest = match gap {
-        Some(gap) => Some(read_gap(facts, gap)),
+        Some(gap) => {
+            let (left_out, get, cursor) = (messages::left_out(gap), get(facts), gap.cursor);
+            let grep = match facts.output_path {
+                "" => String::new(),
+                path => format!(", or grep {path}*"),
+            };
+            Some(format!("{left_out}: {get} and cursor=\"{cursor}\"{grep}"))
+        }
         None => symptoms::after_end(snapshot, shown),
     };
     if matches!(facts.search, Some(Outcome::Absent)) {
@@ -144,12 +151,4 @@ fn wait_on(facts: &Facts<'_>) -> String {
     };
     let seconds = facts.reading.wait.cap.as_secs_f64();
     format!("{} and wait_seconds={seconds}{pattern}", get(facts))
-}
-
-fn read_gap(facts: &Facts<'_>, gap: &Cut) -> String {
-    let grep = match facts.output_path {
-        "" => String::new(),
-        path => format!(", or grep {path}*"),
-    };
-    format!("{}: {} and cursor=\"{}\"{grep}", messages::left_out(gap), get(facts), gap.cursor)
 }

@@ -13,7 +13,7 @@ use super::hints::{self, Facts};
 use super::pattern::Outcome;
 use super::shown::{Reading, show};
 use crate::format::{human_duration, thousands, truncate};
-use crate::job::{Captured, Exit, Finished, Job, Snapshot};
+use crate::job::{Exit, Finished, Job, Snapshot};
 use crate::output::segments::{STDERR, STDOUT, first_path};
 use crate::output::store::Store;
 use crate::process::tree::usage;
@@ -133,17 +133,15 @@ impl JobView {
         view.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
         let partial = view.running || shown.cut.is_some() || shown.more || view.dropped_bytes > 0;
         if partial {
-            let directory = store.existing().filter(|_| !reading.is_last);
-            let path = |kind, captured: &Captured| {
-                let path = first_path(directory.as_ref()?, job.id(), kind, captured)?;
-                Some(path.display().to_string())
-            };
             view.output_bytes = record.stdout.end;
             view.error_bytes = record.stderr.end;
-            view.output_path = path(STDOUT, &record.stdout).unwrap_or_default();
-            view.error_path = path(STDERR, &record.stderr).unwrap_or_default();
         }
         if !reading.is_last {
+            if partial {
+                let path = |kind, captured| first_path(store, job.id(), kind, captured);
+                view.output_path = path(STDOUT, &record.stdout).unwrap_or_default();
+                view.error_path = path(STDERR, &record.stderr).unwrap_or_default();
+            }
             if partial || reading.cursor.is_some() {
                 // A finished job that was cut is read on from the gap, everything else from the end of what was shown.
                 let gap = shown.cut.as_ref().filter(|_| !view.running);

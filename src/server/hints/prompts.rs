@@ -24,12 +24,8 @@ const DESTRUCTIVE: &str = "delet destroy eras wip drop format purge production p
 const YES_NO_OPENERS: &str = "do does did are is ok would should shall can may will use continue proceed overwrite \
                               replace remove install really sure allow trust retry update create save";
 
-/// The question at the end of a stream: a program that asks does not end the line.
-pub fn prompt(unfinished: &[String]) -> Option<Prompt> {
-    unfinished.iter().find_map(|line| of_line(line))
-}
-
-fn of_line(line: &str) -> Option<Prompt> {
+/// The question in the unfinished line at the end of a stream: a program that asks does not end the line.
+pub fn prompt(line: &str) -> Option<Prompt> {
     let line = line.trim();
     let lower = line.to_lowercase();
     // apt says what it does at the end of input behind its own question.
@@ -105,7 +101,7 @@ mod tests {
             ("(gdb) ", Some("commands")),
             ("This deletes ALL production data. Are you sure? [y/N] ", Some("ask the user")),
         ] {
-            let prompt = prompt(&[line.to_owned()]);
+            let prompt = prompt(line);
             match (&prompt, advice) {
                 (Some(prompt), Some(advice)) => {
                     let told = format!("{} {}", prompt.asks, prompt.advice);

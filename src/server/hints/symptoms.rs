@@ -96,7 +96,7 @@ pub fn after_end(snapshot: &Snapshot, shown: &Excerpt) -> Option<String> {
         ));
     }
     let succeeded = finished.exit == Exit::Code(0);
-    let prompt = prompt(&shown.unfinished);
+    let prompt = shown.unfinished.iter().find_map(|line| prompt(line));
     if let Some(prompt) = prompt.filter(|prompt| prompt.is_certain || !succeeded) {
         return Some(format!("{} {}", prompt.asks, prompt.advice));
     }
