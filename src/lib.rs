@@ -19,9 +19,9 @@
 //!
 //! - [`process`]: the operating system: `spawn`, the `shell` that runs commands, what of the login shell it gets
 //!   (`login_env`), and what the `launcher` of the server left in the PATH; the `tree` of a job, its `pipe`s, the `standard`
-//!   streams of this process. `unix` has these and the `leader` of a group, the `marker` of all that belongs to a job, the
-//!   `reaper` of children and adopted orphans; `linux` and `macos` are what each says of processes. `windows` has job objects
-//!   and the `console`
+//!   streams of this process, the `local` socket of `--keep`. `unix` has these and the `leader` of a group, the `marker` of all
+//!   that belongs to a job, the `reaper` of children and adopted orphans; `linux` and `macos` are what each says of processes.
+//!   `windows` has job objects and the `console`, and makes things for the `user` alone
 //! - [`output`]: the bytes: a bounded `log` of `segments` in the `directory` of a `store`; read as a `stream`, shown as an
 //!   `excerpt` or a page from a `cursor` on, each line as a `terminal` shows it; the `search` for a line
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
@@ -37,7 +37,7 @@
 //!
 //! From start to end:
 //!
-//! - [`keep`]: with `--keep`, the `relay` that a client starts and the `daemon` that has the jobs; of Unix alone
+//! - [`keep`]: with `--keep`, the `relay` that a client starts and the `daemon` that has the jobs
 //! - [`mod@run`]: the server; [`config`]: every limit, read once; [`startup`]: what must not be inherited; [`logging`]: log
 //!   lines by a thread of their own; [`self_test`]: `--check`
 //!
@@ -92,7 +92,6 @@ mod format;
 #[path = "../tests/fuzz/targets.rs"]
 pub mod fuzzing;
 mod job;
-#[cfg(unix)]
 pub mod keep;
 mod logging;
 mod output;

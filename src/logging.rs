@@ -17,7 +17,6 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Config, LogFormat};
 use crate::process::standard;
-use crate::transport::write_all;
 
 /// Lines that wait for the thread.
 const QUEUED: usize = 1024;
@@ -32,7 +31,7 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 /// Logs from here on, until the guard is dropped; a panic is logged too, as one line.
 pub fn init(config: &Config) -> Result<Guard> {
     let filter = filter(&config.log)?;
-    let to = match &config.log_file {
+    let mut to = match &config.log_file {
         None => standard::error()?,
         Some(path) => standard::log_file(path)
             .with_context(|| format!("--log-file: cannot write to {}", path.display()))?,
@@ -47,7 +46,7 @@ pub fn init(config: &Config) -> Result<Guard> {
             let more: Vec<_> = lines.try_iter().collect();
             text.extend(more.iter().flatten());
             // What cannot be written is lost: there is nowhere to say so.
-            drop(write_all(&to, &text));
+            drop(to.write_all(&text));
             if !more.iter().all(is_line) {
                 break;
             }

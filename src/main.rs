@@ -3,11 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-#[cfg(unix)]
-use background_command_mcp::config::Command;
-use background_command_mcp::config::Config;
-#[cfg(unix)]
+use background_command_mcp::config::{Command, Config};
 use background_command_mcp::keep;
+#[cfg(unix)]
+use background_command_mcp::supervisor::supervise;
 
 fn main() -> ExitCode {
     if background_command_mcp::is_printer() {
@@ -27,8 +26,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// The client's own child is the supervisor, and the server is a child of that.
-#[cfg(unix)]
+/// Where there is a supervisor, the client's own child is that, and the server is a child of it.
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
     if let Some(Command::Daemon { action }) = config.command {
         return keep::relay::control(action);
@@ -37,16 +35,17 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
         (Some(_), false) => background_command_mcp::run(config).map(|()| ExitCode::SUCCESS),
         (Some(_), true) => keep::daemon::run(config).map(|()| ExitCode::SUCCESS),
         (None, false) if config.keep => keep::relay::relay(&config),
-        (None, _) => background_command_mcp::supervisor::supervise(&config),
+        (None, _) => supervise(config),
     }
 }
 
-/// What a killed server leaves is ended by the kernel.
+/// What a killed server leaves is ended by the kernel. The background process is started once more, and this one ends: so no
+/// client finds it in its own tree of processes.
 #[cfg(windows)]
-fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        !config.keep && config.command.is_none(),
-        "--keep is not to be had under Windows: its socket is one of Unix"
-    );
-    background_command_mcp::run(config).map(|()| ExitCode::SUCCESS)
+fn supervise(config: Config) -> anyhow::Result<ExitCode> {
+    let done = match config.daemon {
+        false => background_command_mcp::run(config),
+        true => keep::daemon::start_again(),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

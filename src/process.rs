@@ -15,17 +15,17 @@ pub mod spawn;
 mod unix;
 #[cfg(unix)]
 use unix as platform;
-#[cfg(unix)]
-pub use unix::{is_alive, local};
 
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
 use windows as platform;
 #[cfg(windows)]
-pub use windows::console;
+pub use windows::{console, user};
 
-pub use platform::{LONGEST_COMMAND, decode, own, pipe, reaper, signals, standard, system, tree};
+pub use platform::{
+    LONGEST_COMMAND, decode, is_alive, local, own, pipe, reaper, signals, standard, system, tree,
+};
 
 /// What happens to the processes of a job.
 #[derive(Debug)]

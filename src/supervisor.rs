@@ -47,7 +47,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// # Errors
 ///
 /// The server cannot be started.
-pub fn supervise(config: &Config) -> anyhow::Result<ExitCode> {
+pub fn supervise(config: Config) -> anyhow::Result<ExitCode> {
     startup::reset_inherited_state().context("signal handlers could not be installed")?;
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD])
         .context("signal handlers could not be installed")?;

@@ -9,7 +9,6 @@
 pub mod decode;
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::future::Future;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::thread;
@@ -51,16 +50,21 @@ impl Stdio {
     /// Opens the connection. It is over at the end of input, when nothing can be written any more, and when `closing` is
     /// cancelled, which it is in each of these cases.
     pub fn open(closing: CancellationToken) -> io::Result<Self> {
-        Self::over(BufReader::new(io::stdin()), standard::output()?, closing)
+        let hung_up = closing.clone();
+        start_thread("hang-up", move || {
+            // The end of input need not tell that the client is gone: another process may hold that open.
+            standard::wait_for_hang_up();
+            hung_up.cancel();
+        })?;
+        Self::over(BufReader::new(standard::input()?), standard::output()?, closing)
     }
 
     /// The same over other streams.
     pub fn over(
         mut from: impl BufRead + Send + 'static,
-        output: File,
+        mut to: impl Write + Send + 'static,
         closing: CancellationToken,
     ) -> io::Result<Self> {
-        let watched = output.try_clone()?;
         let (messages, input) = mpsc::channel(QUEUED);
         let (lines, mut outgoing) = mpsc::channel(QUEUED);
         let (writing, written) = oneshot::channel();
@@ -72,17 +76,11 @@ impl Stdio {
         })?;
         let closed = closing.clone();
         start_thread("output", move || {
-            if let Err(error) = write(&mut outgoing, &output) {
+            if let Err(error) = write(&mut outgoing, &mut to) {
                 debug!(%error, "the output failed");
             }
             closed.cancel();
             drop(writing);
-        })?;
-        let hung_up = closing.clone();
-        start_thread("hang-up", move || {
-            // The end of input need not tell that the client is gone: another process may hold that open.
-            standard::wait_for_hang_up(&watched);
-            hung_up.cancel();
         })?;
         Ok(Self { input, output: Some(lines), written, closing })
     }
@@ -173,10 +171,6 @@ pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Opt
     loop {
         let chunk = match input.fill_buf() {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                standard::wait_for_input();
-                continue;
-            }
             chunk => chunk?,
         };
         if chunk.is_empty() {
@@ -196,24 +190,10 @@ pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Opt
 }
 
 /// Writes what is sent, a line each, until the connection is closed.
-fn write(outgoing: &mut mpsc::Receiver<Vec<u8>>, output: &File) -> io::Result<()> {
+fn write(outgoing: &mut mpsc::Receiver<Vec<u8>>, output: &mut impl Write) -> io::Result<()> {
     while let Some(mut line) = outgoing.blocking_recv() {
         line.push(b'\n');
-        write_all(output, &line)?;
-    }
-    Ok(())
-}
-
-/// Writes all of it, also to a description that came with `O_NONBLOCK` set: then a write takes a part or nothing.
-pub fn write_all(mut output: &File, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match output.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => standard::wait_for_room(output),
-            Err(error) => return Err(error),
-        }
+        output.write_all(&line)?;
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The background process: one registry, and a server for each connection. It ends when nothing needs it: no connection
 //! is open, and no job runs or has a result.
 
+use std::env::{set_current_dir, temp_dir};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::path::absolute;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::{Request, Status};
 use crate::blocking::run_blocking;
 use crate::config::Config;
-use crate::process::local::{Place, Stream, as_file};
+use crate::process::local::{Place, Stream};
 use crate::process::own;
 use crate::registry::ProcessRegistry;
 use crate::registry::connection::Connection;
@@ -44,8 +46,23 @@ struct Daemon {
 /// # Errors
 ///
 /// A configuration that cannot be used, or a socket that cannot be opened.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(mut config: Config) -> Result<()> {
+    // The directory of the client that came first is not held: it may be unmounted, or under Windows removed.
+    for path in [&mut config.output_dir, &mut config.log_file].into_iter().flatten() {
+        *path = absolute(&*path)?;
+    }
+    set_current_dir(temp_dir())?;
     run_with(config, serve)
+}
+
+/// Starts this program as the background process.
+///
+/// # Errors
+///
+/// The system starts no process.
+pub fn start_again() -> Result<()> {
+    own::start_in_background("--supervised=0")
+        .context("the background process could not be started")
 }
 
 async fn serve(config: Arc<Config>) -> Result<()> {
@@ -54,7 +71,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     let registry = ProcessRegistry::new(config, closing.clone())
         .context("the end of child processes cannot be seen")?;
     let place = Place::of_user()?;
-    let listener = place.listen().context("the socket could not be opened")?;
+    let mut listener = place.listen().context("the socket could not be opened")?;
     tracing::info!(socket = %place.socket().display(), "daemon started");
     tokio::spawn(sweep(registry.clone()));
     let daemon = Daemon { registry, connections: TaskTracker::new(), closing };
@@ -101,14 +118,15 @@ impl Daemon {
     async fn converse(&self, mut stream: Stream, connection: Connection) -> Result<()> {
         stream.write_all(b"served\n")?;
         // Threads carry the lines, as those of standard input and output.
-        let (input, output) = (BufReader::new(stream.try_clone()?), as_file(&stream)?);
+        let (input, output) = (BufReader::new(stream.try_clone()?), stream.try_clone()?);
         let closing = self.closing.child_token();
         let lines = Stdio::over(input, output, closing.clone())?;
         let server = Server::new(self.registry.clone(), Arc::new(connection), closing);
         let ended = serve_directly(server, lines, None).waiting().await;
         tracing::debug!(?ended, "a conversation ended");
-        // The threads that carried the lines hold it open otherwise.
-        Ok(stream.shutdown(Shutdown::Both)?)
+        // The threads that carried the lines hold it open otherwise. An error means that the client has closed it.
+        run_blocking(move || drop(stream.shutdown(Shutdown::Both))).await;
+        Ok(())
     }
 
     /// How many run, and how many have finished.
@@ -137,12 +155,12 @@ impl Daemon {
 
 /// What a connection wants: its first line, read on another thread, since a client may take its time.
 async fn first_line(stream: &Stream) -> Result<Request> {
-    let stream = stream.try_clone()?;
+    let mut stream = stream.try_clone()?;
     stream.set_read_timeout(Some(FIRST_LINE_WITHIN))?;
     let read = run_blocking(move || {
         let mut line = String::new();
         // The client sends no more before it is answered.
-        BufReader::new(&stream).take(FIRST_LINE_BYTES).read_line(&mut line)?;
+        BufReader::new(&mut stream).take(FIRST_LINE_BYTES).read_line(&mut line)?;
         stream.set_read_timeout(None).map(|()| line)
     });
     let line = read.await.context("the thread that reads failed")??;

@@ -1,10 +1,9 @@
 //! The client's side: finds the daemon, or starts it, and carries lines. A client that is killed takes only this process
 //! with it.
 
-use std::env;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{sleep, spawn};
@@ -14,10 +13,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Hello, Request, Status};
 use crate::config::{Action, Config};
-use crate::process::local::{Place, Stream, as_file};
+use crate::process::local::{Place, Stream};
 use crate::process::{is_alive, own, standard};
 use crate::registry::connection::Connection;
-use crate::transport::write_all;
 use crate::{logging, startup};
 
 /// How long the daemon may take to listen, and to answer the first line.
@@ -37,52 +35,26 @@ pub fn relay(config: &Config) -> Result<ExitCode> {
     let place = Place::of_user().context("--keep: no place for the socket")?;
     let daemon = greet(&place, &Request::Serve(Box::new(Hello::of(&Connection::of(config)))))?;
     let input_ended = Arc::new(AtomicBool::new(false));
-    let output = standard::output()?;
-    let to_daemon = daemon.try_clone()?;
+    let (mut input, mut output) = (standard::input()?, standard::output()?);
+    let mut to_daemon = daemon.try_clone()?;
     spawn({
         let input_ended = input_ended.clone();
         move || {
             // An error means that the daemon has ended, which the other direction sees.
-            drop(carry_input(&to_daemon));
+            drop(io::copy(&mut input, &mut to_daemon));
             input_ended.store(true, Ordering::Release);
             drop(to_daemon.shutdown(Shutdown::Write));
         }
     });
-    let watched = output.try_clone()?;
     let hung_up = daemon.try_clone()?;
     spawn(move || {
-        standard::wait_for_hang_up(&watched);
+        standard::wait_for_hang_up();
         drop(hung_up.shutdown(Shutdown::Both));
     });
-    let mut from_daemon = BufReader::with_capacity(64 << 10, daemon);
-    loop {
-        let bytes = from_daemon.fill_buf().unwrap_or_default();
-        if bytes.is_empty() || write_all(&output, bytes).is_err() {
-            break;
-        }
-        let length = bytes.len();
-        from_daemon.consume(length);
-    }
+    // An error is the end as well.
+    drop(io::copy(&mut BufReader::with_capacity(64 << 10, daemon), &mut output));
     ensure!(input_ended.load(Ordering::Acquire), "the background process that has the jobs ended");
     Ok(ExitCode::SUCCESS)
-}
-
-fn carry_input(daemon: &Stream) -> io::Result<()> {
-    let daemon = as_file(daemon)?;
-    let mut input = io::stdin().lock();
-    loop {
-        match input.fill_buf() {
-            Ok([]) => return Ok(()),
-            Ok(bytes) => {
-                write_all(&daemon, bytes)?;
-                let length = bytes.len();
-                input.consume(length);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => standard::wait_for_input(),
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// A connection on which the daemon has accepted the request. One that is just about to end may take a connection and not
@@ -124,17 +96,7 @@ fn start_once(place: &Place) -> Result<Stream> {
     if let Ok(daemon) = place.connect() {
         return Ok(daemon);
     }
-    // In the background of a shell that ends: some clients kill the whole tree below a server.
-    let started = Command::new("/bin/sh")
-        .args(["-c", "\"$0\" \"$@\" &"])
-        .arg(own::program()?)
-        .args(env::args_os().skip(1))
-        .arg("--daemon")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    started.context("the background process could not be started")?;
+    own::start_in_background("--daemon").context("the background process could not be started")?;
     let began = Instant::now();
     loop {
         match place.connect() {

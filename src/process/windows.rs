@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use super::shell::Shell;
 
 pub mod console;
+pub mod local;
 pub mod pipe;
 pub mod standard;
 pub mod tree;
+pub mod user;
 
 pub use console::decode;
 
@@ -54,9 +56,36 @@ pub fn os_string(bytes: &[u8]) -> OsString {
     String::from_utf8_lossy(bytes).into_owned().into()
 }
 
+/// Whether this user has a process with this pid.
+pub fn is_alive(pid: u32) -> bool {
+    user::of(pid).is_some()
+}
+
 /// This very program, to be started again.
 pub mod own {
     pub use std::env::current_exe as program;
+    use std::io;
+    use std::os::windows::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    /// The pid of the process that serves: there is no supervisor.
+    pub use std::process::id as supervisor;
+
+    use windows::Win32::System::Threading::{
+        CREATE_BREAKAWAY_FROM_JOB, CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW,
+    };
+
+    /// Starts it with one more argument and a console of its own, without a window, outside the client's job object where
+    /// that allows it.
+    pub fn start_in_background(argument: &str) -> io::Result<()> {
+        let mut command = Command::new(program()?);
+        command.args(std::env::args_os().skip(1)).arg(argument);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let usual = CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW;
+        let mut start = |flags| command.creation_flags(flags).spawn();
+        let started = start((usual | CREATE_BREAKAWAY_FROM_JOB).0);
+        started.or_else(|_| start(usual.0)).map(drop)
+    }
 }
 
 /// What would see children end: here each job's own handle does, and nothing is adopted.

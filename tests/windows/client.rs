@@ -32,31 +32,41 @@ pub fn once(flags: &[&str]) -> Output {
 
 impl Client {
     pub fn start(flags: &[&str]) -> Self {
-        Self::start_in(Rc::new(tempfile::tempdir().unwrap()), flags)
+        Self::start_in(Rc::new(tempfile::tempdir().unwrap()), flags, &[])
     }
 
     /// Another server, whose output is beside that of this one.
     pub fn next(&self) -> Self {
-        Self::start_in(self.own.clone(), &[])
+        Self::start_in(self.own.clone(), &[], &[])
     }
 
-    fn start_in(own: Rc<TempDir>, flags: &[&str]) -> Self {
-        let mut command = program();
-        command.arg("--output-dir").arg(own.path().join("output")).args(flags);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut server = command.spawn().unwrap();
-        let input = server.stdin.take();
-        let output = RefCell::new(BufReader::new(server.stdout.take().unwrap()));
-        let client = Self { server, input, output, next_id: Cell::new(1), own };
+    /// With variables of its own.
+    pub fn start_in(own: Rc<TempDir>, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let client = Self::spawn(own, flags, variables);
         let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
         client.request("initialize", hello);
         client.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         client
     }
 
+    /// Says nothing to its server.
+    pub fn spawn(own: Rc<TempDir>, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = program();
+        command
+            .envs(variables.iter().copied())
+            .arg("--output-dir")
+            .arg(own.path().join("output"))
+            .args(flags);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut server = command.spawn().unwrap();
+        let input = server.stdin.take();
+        let output = RefCell::new(BufReader::new(server.stdout.take().unwrap()));
+        Self { server, input, output, next_id: Cell::new(1), own }
+    }
+
     fn send(&self, message: &Value) {
-        let mut input = self.input.as_ref().unwrap();
-        writeln!(input, "{message}").unwrap();
+        let line = format!("{message}\n");
+        self.input.as_ref().unwrap().write_all(line.as_bytes()).unwrap();
     }
 
     pub fn request(&self, method: &str, params: Value) -> Value {
@@ -88,7 +98,9 @@ impl Client {
 
     /// The id of a command that goes on.
     pub fn stay(&self, command: &str) -> Value {
-        self.execute(json!({"cmd": command}))["ref_id"].clone()
+        let started = self.execute(json!({"cmd": command}));
+        assert_eq!(started["error"], Value::Null, "{started}");
+        started["ref_id"].clone()
     }
 
     pub fn get(&self, job: &Value, mut arguments: Value) -> Value {

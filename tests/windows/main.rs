@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod client;
+mod keep;
 
 use std::fs;
 use std::io::Write;
@@ -183,12 +184,7 @@ fn much_output_is_kept_and_can_be_read_while_it_is_written() {
 fn twenty_jobs_run_at_once() {
     let client = Client::start(&[]);
     let jobs: Vec<Value> = (0..20)
-        .map(|at| {
-            client.execute(
-                json!({"cmd": format!("ping -n 2 127.0.0.1 >NUL & echo job {at}& exit {at}")}),
-            )["ref_id"]
-                .clone()
-        })
+        .map(|at| client.stay(&format!("ping -n 2 127.0.0.1 >NUL & echo job {at}& exit {at}")))
         .collect();
     for (at, job) in jobs.iter().enumerate() {
         let reply = client.get(job, json!({"wait_seconds": 45}));

@@ -5,7 +5,6 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 pub use std::os::unix::net::UnixStream as Stream;
@@ -67,7 +66,7 @@ pub struct Listener(tokio::net::UnixListener);
 
 impl Listener {
     /// The next connection of a process of this user. Cancellation loses none.
-    pub async fn accept(&self) -> io::Result<Stream> {
+    pub async fn accept(&mut self) -> io::Result<Stream> {
         loop {
             let (stream, _) = self.0.accept().await?;
             if stream.peer_cred().is_ok_and(|peer| peer.uid() == Uid::effective().as_raw()) {
@@ -78,11 +77,6 @@ impl Listener {
             tracing::warn!("refused a connection of another user");
         }
     }
-}
-
-/// The same stream, to be written to as if it were a file.
-pub fn as_file(stream: &Stream) -> io::Result<File> {
-    Ok(OwnedFd::from(stream.try_clone()?).into())
 }
 
 /// Makes a folder that no other user can enter. One that another user owns is refused.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// The pid of the process that started this one to serve.
 pub fn supervisor() -> u32 {
@@ -19,4 +20,13 @@ pub fn program() -> io::Result<PathBuf> {
         Some(this) if identity(&by_path) != Some(this) => Ok(running),
         _ => Ok(by_path),
     }
+}
+
+/// Starts it with one more argument, in the background of a shell that ends: some clients kill the whole tree below a server.
+pub fn start_in_background(argument: &str) -> io::Result<()> {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "\"$0\" \"$@\" &"]).arg(program()?);
+    command.args(std::env::args_os().skip(1)).arg(argument);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().map(drop)
 }

@@ -6,7 +6,12 @@ use std::os::windows::io::AsHandle;
 use std::path::Path;
 use std::thread::park;
 
-/// Standard output, without the lock and the buffer of the standard library.
+/// Standard input, without the lock and the buffer of the standard library.
+pub fn input() -> io::Result<File> {
+    Ok(io::stdin().as_handle().try_clone_to_owned()?.into())
+}
+
+/// The same for standard output.
 pub fn output() -> io::Result<File> {
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }
@@ -21,12 +26,8 @@ pub fn log_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-pub fn wait_for_input() {}
-
-pub fn wait_for_room(_output: &File) {}
-
 /// That the reader has gone is told by the next write alone.
-pub fn wait_for_hang_up(_output: &File) {
+pub fn wait_for_hang_up() {
     loop {
         park();
     }
