@@ -103,6 +103,12 @@ fn a_start_and_an_end_that_meet_are_shown_as_one() {
     let bar = format!("\r\x1b[32m{}5%\x1b[0m", "\0".repeat(1000)).repeat(9 << 10);
     let excerpt = shown(&mut stream(bar, true), &mut stream("", true), 8000, false);
     assert_eq!((&*excerpt.output, excerpt.cut), ("5%", None));
+    // Each goes as far as to what is not kept.
+    let text = "a line\n".repeat(10 << 18);
+    let end = text.len() as u64;
+    let mut out = with_segments(text.into_bytes(), vec![0..700, end - 700..end], true);
+    let output = shown(&mut out, &mut stream("", true), 8000, false).output;
+    assert_eq!((output.matches("a line").count(), output.matches("kept").count()), (200, 1));
 }
 
 #[test]
