@@ -6,6 +6,7 @@ use memchr::{memchr, memrchr};
 
 use super::terminal;
 use crate::format::thousands;
+use crate::process::decode;
 
 /// Most raw bytes that are rendered for one part of a reply.
 const WINDOW: u64 = 4 << 20;
@@ -95,6 +96,19 @@ impl Stream {
             }
         }
         text
+    }
+
+    /// Whether in this text, which is that of these bytes, a character stands for bytes that are no text.
+    pub fn has_replaced(&mut self, text: &str, range: Range<u64>) -> bool {
+        const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+        let is_replaced =
+            |line: &[u8]| str::from_utf8(line).is_err() && decode(line).contains(REPLACEMENT);
+        let from = self.next_kept(range.start);
+        text.contains(REPLACEMENT)
+            && self
+                .read(from, range.end.saturating_sub(from))
+                .split(|byte| *byte == b'\n')
+                .any(is_replaced)
     }
 
     /// As much text from an offset on as has this many characters, and the offset behind it. It ends at a line end where

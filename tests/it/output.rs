@@ -61,6 +61,25 @@ fn broken_utf8_is_shown_as_replacement_characters_and_kept_as_bytes() {
 }
 
 #[test]
+fn that_bytes_were_replaced_is_said_where_they_are_shown() {
+    let client = Client::start();
+    let many = "seq 3000; ";
+    for (cmd, is_said) in [
+        (r"printf 'caf\351\n'", true),
+        (r"printf 'caf\351\n' >&2", true),
+        // Written as it is, in a title that is not shown, in the gap.
+        (r"printf 'caf\357\277\275\n'", false),
+        (r"printf '\033]0;caf\351\007x\n'", false),
+        (&*format!(r"{many} printf '\351\n'; {many}"), false),
+        (&*format!(r"printf '\351\n'; {many}"), true),
+        (&*format!(r"{many} printf '\351\n'"), true),
+    ] {
+        let reply = client.execute(&json!({"cmd": cmd, "wait_seconds": 45}));
+        assert_eq!(reply["hint"].to_string().contains("not UTF-8"), is_said, "{cmd}: {reply}");
+    }
+}
+
+#[test]
 fn a_character_cut_across_writes_is_whole() {
     let client = Client::start();
     let gate = Gate::new();
