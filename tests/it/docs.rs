@@ -1,11 +1,12 @@
 //! `docs/contract.md` says what the schemas say, and the README what `--help` says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::support::reply::ENTRY_KEYS;
-use crate::support::{Client, LIST, server_command};
+use crate::support::{Client, LIST, files_below, server_command};
 
 /// The rows of each table under each tool's heading, by the table's first heading: name and type as written.
 fn tables() -> BTreeMap<(String, String), Vec<(String, String)>> {
@@ -131,5 +132,24 @@ fn the_configuration_table_is_that_of_help() {
         let (told, is) = (word(&row[2]), word(&default));
         let same = told == is || told.split_whitespace().next() == is.split_whitespace().next();
         assert!(same, "the default of {name}: {told:?} in README, {is:?} in --help");
+    }
+}
+
+#[test]
+fn each_module_of_these_tests_is_accounted_for_under_windows() {
+    let folder = |name: &str| format!("{}/tests/{name}", env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(folder("windows/README.md")).unwrap();
+    let tests = ["main.rs", "contract.rs", "keep.rs"]
+        .map(|name| std::fs::read_to_string(folder("windows/") + name).unwrap())
+        .concat();
+    for file in files_below(folder("it").as_ref()) {
+        let module = file.strip_prefix(folder("it")).unwrap().with_extension("");
+        let has_row = |module: &Path| page.contains(&format!("\n| `{}` |", module.display()));
+        let has_tests = std::fs::read_to_string(&file).unwrap().contains("\n#[test]");
+        assert!(!has_tests || module.ancestors().any(has_row), "{} has no row", module.display());
+    }
+    for name in page.split('`').filter_map(|name| name.strip_suffix('…')) {
+        let name = name.trim_start_matches("keep::");
+        assert!(tests.contains(&format!("fn {name}")), "no test begins with {name}");
     }
 }

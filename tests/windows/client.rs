@@ -1,7 +1,7 @@
 //! A conversation with a server of one's own.
 
 use std::cell::{Cell, RefCell};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::rc::Rc;
@@ -45,7 +45,7 @@ impl Client {
         let client = Self::spawn(own, flags, variables);
         let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
         client.request("initialize", hello);
-        client.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        client.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string());
         client
     }
 
@@ -64,14 +64,16 @@ impl Client {
         Self { server, input, output, next_id: Cell::new(1), own }
     }
 
-    fn send(&self, message: &Value) {
-        let line = format!("{message}\n");
+    pub fn send(&self, line: &str) {
+        let line = format!("{line}\n");
         self.input.as_ref().unwrap().write_all(line.as_bytes()).unwrap();
     }
 
     pub fn request(&self, method: &str, params: Value) -> Value {
         let id = self.next_id.replace(self.next_id.get() + 1);
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        self.send(
+            &json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string(),
+        );
         loop {
             let mut line = String::new();
             self.output.borrow_mut().read_line(&mut line).unwrap();
@@ -80,6 +82,13 @@ impl Client {
                 return message["result"].clone();
             }
         }
+    }
+
+    /// What the server says until it closes its output.
+    pub fn rest(&self) -> String {
+        let mut rest = String::new();
+        self.output.borrow_mut().read_to_string(&mut rest).unwrap();
+        rest
     }
 
     pub fn tool(&self, name: &str, arguments: Value) -> Value {
