@@ -129,24 +129,23 @@ impl Place {
     #[expect(unsafe_code, reason = "the standard library makes no named pipe")]
     fn instance(&self, first: FILE_FLAGS_AND_ATTRIBUTES) -> io::Result<Stream> {
         let label = if self.is_elevated { "S:(ML;;NW;;;HI)" } else { "" };
-        let made = user::make_private(label, |attributes| {
-            // SAFETY: the name ends with a zero, and the attributes are those of the caller.
-            let handle = unsafe {
-                CreateNamedPipeW(
-                    &HSTRING::from(&self.name),
-                    PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | first,
-                    PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE | PIPE_REJECT_REMOTE_CLIENTS,
-                    PIPE_UNLIMITED_INSTANCES,
-                    BUFFER_BYTES,
-                    BUFFER_BYTES,
-                    0,
-                    Some(attributes),
-                )
-            };
-            if handle.is_invalid() { Err(windows::core::Error::from_win32()) } else { Ok(handle) }
-        })?;
-        // SAFETY: it is open, and nothing else closes it.
-        Ok(Stream::new(unsafe { OwnedHandle::from_raw_handle(made.0) }))
+        // SAFETY: the name ends with a zero, the attributes are those of the caller, and nothing else closes the handle.
+        user::make_private(label, |attributes| unsafe {
+            let handle = CreateNamedPipeW(
+                &HSTRING::from(&self.name),
+                PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | first,
+                PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE | PIPE_REJECT_REMOTE_CLIENTS,
+                PIPE_UNLIMITED_INSTANCES,
+                BUFFER_BYTES,
+                BUFFER_BYTES,
+                0,
+                Some(attributes),
+            );
+            match handle.is_invalid() {
+                true => Err(windows::core::Error::from_win32()),
+                false => Ok(Stream::new(OwnedHandle::from_raw_handle(handle.0))),
+            }
+        })
     }
 
     /// It goes with its last handle.

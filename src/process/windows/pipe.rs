@@ -1,10 +1,10 @@
 //! The pipes that commands write to. The system cannot wait for several of them, so a thread for each reads it and hands
 //! over what comes; when nobody takes it, it stops reading.
 
-use std::collections::VecDeque;
 use std::io::{self, PipeReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,74 +14,57 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks of a pipe that wait for the capture thread.
 const MAX_CHUNKS: usize = 4;
 
-/// A pipe that a command writes to, and the thread that reads it.
+/// A pipe that a command writes to, and what the thread that reads it hands over.
 #[derive(Debug)]
-pub struct Pipe(Arc<Queue>);
-
-#[derive(Debug, Default)]
-struct Queue {
-    state: Mutex<State>,
-    /// Told when a chunk was taken, or the pipe is not wanted any more.
-    taken: Condvar,
+pub struct Pipe {
+    chunks: Receiver<Vec<u8>>,
+    state: Arc<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    chunks: VecDeque<Vec<u8>>,
-    has_ended: bool,
-    is_unwanted: bool,
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads to the end, or until it is not wanted any more.
-    fn fill(&self, mut reader: PipeReader, waker: &Waker) -> io::Result<()> {
-        let mut buffer = vec![0; CHUNK_BYTES];
-        loop {
-            let length = reader.read(&mut buffer)?;
-            let is_full =
-                |state: &mut State| state.chunks.len() >= MAX_CHUNKS && !state.is_unwanted;
-            let room = self.taken.wait_while(self.lock(), is_full);
-            let mut state = room.unwrap_or_else(PoisonError::into_inner);
-            if length == 0 || state.is_unwanted {
-                return Ok(());
-            }
-            state.chunks.push_back(buffer[..length].to_vec());
-            drop(state);
-            waker.wake();
-        }
-    }
+    /// Read and not taken yet: in the channel, or just about to be.
+    bytes: AtomicU64,
+    has_ended: AtomicBool,
 }
 
 impl Pipe {
     /// Starts to read. What comes wakes the capture thread.
-    pub fn new(reader: PipeReader, waker: &Waker) -> Self {
-        let queue = Arc::<Queue>::default();
-        let (filled, waker) = (queue.clone(), waker.clone());
-        let end = |queue: &Queue, result: io::Result<()>| {
-            queue.lock().has_ended = true;
+    pub fn new(mut reader: PipeReader, waker: &Waker) -> Self {
+        let (filled, chunks) = sync_channel(MAX_CHUNKS);
+        let (state, waker) = (Arc::<State>::default(), waker.clone());
+        let of_thread = state.clone();
+        let mut fill = move || {
+            let mut buffer = vec![0; CHUNK_BYTES];
+            loop {
+                let length = reader.read(&mut buffer)?;
+                of_thread.bytes.fetch_add(length as u64, Ordering::AcqRel);
+                // Closed, the rest is not wanted.
+                if length == 0 || filled.send(buffer[..length].to_vec()).is_err() {
+                    return Ok(());
+                }
+                waker.wake();
+            }
+        };
+        let end = |state: &State, result: io::Result<()>| {
+            state.has_ended.store(true, Ordering::Release);
             if let Err(error) = result {
                 tracing::warn!(%error, "reading a job's output failed");
             }
         };
-        let started = thread::Builder::new().name("pipe".to_owned()).spawn(move || {
-            end(&filled, filled.fill(reader, &waker));
-            waker.wake();
-        });
+        let ended = state.clone();
+        // Its waker goes with the thread, and wakes once more.
+        let started =
+            thread::Builder::new().name("pipe".to_owned()).spawn(move || end(&ended, fill()));
         if let Err(error) = started {
-            end(&queue, Err(error));
+            end(&state, Err(error));
         }
-        Self(queue)
+        Self { chunks, state }
     }
 
     /// Whether it can be read now, if only to see its end.
     pub fn is_readable(&self) -> bool {
-        let state = self.0.lock();
-        state.has_ended || !state.chunks.is_empty()
+        self.state.has_ended.load(Ordering::Acquire) || self.available() > 0
     }
 
     /// Whether it pays to let output gather before it is read: here its own thread does that.
@@ -91,14 +74,7 @@ impl Pipe {
 
     /// How many bytes are to be had at this moment.
     pub fn available(&self) -> u64 {
-        self.0.lock().chunks.iter().map(|chunk| chunk.len() as u64).sum()
-    }
-}
-
-impl Drop for Pipe {
-    fn drop(&mut self) {
-        self.0.lock().is_unwanted = true;
-        self.0.taken.notify_one();
+        self.state.bytes.load(Ordering::Acquire)
     }
 }
 
@@ -157,9 +133,8 @@ impl Pipes {
 
     /// Reads once, from a pipe that can be read: what was there, and whether there is more. Nothing at its end.
     pub fn read(&mut self, pipe: &mut Pipe) -> io::Result<(&[u8], bool)> {
-        let mut state = pipe.0.lock();
-        self.chunk = state.chunks.pop_front().unwrap_or_default();
-        pipe.0.taken.notify_one();
-        Ok((&self.chunk, !state.chunks.is_empty()))
+        self.chunk = pipe.chunks.recv().unwrap_or_default();
+        pipe.state.bytes.fetch_sub(self.chunk.len() as u64, Ordering::AcqRel);
+        Ok((&self.chunk, pipe.available() > 0))
     }
 }
