@@ -116,11 +116,10 @@ impl Place {
             // Nobody accepts any more.
             arrived.blocking_send(client).map_err(io::Error::other)
         };
-        thread::Builder::new().name("accept".to_owned()).spawn(
-            move || {
-                while let Ok(()) = accept() {}
-            },
-        )?;
+        thread::Builder::new().name("accept".to_owned()).spawn(move || {
+            let ended = std::iter::repeat_with(&mut accept).find_map(Result::err);
+            tracing::info!(?ended, "no more clients are accepted");
+        })?;
         Ok(Listener(clients))
     }
 
