@@ -15,6 +15,7 @@ use capture::{Both, Capture};
 use stop::Stop;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::sleep_until;
+use uuid::Uuid;
 
 use crate::job::{Cause, Exit, Finished, Force, Moment, Record, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
@@ -40,7 +41,8 @@ pub struct Assignment {
     pub slot: Option<OwnedSemaphorePermit>,
     /// Told when there may be an end to report.
     pub ends: Arc<watch::Sender<u64>>,
-    pub span: tracing::Span,
+    /// The job's, for the log.
+    pub id: Uuid,
 }
 
 /// Watches a process to its end.
@@ -57,7 +59,7 @@ pub async fn watch(job: Assignment) {
         exited: None,
         stop: Stop::default(),
         force: Force::AfterGrace,
-        span: job.span,
+        id: job.id,
     };
     watcher.run(job.side.stop, job.kill_at, job.stop_grace).await;
     if let Some(feeder) = feeder {
@@ -95,7 +97,7 @@ struct Watcher {
     stop: Stop,
     /// Why its processes would be ended by force.
     force: Force,
-    span: tracing::Span,
+    id: Uuid,
 }
 
 impl Watcher {
@@ -106,7 +108,7 @@ impl Watcher {
         grace: Duration,
     ) {
         loop {
-            if self.settles_by().is_some_and(|at| Instant::now() >= at) || self.has_settled() {
+            if self.has_settled() || self.settles_by().is_some_and(|at| Instant::now() >= at) {
                 self.finish().await;
             }
             let is_over = !self.is_running() && self.leftovers().is_empty();
@@ -161,11 +163,12 @@ impl Watcher {
         let Some((exit, at)) = self.exited.take() else { return };
         if !self.capture.has_ended() {
             self.drain().await;
+            self.tree.iter().for_each(Tree::look);
         }
-        self.tree.iter().for_each(Tree::look);
         let leftovers = self.leftovers();
         let finished = Finished { exit, cause: self.cause, at };
-        tracing::info!(parent: &self.span, state = finished.name(), exit = ?finished.exit, leftovers = leftovers.len(), "job finished");
+        let (state, exit) = (finished.name(), &finished.exit);
+        tracing::info!(ref_id = %self.id, state, ?exit, leftovers = leftovers.len(), "job finished");
         self.record.send_modify(|record| {
             record.set_captured(self.capture.captured());
             record.leftovers = leftovers;
@@ -181,7 +184,7 @@ impl Watcher {
     /// Stores what is in the pipes, if the disk takes it in time.
     async fn drain(&mut self) {
         if !self.capture.drain().await {
-            tracing::warn!(parent: &self.span, "the disk does not take the job's output");
+            tracing::warn!(ref_id = %self.id, "the disk does not take the job's output");
         }
     }
 
@@ -219,7 +222,7 @@ impl Watcher {
             self.force = Force::AtOnce;
             self.stop.ask(Instant::now());
         }
-        tracing::info!(parent: &self.span, ?cause, "ending the job's processes");
+        tracing::info!(ref_id = %self.id, ?cause, "ending the job's processes");
     }
 
     /// Ends what did not heed TERM, again and again until nothing is alive or hope is lost.
@@ -232,7 +235,7 @@ impl Watcher {
         }
         let survivors = tree.living();
         if !survivors.is_empty() {
-            tracing::warn!(parent: &self.span, ?survivors, "processes could not be ended");
+            tracing::warn!(ref_id = %self.id, ?survivors, "processes could not be ended");
             self.record.send_modify(|record| record.is_stopping = false);
             self.stop.is_over(&survivors);
             self.tell_end();
@@ -272,7 +275,7 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         let Some(tree) = self.tree.take() else { return };
         tree.kill_group();
-        tracing::error!(parent: &self.span, "the job's watcher failed");
+        tracing::error!(ref_id = %self.id, "the job's watcher failed");
         self.record.send_modify(|record| {
             if record.finished.is_none() {
                 let why = "the task that watched it failed; its processes were killed".to_owned();

@@ -106,7 +106,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
 impl Daemon {
     async fn receive(self, stream: Stream) {
         let served = match first_line(&stream).await {
-            Ok(Request::Serve(hello)) => self.converse(stream, hello.connection()).await,
+            Ok(Request::Serve(connection)) => self.converse(stream, *connection).await,
             Ok(Request::Status { stop }) => self.tell_status(stream, stop),
             Err(error) => Err(error),
         };

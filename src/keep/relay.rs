@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Hello, Request, Status};
+use super::{Request, Status};
 use crate::config::{Action, Config};
 use crate::process::local::{Place, Stream};
 use crate::process::{is_alive, own, standard};
@@ -33,7 +33,7 @@ pub fn relay(config: &Config) -> Result<ExitCode> {
     startup::reset_inherited_state().context("signal handlers could not be installed")?;
     let _logs = logging::init(config)?;
     let place = Place::of_user().context("--keep: no place for the socket")?;
-    let daemon = greet(&place, &Request::Serve(Box::new(Hello::of(&Connection::of(config)))))?;
+    let daemon = greet(&place, &Request::Serve(Box::new(Connection::of(config))))?;
     let input_ended = Arc::new(AtomicBool::new(false));
     let (mut input, mut output) = (standard::input()?, standard::output()?);
     let mut to_daemon = daemon.try_clone()?;

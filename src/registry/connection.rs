@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::OnceCell;
 
 use super::working_dir::WorkingDirectory;
@@ -24,18 +25,20 @@ const PATIENT_CLIENTS: &[&str] = &[
 ];
 
 /// How the jobs of one client run.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Connection {
     pub shell: Shell,
     /// Where jobs run that name no directory.
     pub directory: WorkingDirectory,
-    /// The environment that the client gave to its server.
+    /// The environment that the client gave to its server. In JSON, whose keys are text, a list of pairs.
+    #[serde(serialize_with = "as_pairs", deserialize_with = "from_pairs")]
     pub environment: Variables,
     /// Whether jobs get the login shell's variables besides.
     pub login_env: bool,
     /// The longest wait of one call, where it is configured.
     pub max_wait: Option<Duration>,
     /// The environment of its jobs, once the first one starts.
+    #[serde(skip)]
     pub(super) of_jobs: OnceCell<Arc<Variables>>,
 }
 
@@ -44,24 +47,14 @@ impl Connection {
     pub fn of(config: &Config) -> Self {
         let mut environment: Variables = env::vars_os().collect();
         environment.extend(path_before_uvx().map(|path| ("PATH".into(), path)));
-        Self::new(
-            config.shell.clone(),
-            WorkingDirectory::find(config.cwd.as_deref()),
+        Self {
+            shell: config.shell.clone(),
+            directory: WorkingDirectory::find(config.cwd.as_deref()),
             environment,
-            config.login_env,
-            config.max_wait_seconds,
-        )
-    }
-
-    pub fn new(
-        shell: Shell,
-        directory: WorkingDirectory,
-        environment: Variables,
-        login_env: bool,
-        max_wait: Option<Duration>,
-    ) -> Self {
-        let of_jobs = OnceCell::new();
-        Self { shell, directory, environment, login_env, max_wait, of_jobs }
+            login_env: config.login_env,
+            max_wait: config.max_wait_seconds,
+            of_jobs: OnceCell::new(),
+        }
     }
 
     /// The home directory of the client's user, if it is named.
@@ -77,4 +70,12 @@ impl Connection {
             _ => Duration::from_secs(45),
         })
     }
+}
+
+fn as_pairs<S: Serializer>(variables: &Variables, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(variables)
+}
+
+fn from_pairs<'de, D: Deserializer<'de>>(from: D) -> Result<Variables, D::Error> {
+    Ok(Vec::deserialize(from)?.into_iter().collect())
 }

@@ -12,14 +12,19 @@ use crate::output::segments;
 /// How long the removal of files is waited for.
 const DISCARD_WITHIN: Duration = Duration::from_secs(1);
 
+/// Results beyond `--max-finished` are evicted when there are one in so many too many.
+const SURPLUS_SHARE: usize = 32;
+
 impl ProcessRegistry {
     pub fn has_finished(&self) -> bool {
         self.any(|job| !job.is_running())
     }
 
-    /// Whether there may be a result to evict because `--max-finished` newer ones exist.
+    /// Whether there are results to evict because `--max-finished` newer ones exist: of many, not one after the other, since
+    /// all have to be looked at each time.
     pub fn has_too_many_finished(&self) -> bool {
-        lock(&self.jobs).len() > self.config().max_finished
+        let most = self.config().max_finished;
+        lock(&self.jobs).len() > most + most / SURPLUS_SHARE
     }
 
     /// Removes the results that have expired or that are more than the bounds allow, oldest first.

@@ -91,9 +91,8 @@ impl ProcessRegistry {
         let process = spawn(&order, &self.shared.reaper).map_err(|error| order.refused(error))?;
         let pid = process.tree.pid();
         let (job, side) = Job::new(id, &start.command, cwd, pid, created);
-        let span = tracing::info_span!(parent: None, "job", ref_id = %id, pid);
-        tracing::info!(parent: &span, "job started");
-        tracing::debug!(parent: &span, command = start.command);
+        tracing::info!(ref_id = %id, pid, "job started");
+        tracing::debug!(ref_id = %id, command = start.command);
         let open_log =
             |stream| OutputLog::new(self.store().clone(), id, stream, config.max_output_bytes);
         self.shared.watchers.spawn(watch(Assignment {
@@ -107,7 +106,7 @@ impl ProcessRegistry {
             stop_grace: config.stop_grace_seconds,
             slot,
             ends: self.shared.ends.clone(),
-            span,
+            id,
         }));
         Ok(job)
     }

@@ -5,6 +5,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::blocking::run_blocking;
 use crate::config::expand_tilde;
 use crate::job::JobError;
@@ -22,9 +24,10 @@ const SYSTEM: &[&str] = &[
 const SYSTEM_VARIABLES: &[&str] = &["SystemRoot", "ProgramFiles", "ProgramFiles(x86)"];
 
 /// The directory and where it was found, for people to see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkingDirectory {
     pub path: PathBuf,
+    #[serde(skip)]
     pub source: &'static str,
 }
 

@@ -6,7 +6,7 @@
 //! reaps adopted children that have, and tells each job which of the others are its own. On macOS process 1
 //! adopts them, and what is told here as adopted is an orphan of the server's session.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,20 +28,21 @@ pub struct Reaper(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     children: OwnChildren,
-    /// Both are leaf locks: held for a look-up or a change, and nothing else happens under them.
-    leaders: Mutex<HashMap<Pid, Registered>>,
+    /// Leaf locks, as is that of a leader: held for a look-up or a change, and nothing else happens under them.
+    leaders: Mutex<Vec<Arc<Leader>>>,
     /// Adopted children that are alive, and whose they are if that is known. Those of no job end with the server.
     adopted: Mutex<HashMap<Pid, Option<Uuid>>>,
 }
 
 /// A job's leader.
 #[derive(Debug)]
-struct Registered {
+struct Leader {
+    pid: Pid,
     job: Uuid,
     seen: watch::Sender<Seen>,
     /// Processes that a scan found in the job's tree, with the time of their start: one that the end of its parent turns into
     /// an orphan is still known to be the job's.
-    members: HashMap<Pid, u64>,
+    members: Mutex<HashMap<Pid, u64>>,
 }
 
 /// What is known of a job's processes that are children of the server.
@@ -57,7 +58,7 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Claim {
     reaper: Reaper,
-    pid: Pid,
+    leader: Arc<Leader>,
     pub seen: watch::Receiver<Seen>,
 }
 
@@ -85,21 +86,16 @@ impl Reaper {
     /// not see a child that no job has claimed.
     pub fn claim(&self, pid: Pid, job: Uuid) -> Claim {
         let (seen, claim_seen) = watch::channel(Seen::default());
-        lock(&self.0.leaders).insert(pid, Registered { job, seen, members: HashMap::new() });
-        Claim { reaper: self.clone(), pid, seen: claim_seen }
+        let leader = Arc::new(Leader { pid, job, seen, members: Mutex::default() });
+        lock(&self.0.leaders).push(leader.clone());
+        Claim { reaper: self.clone(), leader, seen: claim_seen }
     }
 
     /// Brings what is known of all children up to date.
     pub fn look(&self) {
-        let leaders: Vec<(Pid, Uuid)> =
-            lock(&self.0.leaders).iter().map(|(pid, registered)| (*pid, registered.job)).collect();
-        if leaders.is_empty() && lock(&self.0.adopted).is_empty() {
-            self.reap_unclaimed(&HashSet::new());
-            return;
-        }
-        let claimed: HashSet<Pid> = leaders.iter().map(|(pid, _)| *pid).collect();
-        let living = self.reap_unclaimed(&claimed);
+        let leaders = lock(&self.0.leaders).clone();
         let mut adopted = std::mem::take(&mut *lock(&self.0.adopted));
+        let living = self.reap_unclaimed(&leaders, &adopted);
         let any_unattributed = adopted.values().any(Option::is_none);
         adopted.retain(|pid, _| living.contains(pid));
         for pid in living {
@@ -110,71 +106,54 @@ impl Reaper {
             {
                 // Later, or below an orphan of unknown origin, the only job that is left need not be the one it came from.
                 let may_be_of_the_only_job = !any_unattributed && !adopted.contains_key(&pid);
-                let owner = self
-                    .member_of(&stat)
-                    .or_else(|| owner_of(&stat, &leaders))
+                let owner = owner_of(&stat, &leaders)
                     .or_else(|| may_be_of_the_only_job.then(|| only_possible(&stat, &leaders))?);
                 if adopted.insert(pid, owner) != Some(owner) {
                     tracing::debug!(pid = pid.as_raw_nonzero(), ?owner, "adopted an orphan");
                 }
             }
         }
-        let exits: HashMap<Pid, Exit> =
-            claimed.into_iter().filter_map(|pid| Some((pid, exit_of(pid)?))).collect();
-        self.publish(&adopted, &exits);
+        leaders.iter().for_each(|leader| leader.publish(&adopted));
         *lock(&self.0.adopted) = adopted;
     }
 
     /// Children that are no leaders: takes those that have ended off the kernel's hands and returns the others.
-    fn reap_unclaimed(&self, claimed: &HashSet<Pid>) -> Vec<Pid> {
-        let mut children = match self.0.children.list() {
-            Ok(children) => children,
-            Err(error) => {
-                tracing::debug!(%error, "children could not be listed");
-                lock(&self.0.adopted).keys().copied().collect()
-            }
-        };
-        children.retain(|pid| !claimed.contains(pid) && !reap_if_ended(*pid));
+    fn reap_unclaimed(
+        &self,
+        leaders: &[Arc<Leader>],
+        adopted: &HashMap<Pid, Option<Uuid>>,
+    ) -> Vec<Pid> {
+        let mut children = self.0.children.list().unwrap_or_else(|error| {
+            tracing::debug!(%error, "children could not be listed");
+            adopted.keys().copied().collect()
+        });
+        let is_leader = |pid: Pid| leaders.iter().any(|leader| leader.pid == pid);
+        children.retain(|pid| !is_leader(*pid) && !reap_if_ended(*pid));
         children
-    }
-
-    fn member_of(&self, orphan: &Stat) -> Option<Uuid> {
-        let leaders = lock(&self.0.leaders);
-        let job = leaders
-            .values()
-            .find(|leader| leader.members.get(&orphan.pid) == Some(&orphan.started))?;
-        Some(job.job)
-    }
-
-    fn publish(&self, adopted: &HashMap<Pid, Option<Uuid>>, exits: &HashMap<Pid, Exit>) {
-        for (pid, leader) in lock(&self.0.leaders).iter() {
-            let mut own: Vec<Pid> = adopted
-                .iter()
-                .filter(|(_, owner)| **owner == Some(leader.job))
-                .map(|(pid, _)| *pid)
-                .collect();
-            own.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
-            leader.seen.send_if_modified(|seen| {
-                let now = Seen {
-                    exit: seen.exit.clone().or_else(|| exits.get(pid).cloned()),
-                    adopted: own,
-                };
-                let changed = *seen != now;
-                *seen = now;
-                changed
-            });
-        }
     }
 
     /// Adopted children that belong to no known job, with their descendants.
     pub fn strays(&self) -> Vec<Stat> {
         self.look();
-        let strays: Vec<Pid> = lock(&self.0.adopted)
-            .iter()
-            .filter(|(_, owner)| owner.is_none())
-            .map(|(pid, _)| *pid)
-            .collect();
-        system::with_descendants(&strays)
+        let adopted = lock(&self.0.adopted).clone();
+        let strays = adopted.into_iter().filter(|(_, owner)| owner.is_none());
+        system::with_descendants(&strays.map(|(pid, _)| pid).collect::<Vec<_>>())
+    }
+}
+
+impl Leader {
+    /// Tells the job what was seen, if that is new.
+    fn publish(&self, adopted: &HashMap<Pid, Option<Uuid>>) {
+        let of_job = adopted.iter().filter(|(_, owner)| **owner == Some(self.job));
+        let mut adopted: Vec<Pid> = of_job.map(|(pid, _)| *pid).collect();
+        adopted.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+        let exit = self.seen.borrow().exit.clone().or_else(|| exit_of(self.pid));
+        let now = Seen { exit, adopted };
+        self.seen.send_if_modified(|seen| {
+            let changed = *seen != now;
+            *seen = now;
+            changed
+        });
     }
 }
 
@@ -186,9 +165,8 @@ impl Claim {
 
     /// These processes were found in the job's tree.
     pub fn remember(&self, members: &[Stat]) {
-        if let Some(leader) = lock(&self.reaper.0.leaders).get_mut(&self.pid) {
-            leader.members.extend(members.iter().map(|member| (member.pid, member.started)));
-        }
+        let members = members.iter().map(|member| (member.pid, member.started));
+        lock(&self.leader.members).extend(members);
     }
 
     pub fn adopted(&self) -> Vec<Pid> {
@@ -198,28 +176,31 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        lock(&self.reaper.0.leaders).remove(&self.pid);
+        lock(&self.reaper.0.leaders).retain(|leader| leader.pid != self.leader.pid);
     }
 }
 
-/// The job of an orphan: that of its process group, else that of its environment.
-fn owner_of(orphan: &Stat, leaders: &[(Pid, Uuid)]) -> Option<Uuid> {
+/// The job of an orphan: the one in whose tree it was seen, else that of its process group, else that of its environment.
+fn owner_of(orphan: &Stat, leaders: &[Arc<Leader>]) -> Option<Uuid> {
+    let seen =
+        |leader: &&Arc<Leader>| lock(&leader.members).get(&orphan.pid) == Some(&orphan.started);
     let group = getpgid(Some(orphan.pid)).ok();
-    let by_group = leaders.iter().find(|(leader, _)| Some(*leader) == group);
     let by_variable = || {
         let marks = marker::jobs_in(&system::environment(orphan.pid));
-        leaders.iter().find(|(_, job)| marks.contains(job))
+        leaders.iter().find(|leader| marks.contains(&leader.job))
     };
-    by_group.or_else(by_variable).map(|(_, job)| *job)
+    let by_group = || leaders.iter().find(|leader| Some(leader.pid) == group);
+    leaders.iter().find(seen).or_else(by_group).or_else(by_variable).map(|leader| leader.job)
 }
 
 /// The only job that an orphan can have come from, if there is only one.
-fn only_possible(orphan: &Stat, leaders: &[(Pid, Uuid)]) -> Option<Uuid> {
-    let is_older =
-        |leader: Pid| Stat::read(leader).is_some_and(|leader| leader.started <= orphan.started);
-    let mut possible = leaders.iter().filter(|(leader, _)| is_older(*leader));
-    let (_, job) = possible.next()?;
-    possible.next().is_none().then_some(*job)
+fn only_possible(orphan: &Stat, leaders: &[Arc<Leader>]) -> Option<Uuid> {
+    let is_older = |leader: &&Arc<Leader>| {
+        Stat::read(leader.pid).is_some_and(|leader| leader.started <= orphan.started)
+    };
+    let mut possible = leaders.iter().filter(is_older);
+    let only = possible.next()?.job;
+    possible.next().is_none().then_some(only)
 }
 
 /// Reaps a child if it has ended; false if it, or an orphan, is alive.

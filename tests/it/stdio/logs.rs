@@ -23,7 +23,8 @@ fn whole_commands_and_the_sdks_own_lines_are_logged_only_when_asked_for() {
     const SECRET: &str = "echo the password is swordfish";
     let plain = Client::start();
     plain.run(SECRET);
-    await_line(&plain, &["job finished", "ref_id=", "pid="]);
+    await_line(&plain, &["job started", "ref_id=", "pid="]);
+    await_line(&plain, &["job finished", "ref_id=", "exit=Code(0)"]);
     assert!(!plain.log().contains("swordfish") && !plain.log().contains("rmcp"), "{}", plain.log());
 
     let debug = Setup::new().flags(["--log", "background_command_mcp=debug"]).start();
