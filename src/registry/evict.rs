@@ -76,16 +76,12 @@ fn to_evict(
         // The newest stays until its end was told: it may not have been read yet.
         let may_go = newer > 0 || job.is_end_told();
         let is_in_the_way = excess_bytes > 0 && bytes > 0 && may_go;
-        match job.released_at() {
-            // Something of it is alive, or it is not stored yet.
-            None => {}
-            Some(released) if is_over(released) || is_surplus || is_in_the_way => {
-                excess_bytes = excess_bytes.saturating_sub(bytes);
-                evicted.push(job.clone());
-            }
-            // Those that come after it have ended later still.
-            Some(_) if excess_bytes == 0 && !job.finished_at().is_some_and(is_over) => break,
-            Some(_) => {}
+        // Of one without this time something is alive, or not stored yet.
+        if let Some(released) = job.released_at()
+            && (is_over(released) || is_surplus || is_in_the_way)
+        {
+            excess_bytes = excess_bytes.saturating_sub(bytes);
+            evicted.push(job.clone());
         }
     }
     evicted

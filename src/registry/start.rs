@@ -1,8 +1,7 @@
 //! How a job is started: all that has to be there first, and then, without a pause, its process and its watcher.
 
-use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,7 +15,7 @@ use crate::output::log::OutputLog;
 use crate::output::segments::{STDERR, STDOUT};
 use crate::process::shell::Shell;
 use crate::process::spawn::{Order, Variables, spawn};
-use crate::watcher::{Assignment, CaptureThread, watch};
+use crate::watcher::{Assignment, watch};
 
 /// How many jobs a refusal for want of a slot names.
 const OLDEST_NAMED: usize = 5;
@@ -86,7 +85,6 @@ impl ProcessRegistry {
             environment,
             with_stdin: start.stdin.is_some() || start.keep_stdin_open,
         };
-        let capture = self.capture_thread().map_err(JobError::Resources)?;
         let created = Moment::now();
         let process = spawn(&order, &self.shared.reaper).map_err(|error| order.refused(error))?;
         let pid = process.tree.pid();
@@ -98,7 +96,7 @@ impl ProcessRegistry {
         self.shared.watchers.spawn(watch(Assignment {
             process,
             side,
-            capture,
+            capture: self.shared.capture.clone(),
             logs: [STDOUT, STDERR].map(open_log),
             stdin_text: start.stdin.unwrap_or_default(),
             keep_stdin_open: start.keep_stdin_open,
@@ -109,15 +107,6 @@ impl ProcessRegistry {
             id,
         }));
         Ok(job)
-    }
-
-    /// Started with the first job.
-    fn capture_thread(&self) -> io::Result<Arc<CaptureThread>> {
-        let mut thread = self.shared.capture.lock().unwrap_or_else(PoisonError::into_inner);
-        if thread.as_ref().is_none_or(|thread| thread.has_failed()) {
-            *thread = Some(Arc::new(CaptureThread::start()?));
-        }
-        thread.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn busy(&self) -> JobError {

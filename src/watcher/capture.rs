@@ -8,7 +8,7 @@ use std::io::{self, PipeReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread::{JoinHandle, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
@@ -38,7 +38,6 @@ pub struct CaptureThread {
     /// Makes the thread look for requests.
     waker: Waker,
     next_id: AtomicU64,
-    thread: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -62,14 +61,8 @@ impl CaptureThread {
         let (pipes, waker) = Pipes::new()?;
         let (requests, received) = channel();
         let worker = Worker { pipes, requests: received, jobs: Vec::new() };
-        let thread =
-            std::thread::Builder::new().name("capture".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { requests, waker, next_id: AtomicU64::new(0), thread })
-    }
-
-    /// Whether it has panicked: then another one has to take its place.
-    pub fn has_failed(&self) -> bool {
-        self.thread.is_finished()
+        std::thread::Builder::new().name("capture".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { requests, waker, next_id: AtomicU64::new(0) })
     }
 
     /// Captures what comes from these pipes into these logs.
