@@ -200,13 +200,12 @@ impl ProcessRegistry {
 
     /// What is still alive of all jobs, by pid: for the log of a server that ends without having ended them.
     pub fn living(&self) -> Vec<u32> {
-        let mut living: Vec<u32> = Vec::new();
-        for job in self.select(Job::is_alive) {
-            let snapshot = job.snapshot();
-            living.extend(snapshot.is_running().then(|| job.pid()));
-            living.extend(snapshot.record.leftovers);
-        }
-        living
+        let living = self.select(Job::is_alive).into_iter().map(|job| job.snapshot());
+        let pids = living.flat_map(|snapshot| {
+            let leader = snapshot.is_running().then(|| snapshot.job.pid());
+            leader.into_iter().chain(snapshot.record.leftovers)
+        });
+        pids.collect()
     }
 
     fn known_ids(&self) -> Vec<Uuid> {

@@ -167,8 +167,9 @@ impl Watcher {
         }
         let leftovers = self.leftovers();
         let finished = Finished { exit, cause: self.cause, at };
-        let (state, exit) = (finished.name(), &finished.exit);
-        tracing::info!(ref_id = %self.id, state, ?exit, leftovers = leftovers.len(), "job finished");
+        let (pid, state) = (self.tree.as_ref().map(Tree::pid), finished.name());
+        let exit = &finished.exit;
+        tracing::info!(ref_id = %self.id, pid, state, ?exit, leftovers = leftovers.len(), "job finished");
         self.record.send_modify(|record| {
             record.set_captured(self.capture.captured());
             record.leftovers = leftovers;

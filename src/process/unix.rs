@@ -10,7 +10,6 @@ use rustix::fs::{Access, access};
 
 use super::shell::Shell;
 
-pub mod leader;
 pub mod local;
 pub mod marker;
 pub mod own;

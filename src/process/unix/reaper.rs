@@ -16,7 +16,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::leader::exit_of;
 use super::system::{self, OwnChildren, Stat};
 use super::{Pid, marker};
 use crate::job::Exit;
@@ -34,7 +33,8 @@ struct Shared {
     adopted: Mutex<HashMap<Pid, Option<Uuid>>>,
 }
 
-/// A job's leader.
+/// A job's command, which leads a process group. As long as it is not reaped the kernel cannot give its pid, which is also
+/// the group's id, to another process: that is what makes signals to the group safe.
 #[derive(Debug)]
 struct Leader {
     pid: Pid,
@@ -201,6 +201,24 @@ fn only_possible(orphan: &Stat, leaders: &[Arc<Leader>]) -> Option<Uuid> {
     let mut possible = leaders.iter().filter(is_older);
     let only = possible.next()?.job;
     possible.next().is_none().then_some(only)
+}
+
+/// How a child ended, which stays unreaped; none while it is alive.
+pub fn exit_of(pid: Pid) -> Option<Exit> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = match waitid(WaitId::Pid(pid), options) {
+        Ok(status) => status?,
+        Err(error) => return Some(lost(&error.into())),
+    };
+    Some(match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => lost(&io::Error::other("it neither exited nor was killed")),
+    })
+}
+
+fn lost(error: &io::Error) -> Exit {
+    Exit::Lost(format!("the kernel has no exit status for it: {error}"))
 }
 
 /// Reaps a child if it has ended; false if it, or an orphan, is alive.

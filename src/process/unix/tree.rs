@@ -6,13 +6,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::leader::{Leader, exit_of};
-use super::reaper::{Claim, Reaper};
+use super::reaper::{Claim, Reaper, exit_of};
 use super::system::{Stat, with_descendants};
 use super::{Pid, marker, number};
 use crate::process::spawn::Order;
@@ -24,7 +23,9 @@ const LOOK_FOR_STRAYS_EVERY: Duration = Duration::from_millis(20);
 /// All processes of one job. The watcher owns it.
 #[derive(Debug)]
 pub struct Tree {
-    leader: Leader,
+    /// The leader, seen to end by the reaper without being reaped, and reaped last.
+    child: Child,
+    pid: Pid,
     claim: Claim,
 }
 
@@ -41,18 +42,17 @@ impl Tree {
     pub fn of(child: Child, job: Uuid, reaper: &Reaper) -> io::Result<Self> {
         let raw = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         let pid = raw.ok_or_else(|| io::Error::other("a fresh child has no pid"))?;
-        let claim = reaper.claim(pid, job);
-        Ok(Self { leader: Leader::new(child, pid), claim })
+        Ok(Self { child, pid, claim: reaper.claim(pid, job) })
     }
 
     /// The pid of the command's own process.
     pub fn pid(&self) -> u32 {
-        number(self.leader.pid())
+        number(self.pid)
     }
 
     /// Whether the kernel has reported the leader's end.
     pub fn has_exited(&self) -> bool {
-        exit_of(self.leader.pid()).is_some()
+        exit_of(self.pid).is_some()
     }
 
     /// The leader's end if it is still awaited, and each change of the leftovers. Cancellation loses nothing.
@@ -96,7 +96,7 @@ impl Tree {
     fn members(&self) -> Vec<Stat> {
         self.look();
         let mut roots = self.claim.adopted();
-        roots.push(self.leader.pid());
+        roots.push(self.pid);
         let members = with_descendants(&roots);
         self.claim.remember(&members);
         members
@@ -106,9 +106,9 @@ impl Tree {
     fn signal(&self, signals: &[Signal]) {
         // Found first: once their parents are gone, some members could not be attributed to the job any more.
         let members = self.members();
-        let group = self.leader.pid().as_raw_nonzero().get();
+        let group = self.pid.as_raw_nonzero().get();
         for signal in signals {
-            self.leader.signal_group(*signal);
+            self.signal_group(*signal);
             for member in members.iter().filter(|member| member.group != group) {
                 member.signal(*signal);
             }
@@ -123,18 +123,27 @@ impl Tree {
 
     /// Kills everything that one scan finds. The group is stopped first, so that it cannot fork during the scan.
     pub fn kill(&self) {
-        self.leader.signal_group(Signal::STOP);
+        self.signal_group(Signal::STOP);
         self.signal(&[Signal::KILL]);
     }
 
     /// Kills the group without a scan: for a watcher that is going away unexpectedly.
     pub fn kill_group(&self) {
-        self.leader.signal_group(Signal::KILL);
+        self.signal_group(Signal::KILL);
     }
 
-    /// Gives the leader's pid back, now that nothing of its group is alive.
-    pub fn reap(self) {
-        self.leader.reap();
+    /// Signals every process of the group. That none is left is no error.
+    fn signal_group(&self, signal: Signal) {
+        if let Err(error) = kill_process_group(self.pid, signal) {
+            tracing::debug!(group = self.pid.as_raw_nonzero(), ?signal, %error, "the group was not signalled");
+        }
+    }
+
+    /// Gives the leader's pid back to the kernel, now that nothing of its group is alive.
+    pub fn reap(mut self) {
+        if let Err(error) = self.child.try_wait() {
+            tracing::warn!(pid = self.pid(), %error, "could not reap");
+        }
     }
 }
 

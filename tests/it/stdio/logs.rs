@@ -23,8 +23,7 @@ fn whole_commands_and_the_sdks_own_lines_are_logged_only_when_asked_for() {
     const SECRET: &str = "echo the password is swordfish";
     let plain = Client::start();
     plain.run(SECRET);
-    await_line(&plain, &["job started", "ref_id=", "pid="]);
-    await_line(&plain, &["job finished", "ref_id=", "exit=Code(0)"]);
+    await_line(&plain, &["job finished", "ref_id=", "pid=", "exit=Code(0)"]);
     assert!(!plain.log().contains("swordfish") && !plain.log().contains("rmcp"), "{}", plain.log());
 
     let debug = Setup::new().flags(["--log", "background_command_mcp=debug"]).start();
@@ -61,9 +60,9 @@ fn a_log_file_is_private_and_appended_to_and_may_be_json() {
         };
         assert_eq!(with("server started").len(), runs, "{log}");
         assert_eq!(with("server ended").len(), runs, "{log}");
-        let span = &with("job finished")[runs - 1]["span"];
-        assert_eq!(span["ref_id"], *id, "{log}");
-        assert!(span["pid"].is_u64(), "{log}");
+        let finished = &with("job finished")[runs - 1]["fields"];
+        assert_eq!(finished["ref_id"], *id, "{log}");
+        assert!(finished["pid"].is_u64(), "{log}");
     }
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
