@@ -41,7 +41,6 @@ pub struct Assignment {
     pub slot: Option<OwnedSemaphorePermit>,
     /// Told when there may be an end to report.
     pub ends: Arc<watch::Sender<u64>>,
-    /// The job's, for the log.
     pub id: Uuid,
 }
 
@@ -50,9 +49,10 @@ pub async fn watch(job: Assignment) {
     let process = job.process;
     let feed = |stdin| tokio::spawn(feed(stdin, job.stdin_text, job.keep_stdin_open));
     let feeder = process.stdin.map(feed);
+    let [stdout, stderr] = job.logs;
     let mut watcher = Watcher {
         tree: Some(process.tree),
-        capture: job.capture.attach([process.stdout, process.stderr], job.logs),
+        capture: job.capture.attach(job.id, [(process.stdout, stdout), (process.stderr, stderr)]),
         record: job.side.record,
         ends: job.ends,
         cause: Cause::Itself,

@@ -6,13 +6,13 @@
 
 use std::io::{self, PipeReader};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::job::Captured;
 use crate::output::log::OutputLog;
@@ -37,22 +37,16 @@ pub struct CaptureThread {
     requests: Sender<Request>,
     /// Makes the thread look for requests.
     waker: Waker,
-    next_id: AtomicU64,
 }
 
-#[derive(Debug)]
-enum Request {
-    Attach(Box<Attached>),
-    Drain(u64, oneshot::Sender<()>),
-    /// The same, and nothing is read any more.
-    Close(u64, oneshot::Sender<()>),
-}
+/// What the thread is to do between two waits.
+type Request = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// The output of one job on its way to disk: the watcher's side.
 #[derive(Debug)]
 pub struct Capture {
     thread: Arc<CaptureThread>,
-    id: u64,
+    id: Uuid,
     captured: watch::Receiver<Both<Captured>>,
 }
 
@@ -62,23 +56,21 @@ impl CaptureThread {
         let (requests, received) = channel();
         let worker = Worker { pipes, requests: received, jobs: Vec::new() };
         std::thread::Builder::new().name("capture".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { requests, waker, next_id: AtomicU64::new(0) })
+        Ok(Self { requests, waker })
     }
 
     /// Captures what comes from these pipes into these logs.
-    pub fn attach(self: &Arc<Self>, pipes: Both<PipeReader>, logs: Both<OutputLog>) -> Capture {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+    pub fn attach(self: &Arc<Self>, id: Uuid, pipes: Both<(PipeReader, OutputLog)>) -> Capture {
         let (sender, captured) = watch::channel(Both::default());
-        let [stdout, stderr] = pipes;
-        let [stdout_log, stderr_log] = logs;
-        let stream = |pipe, log| Stream { pipe: Some(Pipe::new(pipe, &self.waker)), log };
-        self.send(Request::Attach(Box::new(Attached {
+        let stream = |(pipe, log)| Stream { pipe: Some(Pipe::new(pipe, &self.waker)), log };
+        let attached = Attached {
             id,
-            streams: [stream(stdout, stdout_log), stream(stderr, stderr_log)],
+            streams: pipes.map(stream),
             captured: sender,
             published: Instant::now(),
             is_pending: false,
-        })));
+        };
+        self.send(Box::new(move |worker| worker.jobs.push(attached)));
         Capture { thread: self.clone(), id, captured }
     }
 
@@ -117,12 +109,12 @@ impl Capture {
 
     /// Stores what is in the pipes at this moment. False if the disk does not take it in time.
     pub async fn drain(&self) -> bool {
-        self.request(Request::Drain).await
+        self.request(false).await
     }
 
     /// The same, and reads no more.
     pub async fn close(&self) -> bool {
-        self.request(Request::Close).await
+        self.request(true).await
     }
 
     /// Resolves when nothing more will be stored.
@@ -130,9 +122,14 @@ impl Capture {
         while self.captured.changed().await.is_ok() {}
     }
 
-    async fn request(&self, request: impl FnOnce(u64, oneshot::Sender<()>) -> Request) -> bool {
+    async fn request(&self, closes: bool) -> bool {
         let (done, answer) = oneshot::channel();
-        self.thread.send(request(self.id, done));
+        let id = self.id;
+        self.thread.send(Box::new(move |worker| {
+            worker.drain(id, closes);
+            // An error means that the watcher has stopped waiting.
+            let _ = done.send(());
+        }));
         matches!(timeout(DRAIN_WITHIN, answer).await, Ok(Ok(())))
     }
 }
@@ -146,7 +143,7 @@ struct Worker {
 
 #[derive(Debug)]
 struct Attached {
-    id: u64,
+    id: Uuid,
     streams: Both<Stream>,
     captured: watch::Sender<Both<Captured>>,
     published: Instant,
@@ -203,27 +200,22 @@ impl Worker {
     /// False when no handle is left that could send one.
     fn handle_requests(&mut self) -> bool {
         loop {
-            let (id, done, closes) = match self.requests.try_recv() {
-                Ok(Request::Attach(job)) => {
-                    self.jobs.push(*job);
-                    continue;
-                }
-                Ok(Request::Drain(id, done)) => (id, done, false),
-                Ok(Request::Close(id, done)) => (id, done, true),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
-            };
-            if let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) {
-                for stream in &mut job.streams {
-                    stream.drain(&mut self.pipes);
-                    if closes {
-                        stream.close();
-                    }
-                }
-                job.publish();
+            match self.requests.try_recv() {
+                Ok(request) => request(self),
+                Err(error) => return error == TryRecvError::Empty,
             }
-            // An error means that the watcher has stopped waiting.
-            let _ = done.send(());
+        }
+    }
+
+    fn drain(&mut self, id: Uuid, closes: bool) {
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.id == id) {
+            for stream in &mut job.streams {
+                stream.drain(&mut self.pipes);
+                if closes {
+                    stream.close();
+                }
+            }
+            job.publish();
         }
     }
 }

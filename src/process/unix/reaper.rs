@@ -57,7 +57,7 @@ pub struct Seen {
 /// The registration of a leader, for as long as this lives: the reaper does not reap it.
 #[derive(Debug)]
 pub struct Claim {
-    reaper: Reaper,
+    pub reaper: Reaper,
     leader: Arc<Leader>,
     pub seen: watch::Receiver<Seen>,
 }
@@ -158,11 +158,6 @@ impl Leader {
 }
 
 impl Claim {
-    /// Brings `seen` up to date.
-    pub fn look(&self) {
-        self.reaper.look();
-    }
-
     /// These processes were found in the job's tree.
     pub fn remember(&self, members: &[Stat]) {
         let members = members.iter().map(|member| (member.pid, member.started));

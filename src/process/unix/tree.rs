@@ -75,7 +75,7 @@ impl Tree {
 
     /// Makes sure that `leftovers` is of now.
     pub fn look(&self) {
-        self.claim.look();
+        self.claim.reaper.look();
     }
 
     /// Processes that are alive although the leader has ended.
