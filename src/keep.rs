@@ -7,8 +7,13 @@
 pub mod daemon;
 pub mod relay;
 
-use serde::{Deserialize, Serialize};
+use std::io;
 
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncWrite, copy, duplex};
+use tokio_util::io::SyncIoBridge;
+
+use crate::process::local;
 use crate::registry::connection::Connection;
 
 /// The first line of a connection to the daemon.
@@ -16,7 +21,7 @@ use crate::registry::connection::Connection;
 enum Request {
     /// Lines of MCP follow, in both directions, once the daemon has answered with a line of its own.
     Serve(Box<Connection>),
-    /// The answer is a [`Status`], and then the connection ends; or it ends with the daemon, which is to stop.
+    /// The answer is a [`Status`], and then the connection ends.
     Status { stop: bool },
 }
 
@@ -29,4 +34,16 @@ struct Status {
     connections: usize,
     running: usize,
     finished: usize,
+}
+
+/// A writer for a thread, and what carries to the connection all that it gets, and when it is dropped the end.
+fn carried(
+    mut to: impl AsyncWrite + Unpin,
+) -> (impl io::Write + Send, impl Future<Output = io::Result<()>>) {
+    let (writer, mut written) = duplex(64 << 10);
+    let carry = async move {
+        copy(&mut written, &mut to).await?;
+        local::end(&mut to).await
+    };
+    (SyncIoBridge::new(writer), carry)
 }

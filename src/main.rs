@@ -28,15 +28,16 @@ fn main() -> ExitCode {
 
 /// Where there is a supervisor, the client's own child is that, and the server is a child of it.
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    if let Some(Command::Daemon { action }) = config.command {
-        return keep::relay::control(action);
-    }
-    match (config.supervised, config.daemon) {
-        (Some(_), false) => background_command_mcp::run(config).map(|()| ExitCode::SUCCESS),
-        (Some(_), true) => keep::daemon::run(config).map(|()| ExitCode::SUCCESS),
-        (None, false) if config.keep => keep::relay::relay(&config),
-        (None, _) => supervise(config),
-    }
+    let done = match config {
+        Config { command: Some(Command::Daemon { action }), .. } => {
+            keep::relay::control(config, action)
+        }
+        Config { supervised: Some(_), daemon: true, .. } => keep::daemon::run(config),
+        Config { supervised: Some(_), .. } => background_command_mcp::run(config),
+        Config { keep: true, daemon: false, .. } => keep::relay::relay(config),
+        _ => return supervise(config),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// What a killed server leaves is ended by the kernel. The background process is started once more, and this one ends: so no

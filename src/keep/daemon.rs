@@ -2,22 +2,23 @@
 //! is open, and no job runs or has a result.
 
 use std::env::{set_current_dir, temp_dir};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::Shutdown;
+use std::io;
 use std::path::absolute;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rmcp::service::serve_directly;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, split};
+use tokio::join;
 use tokio::time::{interval, timeout};
+use tokio_util::io::SyncIoBridge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Request, Status};
-use crate::blocking::run_blocking;
+use super::{Request, Status, carried};
 use crate::config::Config;
-use crate::process::local::{Place, Stream};
+use crate::process::local::{Place, ToClient};
 use crate::process::own;
 use crate::registry::ProcessRegistry;
 use crate::registry::connection::Connection;
@@ -80,9 +81,9 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     looks.tick().await;
     loop {
         tokio::select! {
-            Ok(stream) = listener.accept() => {
+            Ok(client) = listener.accept() => {
                 looks.reset();
-                daemon.connections.spawn(daemon.clone().receive(stream));
+                daemon.connections.spawn(daemon.clone().receive(client));
             }
             _ = looks.tick() => {
                 if daemon.connections.is_empty() && daemon.jobs() == (0, 0) {
@@ -92,8 +93,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
             () = daemon.closing.cancelled() => break,
         }
     }
-    // Before nothing accepts any more: the next client then starts another daemon, whose socket is left alone.
-    place.remove();
+    // From now on the next client starts another daemon.
     drop(listener);
     daemon.closing.cancel();
     daemon.connections.close();
@@ -104,10 +104,11 @@ async fn serve(config: Arc<Config>) -> Result<()> {
 }
 
 impl Daemon {
-    async fn receive(self, stream: Stream) {
-        let served = match first_line(&stream).await {
-            Ok(Request::Serve(connection)) => self.converse(stream, *connection).await,
-            Ok(Request::Status { stop }) => self.tell_status(stream, stop),
+    async fn receive(self, client: ToClient) {
+        let mut client = BufReader::new(client);
+        let served = match first_line(&mut client).await {
+            Ok(Request::Serve(connection)) => self.converse(client, *connection).await,
+            Ok(Request::Status { stop }) => self.tell_status(client, stop).await,
             Err(error) => Err(error),
         };
         if let Err(error) = served {
@@ -115,17 +116,21 @@ impl Daemon {
         }
     }
 
-    async fn converse(&self, mut stream: Stream, connection: Connection) -> Result<()> {
-        stream.write_all(b"served\n")?;
-        // Threads carry the lines, as those of standard input and output.
-        let (input, output) = (BufReader::new(stream.try_clone()?), stream.try_clone()?);
+    async fn converse(
+        &self,
+        mut client: BufReader<ToClient>,
+        connection: Connection,
+    ) -> Result<()> {
+        client.write_all(b"served\n").await?;
+        let (input, output) = split(client);
+        let (output, carry) = carried(output);
         let closing = self.closing.child_token();
+        // Threads have the lines, as those of standard input and output.
+        let input = io::BufReader::new(SyncIoBridge::new(input));
         let lines = Stdio::over(input, output, closing.clone())?;
         let server = Server::new(self.registry.clone(), Arc::new(connection), closing);
-        let ended = serve_directly(server, lines, None).waiting().await;
-        tracing::debug!(?ended, "a conversation ended");
-        // The threads that carried the lines hold it open otherwise. An error means that the client has closed it.
-        run_blocking(move || drop(stream.shutdown(Shutdown::Both))).await;
+        let (ended, carried) = join!(serve_directly(server, lines, None).waiting(), carry);
+        tracing::debug!(?ended, ?carried, "a conversation ended");
         Ok(())
     }
 
@@ -135,7 +140,7 @@ impl Daemon {
         (running.len(), finished.len())
     }
 
-    fn tell_status(&self, mut stream: Stream, stop: bool) -> Result<()> {
+    async fn tell_status(&self, mut client: BufReader<ToClient>, stop: bool) -> Result<()> {
         let (running, finished) = self.jobs();
         let status = Status {
             pid: own::supervisor(),
@@ -145,7 +150,7 @@ impl Daemon {
             running,
             finished,
         };
-        writeln!(stream, "{}", serde_json::to_string(&status)?)?;
+        client.write_all(format!("{}\n", serde_json::to_string(&status)?).as_bytes()).await?;
         if stop {
             self.closing.cancel();
         }
@@ -153,16 +158,9 @@ impl Daemon {
     }
 }
 
-/// What a connection wants: its first line, read on another thread, since a client may take its time.
-async fn first_line(stream: &Stream) -> Result<Request> {
-    let mut stream = stream.try_clone()?;
-    stream.set_read_timeout(Some(FIRST_LINE_WITHIN))?;
-    let read = run_blocking(move || {
-        let mut line = String::new();
-        // The client sends no more before it is answered.
-        BufReader::new(&mut stream).take(FIRST_LINE_BYTES).read_line(&mut line)?;
-        stream.set_read_timeout(None).map(|()| line)
-    });
-    let line = read.await.context("the thread that reads failed")??;
+/// What a connection wants: its first line. The client sends no more before it is answered.
+async fn first_line(client: &mut BufReader<ToClient>) -> Result<Request> {
+    let (mut line, mut limited) = (String::new(), client.take(FIRST_LINE_BYTES));
+    timeout(FIRST_LINE_WITHIN, limited.read_line(&mut line)).await.context("it says nothing")??;
     serde_json::from_str(&line).context("the first line says nothing")
 }

@@ -1,24 +1,24 @@
 //! The client's side: finds the daemon, or starts it, and carries lines. A client that is killed takes only this process
 //! with it.
 
-use std::io::{self, BufReader, Read, Write};
-use std::net::Shutdown;
-use std::process::ExitCode;
+use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, split};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tokio_util::io::SyncIoBridge;
 
-use super::{Request, Status};
+use super::{Request, Status, carried};
 use crate::config::{Action, Config};
-use crate::process::local::{Place, Stream};
+use crate::process::local::{Place, ToDaemon};
 use crate::process::{is_alive, own, standard};
 use crate::registry::connection::Connection;
-use crate::{logging, startup};
+use crate::run::run_with;
 
-/// How long the daemon may take to listen, and to answer the first line.
+/// How long the daemon may take to listen, to answer the first line, and to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often to look whether it listens, or whether it has ended.
@@ -29,86 +29,81 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// # Errors
 ///
 /// What a server without `--keep` refuses as well; a daemon that cannot be started, or ends.
-pub fn relay(config: &Config) -> Result<ExitCode> {
-    startup::reset_inherited_state().context("signal handlers could not be installed")?;
-    let _logs = logging::init(config)?;
-    let place = Place::of_user().context("--keep: no place for the socket")?;
-    let daemon = greet(&place, &Request::Serve(Box::new(Connection::of(config))))?;
-    let input_ended = Arc::new(AtomicBool::new(false));
+pub fn relay(config: Config) -> Result<()> {
+    run_with(config, carry_lines)
+}
+
+async fn carry_lines(config: Arc<Config>) -> Result<()> {
+    let request = Request::Serve(Box::new(Connection::of(&config)));
+    let (_, daemon) = ask(&request, true).await?.context("there is no background process")?;
+    let (from_daemon, to_daemon) = split(daemon);
+    let (mut from_daemon, (mut to_daemon, carry)) =
+        (SyncIoBridge::new(from_daemon), carried(to_daemon));
     let (mut input, mut output) = (standard::input()?, standard::output()?);
-    let mut to_daemon = daemon.try_clone()?;
-    spawn({
-        let input_ended = input_ended.clone();
-        move || {
-            // An error means that the daemon has ended, which the other direction sees.
-            drop(io::copy(&mut input, &mut to_daemon));
-            input_ended.store(true, Ordering::Release);
-            drop(to_daemon.shutdown(Shutdown::Write));
-        }
-    });
-    let hung_up = daemon.try_clone()?;
-    spawn(move || {
-        standard::wait_for_hang_up();
-        drop(hung_up.shutdown(Shutdown::Both));
-    });
-    // An error is the end as well.
-    drop(io::copy(&mut BufReader::with_capacity(64 << 10, daemon), &mut output));
-    ensure!(input_ended.load(Ordering::Acquire), "the background process that has the jobs ended");
-    Ok(ExitCode::SUCCESS)
+    tokio::spawn(carry);
+    let input = spawn_blocking(move || io::copy(&mut input, &mut to_daemon));
+    let output = spawn_blocking(move || io::copy(&mut from_daemon, &mut output));
+    tokio::select! {
+        // An error is the end as well.
+        _ = output => ensure!(input.is_finished(), "the background process that has the jobs ended"),
+        _ = spawn_blocking(standard::wait_for_hang_up) => {}
+    }
+    Ok(())
 }
 
-/// A connection on which the daemon has accepted the request. One that is just about to end may take a connection and not
-/// answer: then another one is started.
-fn greet(place: &Place, request: &Request) -> Result<Stream> {
+/// The daemon's answer to a request, and what it sends behind that. Where there is no daemon it is started, or there is no
+/// answer.
+async fn ask(request: &Request, starts: bool) -> Result<Option<(String, BufReader<ToDaemon>)>> {
+    let place = Place::of_user().context("--keep: no place for the socket")?;
+    let (mut turn, mut has_started) = (None, false);
     let began = Instant::now();
     loop {
-        let mut daemon = place.connect().or_else(|_| start_once(place))?;
-        match say(&mut daemon, request) {
-            Ok(answer) if !answer.is_empty() => return Ok(daemon),
-            _ if began.elapsed() < PATIENCE => sleep(LOOK_EVERY),
-            Ok(_) => {
-                bail!("the background process at {} does not answer", place.socket().display())
+        let failed = match place.connect().await {
+            Ok(daemon) => match say(daemon, request).await {
+                Ok(said) => return Ok(Some(said)),
+                // It is just about to end, perhaps. Then another one is started.
+                Err(error) => error,
+            },
+            Err(error) if !is_nothing(&error) => error.into(),
+            Err(_) if !starts => return Ok(None),
+            // Of clients that find no daemon at the same time, one starts it and the others wait for that.
+            Err(_) if turn.is_none() => {
+                turn = Some(place.lock().context("--keep: the lock beside the socket")?);
+                continue;
             }
             Err(error) => {
-                let socket = place.socket();
-                return Err(error).context(format!("{}: no answer", socket.display()));
+                if !has_started {
+                    own::start_in_background("--daemon")
+                        .context("the background process could not be started")?;
+                    has_started = true;
+                }
+                error.into()
             }
+        };
+        if began.elapsed() > PATIENCE {
+            let socket = place.socket();
+            let what = "the background process does not answer; --log-file tells why";
+            return Err(failed.context(format!("{what} ({})", socket.display())));
         }
+        sleep(LOOK_EVERY).await;
     }
 }
 
-/// Sends a request and reads the line that answers it, and nothing beyond.
-fn say(daemon: &mut Stream, request: &Request) -> Result<String> {
-    daemon.set_read_timeout(Some(PATIENCE))?;
-    daemon.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes())?;
-    let (mut answer, mut byte) = (Vec::new(), [0]);
-    // What comes behind the line is the client's.
-    while daemon.read(&mut byte)? > 0 && byte != *b"\n" {
-        answer.extend(byte);
-    }
-    daemon.set_read_timeout(None)?;
-    Ok(String::from_utf8(answer)?)
+/// Whether nothing listens there.
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
-/// Of clients that find no daemon at the same time, one starts it and the others wait for that.
-fn start_once(place: &Place) -> Result<Stream> {
-    let _lock = place.lock().context("--keep: the lock beside the socket")?;
-    if let Ok(daemon) = place.connect() {
-        return Ok(daemon);
-    }
-    own::start_in_background("--daemon").context("the background process could not be started")?;
-    let began = Instant::now();
-    loop {
-        match place.connect() {
-            Ok(daemon) => return Ok(daemon),
-            Err(_) if began.elapsed() < PATIENCE => sleep(LOOK_EVERY),
-            Err(error) => {
-                let socket = place.socket();
-                let what = "the background process did not come up; --log-file tells why";
-                return Err(error).context(format!("{what} ({})", socket.display()));
-            }
-        }
-    }
+/// Sends a request and reads the line that answers it.
+async fn say(daemon: ToDaemon, request: &Request) -> Result<(String, BufReader<ToDaemon>)> {
+    let (mut daemon, mut answer) = (BufReader::new(daemon), String::new());
+    let said = async {
+        daemon.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes()).await?;
+        daemon.read_line(&mut answer).await.map_err(anyhow::Error::from)
+    };
+    let length = timeout(PATIENCE, said).await??;
+    ensure!(length > 0, "it has closed the connection");
+    Ok((answer, daemon))
 }
 
 /// `daemon status` and `daemon stop`, for people. There being no daemon is no error.
@@ -116,14 +111,16 @@ fn start_once(place: &Place) -> Result<Stream> {
 /// # Errors
 ///
 /// A daemon that does not answer, or does not end.
-pub fn control(action: Action) -> Result<ExitCode> {
-    let place = Place::of_user()?;
-    let Ok(mut daemon) = place.connect() else {
-        drop(writeln!(io::stdout(), "no background process is running"));
-        return Ok(ExitCode::SUCCESS);
-    };
+pub fn control(config: Config, action: Action) -> Result<()> {
+    run_with(config, |_| tell(action))
+}
+
+async fn tell(action: Action) -> Result<()> {
     let stop = matches!(action, Action::Stop);
-    let answer = say(&mut daemon, &Request::Status { stop })?;
+    let Some((answer, _)) = ask(&Request::Status { stop }, false).await? else {
+        drop(writeln!(io::stdout(), "no background process is running"));
+        return Ok(());
+    };
     let status: Status = serde_json::from_str(&answer).context("it does not answer")?;
     let Status { pid, uptime_seconds, connections, running, finished } = status;
     drop(writeln!(
@@ -134,9 +131,9 @@ pub fn control(action: Action) -> Result<ExitCode> {
         let began = Instant::now();
         while is_alive(pid) {
             ensure!(began.elapsed() < PATIENCE, "process {pid} has not ended");
-            sleep(LOOK_EVERY);
+            sleep(LOOK_EVERY).await;
         }
         drop(writeln!(io::stdout(), "stopped, with all its jobs"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

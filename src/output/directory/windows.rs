@@ -19,7 +19,8 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     create_dir_all(path.parent().unwrap_or(path))?;
     user::make_private("", |attributes| {
         // SAFETY: the path ends with a zero, and the attributes are those of the caller.
-        unsafe { CreateDirectoryW(&HSTRING::from(path), Some(attributes)) }
+        unsafe { CreateDirectoryW(&HSTRING::from(path), Some(attributes.cast())) }
+            .map_err(user::system_error)
     })
 }
 

@@ -6,11 +6,13 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
-pub use std::os::unix::net::UnixStream as Stream;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixListener;
+/// A connection, as the client and as the background process have it.
+pub use tokio::net::{UnixStream as ToDaemon, UnixStream as ToClient};
 
 /// Where the socket is.
 #[derive(Debug)]
@@ -34,8 +36,8 @@ impl Place {
         self.folder.join(format!("keep-{}.socket", env!("CARGO_PKG_VERSION")))
     }
 
-    pub fn connect(&self) -> io::Result<Stream> {
-        Stream::connect(self.socket())
+    pub async fn connect(&self) -> io::Result<ToDaemon> {
+        ToDaemon::connect(self.socket()).await
     }
 
     /// Held by the one client that starts the process.
@@ -47,36 +49,39 @@ impl Place {
 
     /// Where nothing listens: a socket that is there was left by a process that was killed.
     pub fn listen(&self) -> io::Result<Listener> {
-        self.remove();
-        let listener = UnixListener::bind(self.socket())?;
-        fs::set_permissions(self.socket(), Permissions::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
-        tokio::net::UnixListener::from_std(listener).map(Listener)
-    }
-
-    pub fn remove(&self) {
-        // An error means that there is none.
-        drop(fs::remove_file(self.socket()));
+        let path = self.socket();
+        drop(fs::remove_file(&path));
+        let socket = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(Listener { socket, path })
     }
 }
 
-/// Where clients arrive.
+/// Where clients arrive: processes of this user, since no other one can enter the folder.
 #[derive(Debug)]
-pub struct Listener(tokio::net::UnixListener);
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+}
 
 impl Listener {
-    /// The next connection of a process of this user. Cancellation loses none.
-    pub async fn accept(&mut self) -> io::Result<Stream> {
-        loop {
-            let (stream, _) = self.0.accept().await?;
-            if stream.peer_cred().is_ok_and(|peer| peer.uid() == Uid::effective().as_raw()) {
-                let stream = stream.into_std()?;
-                stream.set_nonblocking(false)?;
-                return Ok(stream);
-            }
-            tracing::warn!("refused a connection of another user");
-        }
+    /// The next connection. Cancellation loses none.
+    pub async fn accept(&mut self) -> io::Result<ToClient> {
+        let (stream, _) = self.socket.accept().await?;
+        Ok(stream)
     }
+}
+
+impl Drop for Listener {
+    /// While it still accepts: after that the next client starts another process, whose socket is left alone.
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// The other end reads the end of its input, behind all that was written.
+pub async fn end(to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    to.shutdown().await
 }
 
 /// Makes a folder that no other user can enter. One that another user owns is refused.

@@ -1,5 +1,6 @@
 //! The user that this process runs as, and what is made for that user alone.
 
+use std::ffi::c_void;
 use std::io;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
@@ -42,12 +43,12 @@ pub fn is_elevated() -> bool {
     asked.is_ok() && elevation.TokenIsElevated != 0
 }
 
-/// Makes something to which this user and the system have access alone, and so to what is made inside it; with a label like
-/// `S:(ML;;NW;;;HI)`, of the user's processes those that have as many rights.
+/// Makes something, by its `SECURITY_ATTRIBUTES`, to which this user and the system have access alone, and so to what is made
+/// inside it; with a label like `S:(ML;;NW;;;HI)`, of the user's processes those that have as many rights.
 #[expect(unsafe_code, reason = "a security descriptor has no safe interface")]
 pub fn make_private<T>(
     label: &str,
-    make: impl FnOnce(*const SECURITY_ATTRIBUTES) -> windows::core::Result<T>,
+    make: impl FnOnce(*mut c_void) -> io::Result<T>,
 ) -> io::Result<T> {
     let access = format!("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;{}){label}", own()?);
     let mut descriptor = PSECURITY_DESCRIPTOR::default();
@@ -61,14 +62,14 @@ pub fn make_private<T>(
             None,
         )
         .map_err(system_error)?;
-        let attributes = SECURITY_ATTRIBUTES {
+        let mut attributes = SECURITY_ATTRIBUTES {
             nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,
             lpSecurityDescriptor: descriptor.0,
             bInheritHandle: false.into(),
         };
-        let made = make(&raw const attributes);
+        let made = make((&raw mut attributes).cast());
         LocalFree(Some(HLOCAL(descriptor.0)));
-        made.map_err(system_error)
+        made
     }
 }
 
