@@ -25,16 +25,8 @@ enum Request {
     Status { stop: bool },
 }
 
-/// What people want to know of the daemon.
-#[derive(Debug, Serialize, Deserialize)]
-struct Status {
-    /// The supervisor's: the process to look at, or to kill.
-    pid: u32,
-    uptime_seconds: u64,
-    connections: usize,
-    running: usize,
-    finished: usize,
-}
+/// The supervisor's pid, which is the process to look at, or to kill; and what people want to know of the daemon, in words.
+type Status = (u32, String);
 
 /// A writer for a thread, and what carries to the connection all that it gets, and when it is dropped the end.
 fn carried(

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use background_command_mcp::config::{Command, Config};
+use background_command_mcp::config::Config;
 use background_command_mcp::keep;
 #[cfg(unix)]
 use background_command_mcp::supervisor::supervise;
@@ -29,12 +29,10 @@ fn main() -> ExitCode {
 /// Where there is a supervisor, the client's own child is that, and the server is a child of it.
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let done = match config {
-        Config { command: Some(Command::Daemon { action }), .. } => {
-            keep::relay::control(config, action)
-        }
+        Config { command: Some(_), .. } => keep::relay::run(config),
         Config { supervised: Some(_), daemon: true, .. } => keep::daemon::run(config),
         Config { supervised: Some(_), .. } => background_command_mcp::run(config),
-        Config { keep: true, daemon: false, .. } => keep::relay::relay(config),
+        Config { keep: true, daemon: false, .. } => keep::relay::run(config),
         _ => return supervise(config),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -275,7 +275,7 @@ impl Drop for Watcher {
     /// is killed, and the record says that its end was not seen.
     fn drop(&mut self) {
         let Some(tree) = self.tree.take() else { return };
-        tree.kill_group();
+        tree.kill();
         tracing::error!(ref_id = %self.id, "the job's watcher failed");
         self.record.send_modify(|record| {
             if record.finished.is_none() {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rmcp::service::serve_directly;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, split};
 use tokio::join;
-use tokio::time::{interval, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::io::SyncIoBridge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,16 +76,12 @@ async fn serve(config: Arc<Config>) -> Result<()> {
     tracing::info!(socket = %place.socket().display(), "daemon started");
     tokio::spawn(sweep(registry.clone()));
     let daemon = Daemon { registry, connections: TaskTracker::new(), closing };
-    let mut looks = interval(LOOK_EVERY);
-    // The first is at once, before any client can be there.
-    looks.tick().await;
     loop {
         tokio::select! {
             Ok(client) = listener.accept() => {
-                looks.reset();
                 daemon.connections.spawn(daemon.clone().receive(client));
             }
-            _ = looks.tick() => {
+            () = sleep(LOOK_EVERY) => {
                 if daemon.connections.is_empty() && daemon.jobs() == (0, 0) {
                     break;
                 }
@@ -142,14 +138,14 @@ impl Daemon {
 
     async fn tell_status(&self, mut client: BufReader<ToClient>, stop: bool) -> Result<()> {
         let (running, finished) = self.jobs();
-        let status = Status {
-            pid: own::supervisor(),
-            uptime_seconds: self.registry.age().as_secs(),
-            // This one carries no client.
-            connections: self.connections.len() - 1,
-            running,
-            finished,
-        };
+        // This connection carries no client.
+        let (age, connections) = (self.registry.age().as_secs(), self.connections.len() - 1);
+        let status: Status = (
+            own::supervisor(),
+            format!(
+                "up {age} s: {connections} connections, {running} running jobs, {finished} finished"
+            ),
+        );
         client.write_all(format!("{}\n", serde_json::to_string(&status)?).as_bytes()).await?;
         if stop {
             self.closing.cancel();

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::io::SyncIoBridge;
 
 use super::{Request, Status, carried};
-use crate::config::{Action, Config};
+use crate::config::{Action, Command, Config};
 use crate::process::local::{Place, ToDaemon};
 use crate::process::{is_alive, own, standard};
 use crate::registry::connection::Connection;
@@ -24,28 +24,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look whether it listens, or whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Serves one client by the daemon, until its end of input.
+/// Serves one client by the daemon, until its end of input; or does for a person what the command line says.
 ///
 /// # Errors
 ///
-/// What a server without `--keep` refuses as well; a daemon that cannot be started, or ends.
-pub fn relay(config: Config) -> Result<()> {
-    run_with(config, carry_lines)
+/// What a server without `--keep` refuses as well; a daemon that cannot be started, does not answer, or ends.
+pub fn run(config: Config) -> Result<()> {
+    match config.command {
+        Some(Command::Daemon { action }) => run_with(config, |_| control(action)),
+        None => run_with(config, relay),
+    }
 }
 
-async fn carry_lines(config: Arc<Config>) -> Result<()> {
+async fn relay(config: Arc<Config>) -> Result<()> {
     let request = Request::Serve(Box::new(Connection::of(&config)));
     let (_, daemon) = ask(&request, true).await?.context("there is no background process")?;
     let (from_daemon, to_daemon) = split(daemon);
-    let (mut from_daemon, (mut to_daemon, carry)) =
-        (SyncIoBridge::new(from_daemon), carried(to_daemon));
+    let mut from_daemon = SyncIoBridge::new(from_daemon);
+    let (mut to_daemon, carry) = carried(to_daemon);
     let (mut input, mut output) = (standard::input()?, standard::output()?);
-    tokio::spawn(carry);
-    let input = spawn_blocking(move || io::copy(&mut input, &mut to_daemon));
+    let carry = tokio::spawn(carry);
+    spawn_blocking(move || io::copy(&mut input, &mut to_daemon));
     let output = spawn_blocking(move || io::copy(&mut from_daemon, &mut output));
     tokio::select! {
-        // An error is the end as well.
-        _ = output => ensure!(input.is_finished(), "the background process that has the jobs ended"),
+        // Answered, or else the end of the daemon. An error is the end as well.
+        _ = output => ensure!(carry.is_finished(), "the background process that has the jobs ended"),
         _ = spawn_blocking(standard::wait_for_hang_up) => {}
     }
     Ok(())
@@ -106,27 +109,15 @@ async fn say(daemon: ToDaemon, request: &Request) -> Result<(String, BufReader<T
     Ok((answer, daemon))
 }
 
-/// `daemon status` and `daemon stop`, for people. There being no daemon is no error.
-///
-/// # Errors
-///
-/// A daemon that does not answer, or does not end.
-pub fn control(config: Config, action: Action) -> Result<()> {
-    run_with(config, |_| tell(action))
-}
-
-async fn tell(action: Action) -> Result<()> {
+/// `daemon status` and `daemon stop`. There being no daemon is no error.
+async fn control(action: Action) -> Result<()> {
     let stop = matches!(action, Action::Stop);
     let Some((answer, _)) = ask(&Request::Status { stop }, false).await? else {
         drop(writeln!(io::stdout(), "no background process is running"));
         return Ok(());
     };
-    let status: Status = serde_json::from_str(&answer).context("it does not answer")?;
-    let Status { pid, uptime_seconds, connections, running, finished } = status;
-    drop(writeln!(
-        io::stdout(),
-        "process {pid}, up {uptime_seconds} s: {connections} connections, {running} running jobs, {finished} finished"
-    ));
+    let (pid, status): Status = serde_json::from_str(&answer).context("it does not answer")?;
+    drop(writeln!(io::stdout(), "process {pid}, {status}"));
     if stop {
         let began = Instant::now();
         while is_alive(pid) {

@@ -26,11 +26,11 @@ pub struct Stat {
     pub group: i32,
     /// Ended, but not yet reaped.
     pub is_zombie: bool,
-    /// CPU time of the process and of its reaped children, in clock ticks.
-    cpu_ticks: u64,
+    /// Of the process and of its reaped children.
+    pub cpu: Duration,
     /// When it was started, in clock ticks since boot: with the pid this identifies a process for ever.
     pub started: u64,
-    resident_pages: u64,
+    pub memory_bytes: u64,
 }
 
 impl Stat {
@@ -45,22 +45,15 @@ impl Stat {
         let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
         // Field numbers of the manual page, which counts from 1 and has two fields before these.
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let ticks = number(14)? + number(15)? + number(16)? + number(17)?;
         Some(Self {
             pid,
             group: fields.get(2)?.parse().ok()?,
             is_zombie: matches!(*fields.first()?, "Z" | "X"),
-            cpu_ticks: number(14)? + number(15)? + number(16)? + number(17)?,
+            cpu: Duration::from_millis(ticks * 1000 / clock_ticks_per_second().max(1)),
             started: number(22)?,
-            resident_pages: number(24)?,
+            memory_bytes: number(24)? * page_size() as u64,
         })
-    }
-
-    pub fn cpu(&self) -> Duration {
-        Duration::from_millis(self.cpu_ticks * 1000 / clock_ticks_per_second().max(1))
-    }
-
-    pub fn memory_bytes(&self) -> u64 {
-        self.resident_pages * page_size() as u64
     }
 
     /// Signals this process and no other, even if it has ended and its pid was given to another one: a pidfd stays with
@@ -173,9 +166,9 @@ mod tests {
             pid,
             group: 76,
             is_zombie: false,
-            cpu_ticks: 50,
+            cpu: Duration::from_millis(50 * 1000 / clock_ticks_per_second()),
             started: 5000,
-            resident_pages: 250,
+            memory_bytes: 250 * page_size() as u64,
         };
         assert_eq!(Stat::parse(pid, line), Some(expected));
         assert_eq!(Stat::parse(pid, "77 (cut"), None);

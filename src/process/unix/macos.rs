@@ -27,11 +27,10 @@ pub struct Stat {
     pub pid: Pid,
     pub group: i32,
     parent: Option<Pid>,
-    /// CPU time in milliseconds.
-    cpu_ms: u64,
+    pub cpu: Duration,
     /// When it was started, in seconds.
     pub started: u64,
-    memory: u64,
+    pub memory_bytes: u64,
 }
 
 impl Stat {
@@ -47,18 +46,10 @@ impl Stat {
             pid: own,
             group: getpgid(Some(own)).ok()?.as_raw_nonzero().get(),
             parent: process.parent().and_then(pid),
-            cpu_ms: process.accumulated_cpu_time(),
+            cpu: Duration::from_millis(process.accumulated_cpu_time()),
             started: process.start_time(),
-            memory: process.memory(),
+            memory_bytes: process.memory(),
         })
-    }
-
-    pub fn cpu(&self) -> Duration {
-        Duration::from_millis(self.cpu_ms)
-    }
-
-    pub fn memory_bytes(&self) -> u64 {
-        self.memory
     }
 
     /// Signals this process if it is still the one that was started then.

@@ -3,6 +3,7 @@
 use std::io;
 
 use rustix::process::Signal;
+use signal_hook::low_level::signal_name;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How a process is asked to end, and how it is ended.
@@ -28,19 +29,7 @@ pub fn end_request() -> io::Result<impl Future<Output = String>> {
 
 /// `SIGKILL` for 9. Signals without a name of their own are numbered: `SIG34`.
 pub fn name(number: i32) -> String {
-    let known = Signal::from_named_raw(number).map(|signal| format!("{signal:?}"));
-    let short = known
-        .as_deref()
-        .and_then(|debug| debug.trim_matches('"').strip_prefix("Signal::").map(str::to_owned));
-    match short.as_deref() {
-        Some("ABORT") => "SIGABRT".to_owned(),
-        Some("ALARM") => "SIGALRM".to_owned(),
-        Some("CHILD") => "SIGCHLD".to_owned(),
-        Some("POWER") => "SIGPWR".to_owned(),
-        Some("VTALARM") => "SIGVTALRM".to_owned(),
-        Some(short) => format!("SIG{short}"),
-        None => format!("SIG{number}"),
-    }
+    signal_name(number).map_or_else(|| format!("SIG{number}"), str::to_owned)
 }
 
 #[cfg(test)]

@@ -63,10 +63,8 @@ impl Tree {
             self.look();
             return TreeEvent::LeftoversChanged;
         }
-        if self.claim.seen.changed().await.is_err() {
-            // The claim itself holds the sender's registration.
-            std::future::pending::<()>().await;
-        }
+        // Never an error: the claim holds the sender.
+        drop(self.claim.seen.changed().await);
         match &self.claim.seen.borrow().exit {
             Some(exit) if running => TreeEvent::Exited(exit.clone()),
             _ => TreeEvent::LeftoversChanged,
@@ -127,11 +125,6 @@ impl Tree {
         self.signal(&[Signal::KILL]);
     }
 
-    /// Kills the group without a scan: for a watcher that is going away unexpectedly.
-    pub fn kill_group(&self) {
-        self.signal_group(Signal::KILL);
-    }
-
     /// Signals every process of the group. That none is left is no error.
     fn signal_group(&self, signal: Signal) {
         if let Err(error) = kill_process_group(self.pid, signal) {
@@ -176,8 +169,8 @@ pub fn usage(leader: u32, leftovers: &[u32]) -> Usage {
     let mut usage = Usage::default();
     for member in with_descendants(&roots) {
         usage.pids.push(number(member.pid));
-        usage.cpu += member.cpu();
-        usage.memory_bytes += member.memory_bytes();
+        usage.cpu += member.cpu;
+        usage.memory_bytes += member.memory_bytes;
     }
     usage.pids.sort_unstable();
     usage

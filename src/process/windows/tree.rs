@@ -147,11 +147,6 @@ impl Tree {
         console::end(self.child.raw_handle().filter(|_| !self.has_exited()), &self.job);
     }
 
-    /// The same: for a watcher that is going away unexpectedly.
-    pub fn kill_group(&self) {
-        self.kill();
-    }
-
     /// Gives the leader's pid back, now that nothing of the job is alive.
     pub fn reap(self) {}
 }
