@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rmcp::service::serve_directly;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, split};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy, duplex, split};
 use tokio::join;
 use tokio::time::{sleep, timeout};
 use tokio_util::io::SyncIoBridge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Request, Status, carried};
+use super::{Request, Status};
 use crate::config::Config;
-use crate::process::local::{Place, ToClient};
+use crate::process::local::{self, Place, ToClient};
 use crate::process::own;
 use crate::registry::ProcessRegistry;
 use crate::registry::connection::Connection;
@@ -118,12 +118,16 @@ impl Daemon {
         connection: Connection,
     ) -> Result<()> {
         client.write_all(b"served\n").await?;
-        let (input, output) = split(client);
-        let (output, carry) = carried(output);
+        let (input, mut output) = split(client);
+        let (writer, mut written) = duplex(64 << 10);
         let closing = self.closing.child_token();
         // Threads have the lines, as those of standard input and output.
         let input = io::BufReader::new(SyncIoBridge::new(input));
-        let lines = Stdio::over(input, output, closing.clone())?;
+        let lines = Stdio::over(input, SyncIoBridge::new(writer), closing.clone())?;
+        let carry = async {
+            copy(&mut written, &mut output).await?;
+            local::end(&mut output).await
+        };
         let server = Server::new(self.registry.clone(), Arc::new(connection), closing);
         let (ended, carried) = join!(serve_directly(server, lines, None).waiting(), carry);
         tracing::debug!(?ended, ?carried, "a conversation ended");

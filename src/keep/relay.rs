@@ -11,9 +11,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_util::io::SyncIoBridge;
 
-use super::{Request, Status, carried};
+use super::{Request, Status};
 use crate::config::{Action, Command, Config};
-use crate::process::local::{Place, ToDaemon};
+use crate::process::local::{self, Place, ToDaemon};
 use crate::process::{is_alive, own, standard};
 use crate::registry::connection::Connection;
 use crate::run::run_with;
@@ -40,15 +40,21 @@ async fn relay(config: Arc<Config>) -> Result<()> {
     let request = Request::Serve(Box::new(Connection::of(&config)));
     let (_, daemon) = ask(&request, true).await?.context("there is no background process")?;
     let (from_daemon, to_daemon) = split(daemon);
-    let mut from_daemon = SyncIoBridge::new(from_daemon);
-    let (mut to_daemon, carry) = carried(to_daemon);
+    let (mut from_daemon, mut to_daemon) =
+        (SyncIoBridge::new(from_daemon), SyncIoBridge::new(to_daemon));
     let (mut input, mut output) = (standard::input()?, standard::output()?);
-    let carry = tokio::spawn(carry);
-    spawn_blocking(move || io::copy(&mut input, &mut to_daemon));
+    let input = tokio::spawn(async move {
+        let read = spawn_blocking(move || {
+            // An error means that the daemon has ended, which the other direction sees.
+            drop(io::copy(&mut input, &mut to_daemon));
+            to_daemon.into_inner()
+        });
+        local::end(&mut read.await?).await
+    });
     let output = spawn_blocking(move || io::copy(&mut from_daemon, &mut output));
     tokio::select! {
         // Answered, or else the end of the daemon. An error is the end as well.
-        _ = output => ensure!(carry.is_finished(), "the background process that has the jobs ended"),
+        _ = output => ensure!(input.is_finished(), "the background process that has the jobs ended"),
         _ = spawn_blocking(standard::wait_for_hang_up) => {}
     }
     Ok(())
