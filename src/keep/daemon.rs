@@ -124,7 +124,8 @@ impl Daemon {
         // Threads have the lines, as those of standard input and output.
         let input = io::BufReader::new(SyncIoBridge::new(input));
         let lines = Stdio::over(input, SyncIoBridge::new(writer), closing.clone())?;
-        let carry = async {
+        // Over, it owns nothing any more: what the thread goes on writing to a client that has gone is an error then.
+        let carry = async move {
             copy(&mut written, &mut output).await?;
             local::end(&mut output).await
         };

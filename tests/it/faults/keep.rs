@@ -130,6 +130,24 @@ fn jobs_end_with_a_killed_background_process_and_the_next_client_starts_another(
 }
 
 #[test]
+fn a_killed_client_that_has_not_read_its_replies_is_no_connection_any_more() {
+    let Some(user) = Keeper::new("replies that were not read") else { return };
+    let client = user.client();
+    let id = client.begin("yes | head -c 1000000");
+    client.wait(&id);
+    for _ in 0..20 {
+        client.post(GET, &json!({"ref_id": id, "cursor": "start", "max_chars": 100_000}));
+    }
+    client.await_output();
+    client.kill();
+    let next = user.client();
+    next.clean_up(&id);
+    next.hang_up();
+    // With no connection, no job and no result the background process ends by itself.
+    user.assert_nothing_left();
+}
+
+#[test]
 fn what_a_server_without_keep_refuses_is_refused_with_it() {
     let Some(user) = Keeper::new("refusals with --keep") else { return };
     for (flags, said) in [
