@@ -79,8 +79,8 @@ async fn serve_client(config: Arc<Config>) -> anyhow::Result<()> {
     let closing = CancellationToken::new();
     close_on_signals(&closing)?;
     let connection = Arc::new(Connection::of(&config));
-    let registry = ProcessRegistry::new(config, closing.clone())
-        .context("the end of child processes cannot be seen")?;
+    let registry =
+        ProcessRegistry::new(config, closing.clone()).context("jobs cannot be watched")?;
     log_start(&registry, &connection);
     let stdio = Stdio::open(closing.clone()).context("standard input or output cannot be used")?;
     tokio::spawn(sweep(registry.clone()));

@@ -69,8 +69,8 @@ pub fn start_again() -> Result<()> {
 async fn serve(config: Arc<Config>) -> Result<()> {
     let closing = CancellationToken::new();
     close_on_signals(&closing)?;
-    let registry = ProcessRegistry::new(config, closing.clone())
-        .context("the end of child processes cannot be seen")?;
+    let registry =
+        ProcessRegistry::new(config, closing.clone()).context("jobs cannot be watched")?;
     let place = Place::of_user()?;
     let mut listener = place.listen().context("the socket could not be opened")?;
     tracing::info!(socket = %place.socket().display(), "daemon started");

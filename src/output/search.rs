@@ -10,8 +10,9 @@ use crate::format::ellipsize_around;
 /// Most characters that are told of a line that was found: a line may have 64 KiB, and a reply has a budget.
 const FOUND_CHARS: usize = 500;
 
-/// Longer lines are searched in parts of this size.
+/// Longer lines are searched in parts of this size, which overlap: what crosses a border is found.
 const LINE_LIMIT: usize = 64 << 10;
+const OVERLAP: usize = 4 << 10;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
@@ -74,14 +75,15 @@ fn matching(
         buffer.extend_from_slice(&chunk);
         let mut taken = 0;
         for line in buffer.split_inclusive(|byte| *byte == b'\n') {
-            // Without a line end: the last line, one that a gap ends, or a part of a long one.
-            if !line.ends_with(b"\n") && !chunk.is_empty() && line.len() < LINE_LIMIT {
+            // Else it is the last line, or one that a gap ends.
+            let is_part = !line.ends_with(b"\n") && !chunk.is_empty();
+            if is_part && line.len() < LINE_LIMIT {
                 break;
             }
             if let Some(found) = found(line, start + taken as u64, position.shown, regex) {
                 return Some(found);
             }
-            taken += line.len();
+            taken += if is_part { line.len() - OVERLAP } else { line.len() };
         }
         start += taken as u64;
         buffer.drain(..taken);
@@ -163,6 +165,18 @@ mod tests {
         let screen = "\x1b[1;1HREADY 3\x1b[2;1H7 pods\n";
         check(screen, 0, "3\\s*7", None);
         check(screen, 0, "^7 pods$", Some("7 pods"));
+    }
+
+    #[test]
+    fn a_match_across_the_border_of_two_parts_of_a_long_line_is_found() {
+        let text = format!("{}Overwrite? ", "x".repeat(LINE_LIMIT - 4));
+        let sought = Sought::Line(Regex::new(r"Overwrite\?").expect("a pattern"));
+        // From the start, and from a cursor at the border.
+        for shown in [0, LINE_LIMIT as u64] {
+            let mut position = Position::behind(shown);
+            let found = search(&mut stream(&text), &mut position, &sought, || false);
+            assert!(found.is_some_and(|found| found.ends_with("xOverwrite? ")), "from {shown}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
@@ -19,9 +20,8 @@ const READ_WITHIN: Duration = Duration::from_secs(2);
 /// Reads at the same time: those that hang must not take all threads for work that may block.
 static READS: Semaphore = Semaphore::const_new(8);
 
-/// How long the capture thread waits for room when the store is full, less than a drain is given, and how long it does not after it did in vain.
+/// How long the capture thread waits for the sweeper when the store is full: less than a drain is given.
 const WAIT_FOR_ROOM: Duration = Duration::from_millis(400);
-const WAIT_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Where output goes and what bounds it in all.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub struct Store {
     stored: AtomicU64,
     /// Told when there is so much that finished results have to go.
     pressure: Notify,
-    /// The end of the last wait for room that was in vain.
-    waited_in_vain: Mutex<Option<Instant>>,
+    /// The capture thread, when it waits for a sweep that has not begun yet: until this is dropped.
+    waiting: Mutex<Option<SyncSender<()>>>,
 }
 
 impl Store {
@@ -49,7 +49,7 @@ impl Store {
             max_bytes,
             stored: AtomicU64::new(0),
             pressure: Notify::new(),
-            waited_in_vain: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
@@ -107,19 +107,26 @@ impl Store {
         self.stored.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Waits, on the capture thread, until the sweeper has evicted finished results: output of running jobs is not dropped
-    /// while there are any. Where there are none, that is not tried again for a while, since all jobs' output waits meanwhile.
+    /// If the store is full, waits on the capture thread until the sweeper has evicted what can go: output of running jobs is
+    /// not dropped while there are finished results.
     pub fn wait_for_room(&self, is_large: bool) {
-        let mut waited = self.waited_in_vain.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.is_full(is_large) || waited.is_some_and(|at| at.elapsed() < WAIT_AGAIN_AFTER) {
-            return;
+        if self.is_full(is_large) {
+            let (waiting, swept) = sync_channel(0);
+            *self.lock_waiting() = Some(waiting);
+            self.pressure.notify_one();
+            // An error is how the end of the sweep is told, and how time runs out.
+            let _ = swept.recv_timeout(WAIT_FOR_ROOM);
         }
-        self.pressure.notify_one();
-        let began = Instant::now();
-        while self.is_full(is_large) && began.elapsed() < WAIT_FOR_ROOM {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        *waited = self.is_full(is_large).then(Instant::now);
+    }
+
+    /// Held during a sweep: who has waited for one goes on when it is dropped.
+    pub fn sweeping(&self) -> Option<SyncSender<()>> {
+        self.lock_waiting().take()
+    }
+
+    fn lock_waiting(&self) -> MutexGuard<'_, Option<SyncSender<()>>> {
+        // Nothing panics while it is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Resolves when there is so much that finished results have to go.

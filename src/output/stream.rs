@@ -103,23 +103,32 @@ impl Stream {
         const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
         let is_replaced =
             |line: &[u8]| str::from_utf8(line).is_err() && decode(line).contains(REPLACEMENT);
-        let from = self.next_kept(range.start);
-        text.contains(REPLACEMENT)
-            && self
-                .read(from, range.end.saturating_sub(from))
-                .split(|byte| *byte == b'\n')
-                .any(is_replaced)
+        let mut at = self.next_kept(range.start);
+        while at < range.end && text.contains(REPLACEMENT) {
+            let bytes = self.read(at, range.end - at);
+            if bytes.split(|byte| *byte == b'\n').any(is_replaced) {
+                return true;
+            }
+            at = self.next_kept(at + bytes.len() as u64);
+        }
+        false
     }
 
     /// As much text from an offset on as has this many characters, and the offset behind it. It ends at a line end where
     /// one is near, never within a character or an escape sequence, and is empty only where nothing can be shown.
-    pub fn forward(&mut self, from: u64, room: usize) -> (String, u64) {
+    pub fn forward(&mut self, mut from: u64, room: usize) -> (String, u64) {
         let last = self.visible_end();
-        let (text, shown) = self.grow(room, |stream, size| {
-            let to = stream.boundary(from, from.saturating_add(size).min(stream.end));
-            (from..to.max(from), to >= last)
-        });
-        (text, shown.end)
+        loop {
+            let (text, shown) = self.grow(room, |stream, size| {
+                let to = stream.boundary(from, from.saturating_add(size).min(stream.end));
+                (from..to.max(from), to >= last)
+            });
+            // Megabytes of control characters show nothing.
+            if !text.is_empty() || shown.end >= last || shown.is_empty() {
+                return (text, shown.end);
+            }
+            from = shown.end;
+        }
     }
 
     /// As much text before the end as has this many characters, and the offset of its start, at a line start where one is

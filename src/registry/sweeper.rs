@@ -30,6 +30,7 @@ pub async fn sweep(registry: ProcessRegistry) {
                 }
             }
         }
+        let _sweeping = registry.store().sweeping();
         registry.evict(Instant::now()).await;
     }
 }

@@ -132,7 +132,7 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
     };
     let processes = match before.finished().map(|finished| finished.cause) {
         None => "the command was stopped with all its child processes",
-        Some(_) if before.record.gone_at.is_none() => {
+        Some(_) if !before.record.leftovers.is_empty() => {
             "the command had ended; the processes it left were stopped"
         }
         Some(Cause::Itself) => "the command had ended by itself",

@@ -112,6 +112,13 @@ fn a_start_and_an_end_that_meet_are_shown_as_one() {
 }
 
 #[test]
+fn megabytes_that_show_nothing_are_passed_over() {
+    let mut out = stream(format!("{}END\n", "\0".repeat(9 << 20)), true);
+    let page = page(&mut out, &mut stream("", true), Cursor { stdout: 1, stderr: 0 }, 8000);
+    assert_eq!((&*page.output, page.more), ("END\n", false));
+}
+
+#[test]
 fn one_long_line_is_cut_between_characters() {
     let mut out = stream("ä".repeat(5000), true);
     let excerpt = shown(&mut out, &mut stream("", true), 1000, false);
@@ -135,6 +142,14 @@ fn bytes_that_are_not_kept_are_told() {
     let excerpt = shown(&mut out, &mut stream("", true), 200, false);
     assert!(excerpt.output.starts_with("line 0\nline 1\n"), "{}", excerpt.output);
     assert!(excerpt.output.contains("not kept"), "{}", excerpt.output);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_seen_behind_a_gap_too() {
+    let bytes = [vec![b'a'; 30], b"\xff\n".to_vec()].concat();
+    let mut out = with_segments(bytes, vec![0..10, 20..32], true);
+    let excerpt = shown(&mut out, &mut stream("", true), 8000, false);
+    assert!(excerpt.has_replaced, "{excerpt:?}");
 }
 
 #[test]
