@@ -57,7 +57,7 @@ impl Place {
     }
 }
 
-/// Where clients arrive: processes of this user, since no other one can enter the folder.
+/// Where clients arrive.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
@@ -65,10 +65,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// The next connection. Cancellation loses none.
+    /// The next connection of a process of this user. Cancellation loses none.
     pub async fn accept(&mut self) -> io::Result<ToClient> {
-        let (stream, _) = self.socket.accept().await?;
-        Ok(stream)
+        loop {
+            let (stream, _) = self.socket.accept().await?;
+            if stream.peer_cred()?.uid() == Uid::effective().as_raw() {
+                return Ok(stream);
+            }
+            tracing::warn!("refused a connection of another user");
+        }
     }
 }
 
