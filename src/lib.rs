@@ -106,5 +106,6 @@ mod transport;
 mod watcher;
 
 pub use process::login_env::{is_printer, print_environment};
+pub use process::own::start_in_background;
 pub use run::run;
 pub use self_test::check;

@@ -42,9 +42,9 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
 /// client finds it in its own tree of processes.
 #[cfg(windows)]
 fn supervise(config: Config) -> anyhow::Result<ExitCode> {
-    let done = match config.daemon {
-        false => background_command_mcp::run(config),
-        true => keep::daemon::start_again(),
-    };
-    done.map(|()| ExitCode::SUCCESS)
+    match config.daemon {
+        false => background_command_mcp::run(config)?,
+        true => background_command_mcp::start_in_background("--supervised=0")?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

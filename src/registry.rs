@@ -135,6 +135,13 @@ impl ProcessRegistry {
         (self.by_age(Job::is_running), finished, omitted)
     }
 
+    /// How many run, and how many have finished.
+    pub fn counts(&self) -> (usize, usize) {
+        let jobs = lock(&self.jobs);
+        let running = jobs.values().filter(|job| job.is_running()).count();
+        (running, jobs.len() - running)
+    }
+
     /// Up to `max` finished jobs whose end no reply has told of, oldest first.
     pub fn unreported(&self, max: usize) -> Vec<Job> {
         let mut untold = self.select(|job| !job.is_end_told() && job.is_over());

@@ -2,14 +2,13 @@
 //! is open, and no job runs or has a result.
 
 use std::env::{set_current_dir, temp_dir};
-use std::io;
 use std::path::absolute;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rmcp::service::serve_directly;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy, duplex, split};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy, duplex, split};
 use tokio::join;
 use tokio::time::{sleep, timeout};
 use tokio_util::io::SyncIoBridge;
@@ -27,9 +26,8 @@ use crate::run::{LAST_ANSWERS, close_on_signals, end, run_with};
 use crate::server::Server;
 use crate::transport::Stdio;
 
-/// How long a connection may take to say what it wants, and how much that may be: an environment has a few megabytes at most.
+/// How long a connection may take to say what it wants.
 const FIRST_LINE_WITHIN: Duration = Duration::from_secs(5);
-const FIRST_LINE_BYTES: u64 = 16 << 20;
 
 /// How often to look whether anything still needs the daemon, while it has no connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -56,16 +54,6 @@ pub fn run(mut config: Config) -> Result<()> {
     run_with(config, serve)
 }
 
-/// Starts this program as the background process.
-///
-/// # Errors
-///
-/// The system starts no process.
-pub fn start_again() -> Result<()> {
-    own::start_in_background("--supervised=0")
-        .context("the background process could not be started")
-}
-
 async fn serve(config: Arc<Config>) -> Result<()> {
     let closing = CancellationToken::new();
     close_on_signals(&closing)?;
@@ -82,7 +70,7 @@ async fn serve(config: Arc<Config>) -> Result<()> {
                 daemon.connections.spawn(daemon.clone().receive(client));
             }
             () = sleep(LOOK_EVERY) => {
-                if daemon.connections.is_empty() && daemon.jobs() == (0, 0) {
+                if daemon.connections.is_empty() && daemon.registry.counts() == (0, 0) {
                     break;
                 }
             }
@@ -122,7 +110,7 @@ impl Daemon {
         let (writer, mut written) = duplex(64 << 10);
         let closing = self.closing.child_token();
         // Threads have the lines, as those of standard input and output.
-        let input = io::BufReader::new(SyncIoBridge::new(input));
+        let input = std::io::BufReader::new(SyncIoBridge::new(input));
         let lines = Stdio::over(input, SyncIoBridge::new(writer), closing.clone())?;
         // Over, it owns nothing any more: what the thread goes on writing to a client that has gone is an error then.
         let carry = async move {
@@ -135,22 +123,13 @@ impl Daemon {
         Ok(())
     }
 
-    /// How many run, and how many have finished.
-    fn jobs(&self) -> (usize, usize) {
-        let (running, finished, _) = self.registry.list(usize::MAX);
-        (running.len(), finished.len())
-    }
-
     async fn tell_status(&self, mut client: BufReader<ToClient>, stop: bool) -> Result<()> {
-        let (running, finished) = self.jobs();
+        let (running, finished) = self.registry.counts();
         // This connection carries no client.
         let (age, connections) = (self.registry.age().as_secs(), self.connections.len() - 1);
-        let status: Status = (
-            own::supervisor(),
-            format!(
-                "up {age} s: {connections} connections, {running} running jobs, {finished} finished"
-            ),
-        );
+        let jobs = format!("{running} running jobs, {finished} finished");
+        let status: Status =
+            (own::supervisor(), format!("up {age} s: {connections} connections, {jobs}"));
         client.write_all(format!("{}\n", serde_json::to_string(&status)?).as_bytes()).await?;
         if stop {
             self.closing.cancel();
@@ -161,7 +140,7 @@ impl Daemon {
 
 /// What a connection wants: its first line. The client sends no more before it is answered.
 async fn first_line(client: &mut BufReader<ToClient>) -> Result<Request> {
-    let (mut line, mut limited) = (String::new(), client.take(FIRST_LINE_BYTES));
-    timeout(FIRST_LINE_WITHIN, limited.read_line(&mut line)).await.context("it says nothing")??;
+    let mut line = String::new();
+    timeout(FIRST_LINE_WITHIN, client.read_line(&mut line)).await.context("it says nothing")??;
     serde_json::from_str(&line).context("the first line says nothing")
 }

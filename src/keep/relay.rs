@@ -1,6 +1,7 @@
 //! The client's side: finds the daemon, or starts it, and carries lines. A client that is killed takes only this process
 //! with it.
 
+use std::io::ErrorKind::{ConnectionRefused, NotFound};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,7 +74,8 @@ async fn ask(request: &Request, starts: bool) -> Result<Option<(String, BufReade
                 // It is just about to end, perhaps. Then another one is started.
                 Err(error) => error,
             },
-            Err(error) if !is_nothing(&error) => error.into(),
+            // Something is there.
+            Err(error) if !matches!(error.kind(), NotFound | ConnectionRefused) => error.into(),
             Err(_) if !starts => return Ok(None),
             // Of clients that find no daemon at the same time, one starts it and the others wait for that.
             Err(_) if turn.is_none() => {
@@ -96,11 +98,6 @@ async fn ask(request: &Request, starts: bool) -> Result<Option<(String, BufReade
         }
         sleep(LOOK_EVERY).await;
     }
-}
-
-/// Whether nothing listens there.
-fn is_nothing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// Sends a request and reads the line that answers it.

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -29,11 +31,22 @@ pub mod macos;
 pub use macos as system;
 
 pub use rustix::process::Pid;
-use rustix::process::test_kill_process;
+use rustix::process::{geteuid, test_kill_process};
 
 /// Whether a process of this user could run in this directory.
 pub fn may_enter(directory: &Path) -> io::Result<()> {
     Ok(access(directory, Access::EXEC_OK)?)
+}
+
+/// Makes a directory that no other user can enter, and those above it. One that another user owns is refused.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() || found.uid() != geteuid().as_raw() {
+        let refused = format!("{} is not a directory of this user", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, refused));
+    }
+    fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
 /// What the system takes.

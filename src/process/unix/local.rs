@@ -3,9 +3,9 @@
 //! Where it is depends on the user alone, and not on the environment of a client: the home directory is that of the password
 //! database. The version is in its name, so that clients of two versions have a process each.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
@@ -13,6 +13,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixListener;
 /// A connection, as the client and as the background process have it.
 pub use tokio::net::{UnixStream as ToDaemon, UnixStream as ToClient};
+
+use super::make_private;
 
 /// Where the socket is.
 #[derive(Debug)]
@@ -27,8 +29,8 @@ impl Place {
         let home = User::from_uid(uid)?.map(|user| user.dir).filter(|home| home.is_dir());
         let in_home = home.map(|home| home.join(".cache/background-command-mcp"));
         let in_tmp = Path::new("/tmp").join(format!("background-command-mcp-{uid}"));
-        let folder = in_home.filter(|folder| make_private(folder, uid).is_ok());
-        let folder = folder.map_or_else(|| make_private(&in_tmp, uid).map(|()| in_tmp), Ok)?;
+        let folder = in_home.filter(|folder| make_private(folder).is_ok());
+        let folder = folder.map_or_else(|| make_private(&in_tmp).map(|()| in_tmp), Ok)?;
         Ok(Self { folder })
     }
 
@@ -87,15 +89,4 @@ impl Drop for Listener {
 /// The other end reads the end of its input, behind all that was written.
 pub async fn end(to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     to.shutdown().await
-}
-
-/// Makes a folder that no other user can enter. One that another user owns is refused.
-fn make_private(folder: &Path, uid: Uid) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let found = fs::symlink_metadata(folder)?;
-    if !found.is_dir() || found.uid() != uid.as_raw() {
-        let refused = format!("{} is not a directory of this user", folder.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, refused));
-    }
-    fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
