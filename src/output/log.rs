@@ -143,9 +143,12 @@ impl OutputLog {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(false);
         }
-        self.store.wait_for_room(self.is_large());
+        // One that has given up all but its first segment is still large: else it would be granted the last bytes of the
+        // room, give them up again for the next ones, and so on.
+        let is_large = self.is_large();
+        self.store.wait_for_room(is_large);
         self.make_room();
-        if self.store.is_full(self.is_large()) {
+        if self.store.is_full(is_large) {
             let full = "the output of all jobs has reached --max-total-bytes";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, full));
         }
