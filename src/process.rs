@@ -15,8 +15,6 @@ pub mod spawn;
 mod unix;
 #[cfg(unix)]
 use unix as platform;
-#[cfg(unix)]
-pub use unix::make_private;
 
 #[cfg(windows)]
 mod windows;

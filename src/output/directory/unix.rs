@@ -1,12 +1,16 @@
 //! Files of one user alone, by their modes.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use rustix::process::geteuid;
 
-pub use crate::process::make_private;
+/// Makes the directory, and those above it, for this user alone. A server that sweeps may remove it at once.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
 
 /// How files in there are opened that are written.
 pub fn new_file() -> OpenOptions {
