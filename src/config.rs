@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
 use clap::builder::{
@@ -51,7 +51,7 @@ pub struct Config {
     pub retention_seconds: Duration,
 
     /// Directory for captured output [default: background-command-mcp in the user's cache directory]
-    #[arg(long, value_parser = PathBufValueParser::new().map(|path| expand_tilde(&path, dirs::home_dir())))]
+    #[arg(long, value_parser = PathBufValueParser::new().try_map(|path| from_here(&path)))]
     pub output_dir: Option<PathBuf>,
 
     /// Output kept for each stream of a job: its start and its newest part
@@ -79,7 +79,7 @@ pub struct Config {
     pub log: String,
 
     /// Append logs to this file instead of standard error
-    #[arg(long)]
+    #[arg(long, value_parser = PathBufValueParser::new().try_map(absolute))]
     pub log_file: Option<PathBuf>,
 
     /// Format of log lines
@@ -196,9 +196,14 @@ fn some_seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn directory(text: &str) -> io::Result<PathBuf> {
-    let path = std::path::absolute(expand_tilde(Path::new(text), dirs::home_dir()))?;
+    let path = from_here(Path::new(text))?;
     check_directory(&path)?;
     Ok(path)
+}
+
+/// Absolute, since the background process of `--keep` leaves the directory in which it was started.
+fn from_here(path: &Path) -> io::Result<PathBuf> {
+    absolute(expand_tilde(path, dirs::home_dir()))
 }
 
 /// The path, with the user's home in place of a leading `~`: no shell has seen a client's settings, nor a call's parameters.

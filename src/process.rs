@@ -15,6 +15,8 @@ pub mod spawn;
 mod unix;
 #[cfg(unix)]
 use unix as platform;
+#[cfg(unix)]
+pub use unix::{is_ours, make_private};
 
 #[cfg(windows)]
 mod windows;

@@ -13,7 +13,7 @@
 use std::collections::HashSet;
 use std::env::set_current_dir;
 use std::os::unix::process::CommandExt;
-use std::path::{PathBuf, absolute};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
 use std::thread::sleep;
@@ -68,15 +68,13 @@ pub fn supervise(config: Config) -> anyhow::Result<ExitCode> {
     let server = Pid::from_child(&server);
     // The client sees the end of the server's streams when the server ends, and not only when this process does.
     release_standard_streams().context("the standard streams could not be released")?;
-    let roots = roots(config.output_dir.as_deref()).into_iter();
-    let roots: Vec<PathBuf> = roots.filter_map(|root| absolute(root).ok()).collect();
     if config.daemon {
         // The directory of the client that came first is not held.
         let _ = set_current_dir("/");
     }
     let status = wait_for(server, &mut signals);
     end_orphans(&children, server, &inherited);
-    remove_output(&roots, &directory_name(directory_id));
+    remove_output(&roots(config.output_dir.as_deref()), &directory_name(directory_id));
     Ok(exit_code(status))
 }
 

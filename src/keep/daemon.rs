@@ -2,7 +2,6 @@
 //! is open, and no job runs or has a result.
 
 use std::env::{set_current_dir, temp_dir};
-use std::path::absolute;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,11 +44,8 @@ struct Daemon {
 /// # Errors
 ///
 /// A configuration that cannot be used, or a socket that cannot be opened.
-pub fn run(mut config: Config) -> Result<()> {
+pub fn run(config: Config) -> Result<()> {
     // The directory of the client that came first is not held: it may be unmounted, or under Windows removed.
-    for path in [&mut config.output_dir, &mut config.log_file].into_iter().flatten() {
-        *path = absolute(&*path)?;
-    }
     set_current_dir(temp_dir())?;
     run_with(config, serve)
 }

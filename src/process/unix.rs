@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -38,11 +38,21 @@ pub fn may_enter(directory: &Path) -> io::Result<()> {
     Ok(access(directory, Access::EXEC_OK)?)
 }
 
-/// Makes a directory that no other user can enter, and those above it. One that another user owns is refused.
+/// Makes the directory, and those above it, for this user alone. One that is there stays as it is.
 pub fn make_private(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Whether this user has made it.
+pub fn is_ours(found: &Metadata) -> bool {
+    found.uid() == geteuid().as_raw()
+}
+
+/// Makes such a directory. One that is there is closed to others, and refused if another user owns it.
+pub fn make_own(path: &Path) -> io::Result<()> {
+    make_private(path)?;
     let found = fs::symlink_metadata(path)?;
-    if !found.is_dir() || found.uid() != geteuid().as_raw() {
+    if !found.is_dir() || !is_ours(&found) {
         let refused = format!("{} is not a directory of this user", path.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, refused));
     }

@@ -135,12 +135,6 @@ pub fn is_alive(pid: u32) -> bool {
     processes().process(Pid::from_u32(pid)).is_some()
 }
 
-/// The same of a process that was there at this time, in seconds of Unix: a pid may be given to another one soon.
-pub fn is_still_alive(pid: u32, since: u64) -> bool {
-    let processes = processes();
-    processes.process(Pid::from_u32(pid)).is_some_and(|process| process.start_time() <= since)
-}
-
 fn processes() -> System {
     let mut system = System::new();
     let what = ProcessRefreshKind::nothing();

@@ -10,9 +10,9 @@ mod keep;
 
 use std::fs;
 use std::io::Write;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use client::{Client, is_alive, is_still_alive, living, once};
+use client::{Client, is_alive, living, once};
 use serde_json::{Value, json};
 
 /// Stays for minutes, as a child of `cmd`.
@@ -33,10 +33,6 @@ fn running_this(what: &str) -> String {
 }
 
 /// Waits until the condition holds.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(20);
     while !holds() {
@@ -147,11 +143,8 @@ fn a_killed_server_leaves_no_process_and_the_next_one_sweeps_its_output() {
         client.stay(&format!("cmd /c {STAY}")),
     ];
     let all = [living(&client, &jobs[0], 4), living(&client, &jobs[1], 3)].concat();
-    // Wine's two clocks may differ by a second.
-    let before = now() + 2;
     client.server.kill().unwrap();
-    let is_left = |pid: &u32| is_still_alive(*pid, before);
-    eventually("processes of a killed server", || !all.iter().any(is_left));
+    eventually("processes of a killed server", || !all.iter().any(|pid| is_alive(*pid)));
     assert_eq!(client.directories().len(), 1);
     let dead = client.directories().remove(0);
     let next = client.next();

@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 /// A connection, as the client and as the background process have it.
 pub use tokio::net::{UnixStream as ToDaemon, UnixStream as ToClient};
 
-use super::make_private;
+use super::make_own;
 
 /// Where the socket is.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl Place {
         let home = User::from_uid(uid)?.map(|user| user.dir).filter(|home| home.is_dir());
         let in_home = home.map(|home| home.join(".cache/background-command-mcp"));
         let in_tmp = Path::new("/tmp").join(format!("background-command-mcp-{uid}"));
-        let folder = in_home.filter(|folder| make_private(folder).is_ok());
-        let folder = folder.map_or_else(|| make_private(&in_tmp).map(|()| in_tmp), Ok)?;
+        let folder = in_home.filter(|folder| make_own(folder).is_ok());
+        let folder = folder.map_or_else(|| make_own(&in_tmp).map(|()| in_tmp), Ok)?;
         Ok(Self { folder })
     }
 

@@ -179,12 +179,14 @@ impl Drop for Claim {
 fn owner_of(orphan: &Stat, leaders: &[Arc<Leader>]) -> Option<Uuid> {
     let seen =
         |leader: &&Arc<Leader>| lock(&leader.members).get(&orphan.pid) == Some(&orphan.started);
-    let group = getpgid(Some(orphan.pid)).ok();
     let by_variable = || {
         let marks = marker::jobs_in(&system::environment(orphan.pid));
         leaders.iter().find(|leader| marks.contains(&leader.job))
     };
-    let by_group = || leaders.iter().find(|leader| Some(leader.pid) == group);
+    let by_group = || {
+        let group = getpgid(Some(orphan.pid)).ok()?;
+        leaders.iter().find(|leader| leader.pid == group)
+    };
     leaders.iter().find(seen).or_else(by_group).or_else(by_variable).map(|leader| leader.job)
 }
 
