@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::builder::{
     BoolishValueParser, PathBufValueParser, RangedU64ValueParser, TypedValueParser,
 };
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{
+    ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser,
+};
 use uuid::Uuid;
 
 use crate::process::shell::{Shell, default_shell};
@@ -94,19 +96,19 @@ pub struct Config {
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub keep: bool,
 
-    /// Given to the background process that a client with --keep starts
-    #[arg(long, hide = true)]
-    pub daemon: bool,
+    /// Given to the background process that a client with --keep starts, and twice to the one that this starts under Windows
+    #[arg(long, hide = true, action = ArgAction::Count)]
+    pub daemon: u8,
 
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The pid of the supervisor, given by it to the server that it starts: an argument, since a variable would reach the jobs
-    #[arg(long, hide = true)]
-    pub supervised: Option<u32>,
+    /// The pid of the supervisor, whose end is the end of this server
+    #[arg(skip)]
+    pub supervisor: Option<u32>,
 
     /// The name of the output directory, which the supervisor removes if the server does not
-    #[arg(long, hide = true)]
+    #[arg(skip)]
     pub directory_id: Option<Uuid>,
 }
 

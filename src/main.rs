@@ -28,23 +28,23 @@ fn main() -> ExitCode {
 
 /// Where there is a supervisor, the client's own child is that, and the server is a child of it.
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let done = match config {
-        Config { command: Some(_), .. } => keep::relay::run(config),
-        Config { supervised: Some(_), daemon: true, .. } => keep::daemon::run(config),
-        Config { supervised: Some(_), .. } => background_command_mcp::run(config),
-        Config { keep: true, daemon: false, .. } => keep::relay::run(config),
-        _ => return supervise(config),
-    };
-    done.map(|()| ExitCode::SUCCESS)
+    match config {
+        Config { command: Some(_), .. } | Config { keep: true, daemon: 0, .. } => {
+            keep::relay::run(config)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Config { daemon: 0, .. } => supervise(config, background_command_mcp::run),
+        _ => supervise(config, keep::daemon::run),
+    }
 }
 
 /// What a killed server leaves is ended by the kernel. The background process is started once more, and this one ends: so no
 /// client finds it in its own tree of processes.
 #[cfg(windows)]
-fn supervise(config: Config) -> anyhow::Result<ExitCode> {
+fn supervise(config: Config, serve: fn(Config) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     match config.daemon {
-        false => background_command_mcp::run(config)?,
-        true => background_command_mcp::start_in_background("--supervised=0")?,
+        1 => background_command_mcp::start_in_background("--daemon")?,
+        _ => serve(config)?,
     }
     Ok(ExitCode::SUCCESS)
 }

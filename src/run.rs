@@ -62,7 +62,7 @@ pub fn run_with<S: Future<Output = anyhow::Result<()>>>(
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .context("the runtime could not be started")?;
-    if let Some(supervisor) = config.supervised {
+    if let Some(supervisor) = config.supervisor {
         let parent_lives = system::end_with_parent(supervisor)
             .context("the end of the supervisor cannot be seen")?;
         if !parent_lives {

@@ -12,14 +12,15 @@
 
 use std::collections::HashSet;
 use std::env::set_current_dir;
-use std::os::unix::process::CommandExt;
+use std::iter::once;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use fork::{Fork, fork};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -27,7 +28,6 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::output::directory::{directory_name, remove_directory, roots};
-use crate::process::own;
 use crate::process::system::{OwnChildren, with_descendants};
 use crate::startup;
 
@@ -43,32 +43,35 @@ const REMOVE_FOR: Duration = Duration::from_millis(500);
 /// How often to look whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Runs the server as a child, and ends what it leaves. The exit code is the server's, or 128 and the signal that killed it.
+/// Runs the server in a child, a copy of this process, and ends what it leaves. The exit code is the server's, or 128 and the
+/// signal that killed it. No thread may have been started: the copy would lack it, and find its locks taken for ever.
 ///
 /// # Errors
 ///
-/// The server cannot be started.
-pub fn supervise(config: Config) -> anyhow::Result<ExitCode> {
+/// The server cannot be started, or in the child what the server fails with.
+pub fn supervise(
+    mut config: Config,
+    serve: impl FnOnce(Config) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
     startup::reset_inherited_state().context("signal handlers could not be installed")?;
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD])
-        .context("signal handlers could not be installed")?;
     let children = OwnChildren::adopting().context("orphans cannot be adopted")?;
     // `other & exec server` makes `other` a child of this process, but not a process of a job.
     let inherited: HashSet<Pid> = children.list().unwrap_or_default().into_iter().collect();
     let directory_id = Uuid::new_v4();
-    let mut arguments = std::env::args_os();
-    let name = arguments.next().unwrap_or_else(|| "background-command-mcp".into());
-    let server = Command::new(own::program()?)
-        .arg0(name)
-        .arg(format!("--supervised={}", std::process::id()))
-        .arg(format!("--directory-id={directory_id}"))
-        .args(arguments)
-        .spawn()
-        .context("the server could not be started")?;
-    let server = Pid::from_child(&server);
+    config.supervisor = Some(std::process::id());
+    config.directory_id = Some(directory_id);
+    let server = match fork().context("the server could not be started")? {
+        Fork::Child => {
+            drop(children);
+            return serve(config).map(|()| ExitCode::SUCCESS);
+        }
+        Fork::Parent(pid) => Pid::from_raw(pid).context("a fresh child has no pid")?,
+    };
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD])
+        .context("signal handlers could not be installed")?;
     // The client sees the end of the server's streams when the server ends, and not only when this process does.
     release_standard_streams().context("the standard streams could not be released")?;
-    if config.daemon {
+    if config.daemon > 0 {
         // The directory of the client that came first is not held.
         let _ = set_current_dir("/");
     }
@@ -88,7 +91,8 @@ fn release_standard_streams() -> std::io::Result<()> {
 
 /// Passes signals on to the server and reaps what has ended, until the server has. None if its status is not to be had.
 fn wait_for(server: Pid, signals: &mut Signals) -> Option<WaitStatus> {
-    for signal in signals.forever() {
+    // It may have ended before there was a handler.
+    for signal in once(SIGCHLD).chain(signals.forever()) {
         if signal != SIGCHLD {
             // The server is not reaped yet, so that the pid is its own.
             if let Some(signal) = Signal::from_named_raw(signal) {

@@ -105,11 +105,12 @@ pub fn with_environment(entry: &str) -> Vec<u32> {
 
 /// Whether this is the server that a supervisor, which itself runs in no job, has started.
 pub fn is_server_of(pid: u32, supervisor: u32) -> bool {
-    let read = |name| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let says = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let marker = b"BACKGROUND_COMMAND_MCP_JOB_";
     stat_field(pid, 4) == Some(u64::from(supervisor))
-        && says(&read("cmdline"), b"--supervised")
-        && !says(&read("environ"), b"BACKGROUND_COMMAND_MCP_JOB_")
+        && program(pid) == program(supervisor)
+        && !environment.windows(marker.len()).any(|window| window == marker)
 }
 
 /// The server that this supervisor has started.
