@@ -4,9 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rmcp::model::JsonObject;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::hints::{self, Facts};
@@ -170,25 +169,43 @@ impl JobView {
     }
 }
 
-/// A job as an entry of a list: without output, and null says nothing there. The directory is told where it is not that of
-/// jobs that name none.
-pub fn entry(job: &Job, default_cwd: &Path) -> JsonObject {
+/// A job in a list: keys and values in their order.
+#[derive(Debug)]
+pub struct Entry(Vec<(&'static str, Value)>);
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// A job as an entry of a list, without output. The directory is told where it is not that of jobs that name none.
+pub fn entry(job: &Job, default_cwd: &Path) -> Entry {
     let snapshot = job.snapshot();
-    let view = JobView {
-        cmd: Some(truncate(job.command(), LISTED_COMMAND_CHARS)),
-        leftover_processes: Vec::new(),
-        ..JobView::described(&snapshot, live_usage(&snapshot))
+    let view = JobView::described(&snapshot, live_usage(&snapshot));
+    let cwd = (job.cwd() != default_cwd).then(|| job.cwd().display().to_string());
+    let mut entry: Vec<(&str, Value)> = vec![
+        ("running", view.running.into()),
+        ("state", view.state.into()),
+        ("returncode", view.returncode.into()),
+        ("signal", view.signal.into()),
+        ("cmd", truncate(job.command(), LISTED_COMMAND_CHARS).into()),
+        ("created_at", view.created_at.into()),
+        ("finished_at", view.finished_at.into()),
+        ("ref_id", view.ref_id.into()),
+        ("pid", view.running.then(|| job.pid()).into()),
+        ("cwd", cwd.into()),
+        ("elapsed_seconds", view.elapsed_seconds.into()),
+        ("silent_seconds", view.silent_seconds.into()),
+        ("processes", view.processes.into()),
+        ("cpu_seconds", view.cpu_seconds.into()),
+        ("memory_bytes", view.memory_bytes.into()),
+    ];
+    let says_nothing = |key: &str, value: &Value| {
+        value.is_null() || value == "" || (value.as_f64() == Some(0.0) && key != "returncode")
     };
-    let view = serde_json::to_value(&view).expect("a view has string keys and no failing parts");
-    let Value::Object(mut entry) = view else { unreachable!("a struct is an object") };
-    entry.retain(|key, value| !value.is_null() && key != "output" && key != "error");
-    if snapshot.is_running() {
-        entry.insert("pid".to_owned(), job.pid().into());
-    }
-    if job.cwd() != default_cwd {
-        entry.insert("cwd".to_owned(), job.cwd().display().to_string().into());
-    }
-    entry
+    entry.retain(|(key, value)| !says_nothing(key, value));
+    Entry(entry)
 }
 
 /// What a call that waits for this job says in between.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::hints::Wait;
-use super::job_view::{entry, is_nothing};
+use super::job_view::{Entry, entry, is_nothing};
 use super::{params, wait};
 use crate::format::human_duration;
 use crate::job::Job;
@@ -32,7 +32,8 @@ pub struct ListParams {
 pub struct ListReply {
     success: bool,
     count: usize,
-    processes: Vec<JsonObject>,
+    #[schemars(with = "Vec<JsonObject>")]
+    processes: Vec<Entry>,
     #[serde(skip_serializing_if = "is_nothing")]
     omitted: usize,
     /// Only in a failure.
@@ -76,7 +77,7 @@ impl Call<'_> {
         }
         let default_cwd = &self.server.connection.directory.path;
         let jobs = running.iter().chain(&finished);
-        let processes: Vec<JsonObject> = jobs.map(|job| entry(job, default_cwd)).collect();
+        let processes: Vec<Entry> = jobs.map(|job| entry(job, default_cwd)).collect();
         let (_, also_started) = self.news(None, finished, 0);
         let reply = ListReply {
             success: true,
