@@ -1,10 +1,10 @@
 //! The server at the limits of what the system gives: descriptors, processes, sizes of files. Refused clearly, recovered from.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use super::{as_an_ordinary_user, can, pids_of};
+use super::{as_an_ordinary_user, can, ordinary_user, pids_of};
 use crate::support::{CLEANUP, Client, EXECUTE, Gate, Setup, processes, text};
 
 /// Says its pid, then heeds no request to end and has nobody else. To be quoted with `'`.
@@ -82,6 +82,28 @@ fn without_another_process_running_jobs_are_served_and_new_ones_refused() {
         refuse();
     });
     assert_eq!(client.run("echo fine")["output"], "fine\n");
+}
+
+#[test]
+fn a_supervisor_that_cannot_start_its_server_says_so() {
+    let Some(user) = ordinary_user("a supervisor alone") else {
+        return;
+    };
+    if !can_limit("a supervisor alone") {
+        return;
+    }
+    let become_user = [format!("--reuid={}", user.user), format!("--regid={}", user.user)];
+    let output = Command::new("prlimit")
+        .args(["--nproc=1", "setpriv", "--clear-groups"])
+        .args(become_user)
+        .arg(user.directory.path().join("server"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said.contains("the server could not be started"), "{output:?}");
+    assert_eq!(output.stdout, b"", "{output:?}");
 }
 
 #[test]
