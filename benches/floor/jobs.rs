@@ -55,8 +55,9 @@ fn in_one_call(server: &mut Server) -> anyhow::Result<f64> {
             server.send(EXECUTE, &json!({"cmd": "true", "wait_seconds": 30}))?;
             started += 1;
         }
-        let (_, reply) = server.receive()?;
-        ensure!(reply["result"]["returncode"] == 0, "{reply}");
+        // Not read as JSON: this program's time is none of the server's.
+        let reply = server.peer.receive()?;
+        ensure!(reply.contains(r#""returncode":0,"#), "{reply}");
     }
     Ok(JOBS as f64 / begin.elapsed().as_secs_f64())
 }
