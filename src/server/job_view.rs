@@ -193,13 +193,13 @@ pub fn entry(job: &Job, default_cwd: &Path) -> Entry {
         ("created_at", view.created_at.into()),
         ("finished_at", view.finished_at.into()),
         ("ref_id", view.ref_id.into()),
-        ("pid", view.running.then(|| job.pid()).into()),
-        ("cwd", cwd.into()),
         ("elapsed_seconds", view.elapsed_seconds.into()),
         ("silent_seconds", view.silent_seconds.into()),
         ("processes", view.processes.into()),
         ("cpu_seconds", view.cpu_seconds.into()),
         ("memory_bytes", view.memory_bytes.into()),
+        ("pid", view.running.then(|| job.pid()).into()),
+        ("cwd", cwd.into()),
     ];
     let says_nothing = |key: &str, value: &Value| {
         value.is_null() || value == "" || (value.as_f64() == Some(0.0) && key != "returncode")
