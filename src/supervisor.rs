@@ -54,21 +54,18 @@ pub fn supervise(
     serve: impl FnOnce(Config) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     startup::reset_inherited_state().context("signal handlers could not be installed")?;
-    let children = OwnChildren::adopting().context("orphans cannot be adopted")?;
     // `other & exec server` makes `other` a child of this process, but not a process of a job.
-    let inherited: HashSet<Pid> = children.list().unwrap_or_default().into_iter().collect();
+    let inherited = adopting()?.list().unwrap_or_default().into_iter().collect();
     let directory_id = Uuid::new_v4();
     config.supervisor = Some(std::process::id());
     config.directory_id = Some(directory_id);
     let server = match fork().context("the server could not be started")? {
-        Fork::Child => {
-            drop(children);
-            return serve(config).map(|()| ExitCode::SUCCESS);
-        }
+        Fork::Child => return serve(config).map(|()| ExitCode::SUCCESS),
         Fork::Parent(pid) => Pid::from_raw(pid).context("a fresh child has no pid")?,
     };
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD])
         .context("signal handlers could not be installed")?;
+    let children = adopting()?;
     // The client sees the end of the server's streams when the server ends, and not only when this process does.
     release_standard_streams().context("the standard streams could not be released")?;
     if config.daemon > 0 {
@@ -79,6 +76,10 @@ pub fn supervise(
     end_orphans(&children, server, &inherited);
     remove_output(&roots(config.output_dir.as_deref()), &directory_name(directory_id));
     Ok(exit_code(status))
+}
+
+fn adopting() -> anyhow::Result<OwnChildren> {
+    OwnChildren::adopting().context("orphans cannot be adopted")
 }
 
 fn release_standard_streams() -> std::io::Result<()> {
