@@ -13,7 +13,7 @@ use crate::output::segments;
 const DISCARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Results beyond `--max-finished` are evicted when there are one in so many too many.
-const SURPLUS_SHARE: usize = 16;
+const SURPLUS_SHARE: usize = 64;
 
 impl ProcessRegistry {
     pub fn has_finished(&self) -> bool {
