@@ -19,10 +19,16 @@ pub struct Excerpt {
     pub next: Cursor,
     /// Whether the next page would show something right now.
     pub more: bool,
-    /// Whether bytes that are no text are shown as U+FFFD.
-    pub has_replaced: bool,
     /// The last line of each stream that no line end has completed yet.
     pub unfinished: Vec<String>,
+}
+
+impl Excerpt {
+    /// Whether it shows U+FFFD, which stands for bytes that are no text.
+    pub fn has_replaced(&self) -> bool {
+        let texts = [&self.output, &self.error];
+        texts.iter().any(|text| text.contains(char::REPLACEMENT_CHARACTER))
+    }
 }
 
 /// What an excerpt leaves out, of both streams.
@@ -65,7 +71,6 @@ pub fn excerpt(
     let bytes = out_cut.bytes + err_cut.bytes;
     let both = Cut { bytes, dropped: out_cut.dropped + err_cut.dropped, cursor };
     Excerpt {
-        has_replaced: out.has_replaced(stdout) || err.has_replaced(stderr),
         next: Cursor { stdout: out.end, stderr: err.end },
         output: out.into_text(&marker(&out_cut)),
         error: err.into_text(&marker(&err_cut)),
@@ -87,8 +92,6 @@ pub fn page(stdout: &mut Stream, stderr: &mut Stream, from: Cursor, max_chars: u
         err_room => stderr.forward(err_from, err_room),
     };
     Excerpt {
-        has_replaced: stdout.has_replaced(&output, out_from..out_end)
-            || stderr.has_replaced(&error, err_from..err_end),
         output,
         error,
         next: Cursor { stdout: out_end, stderr: err_end },
@@ -142,11 +145,6 @@ impl Ends {
             return all(stream.text(0..end));
         }
         Self { head, gap: head_end..tail_start, tail, end }
-    }
-
-    fn has_replaced(&self, stream: &mut Stream) -> bool {
-        stream.has_replaced(&self.head, 0..self.gap.start)
-            || stream.has_replaced(&self.tail, self.gap.end..self.end)
     }
 
     fn into_text(self, marker: &str) -> String {

@@ -6,7 +6,6 @@ use memchr::{memchr, memrchr};
 
 use super::terminal;
 use crate::format::thousands;
-use crate::process::decode;
 
 /// Most raw bytes that are rendered for one part of a reply.
 const WINDOW: u64 = 4 << 20;
@@ -96,22 +95,6 @@ impl Stream {
             }
         }
         text
-    }
-
-    /// Whether in this text, which is that of these bytes, a character stands for bytes that are no text.
-    pub fn has_replaced(&mut self, text: &str, range: Range<u64>) -> bool {
-        const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
-        let is_replaced =
-            |line: &[u8]| str::from_utf8(line).is_err() && decode(line).contains(REPLACEMENT);
-        let mut at = self.next_kept(range.start);
-        while at < range.end && text.contains(REPLACEMENT) {
-            let bytes = self.read(at, range.end - at);
-            if bytes.split(|byte| *byte == b'\n').any(is_replaced) {
-                return true;
-            }
-            at = self.next_kept(at + bytes.len() as u64);
-        }
-        false
     }
 
     /// As much text from an offset on as has this many characters, and the offset behind it. It ends at a line end where

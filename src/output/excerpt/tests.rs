@@ -145,14 +145,6 @@ fn bytes_that_are_not_kept_are_told() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_seen_behind_a_gap_too() {
-    let bytes = [vec![b'a'; 30], b"\xff\n".to_vec()].concat();
-    let mut out = with_segments(bytes, vec![0..10, 20..32], true);
-    let excerpt = shown(&mut out, &mut stream("", true), 8000, false);
-    assert!(excerpt.has_replaced, "{excerpt:?}");
-}
-
-#[test]
 fn what_may_still_be_completed_is_held_back_until_the_end() {
     for (bytes, visible) in
         [("half \u{e9}", 5), ("text\r", 4), ("text\x1b[3", 4), ("text\x1b]0;ti", 4)]
