@@ -85,24 +85,14 @@ fn in_context(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Makes the directory with its lock file. A sweeping server may take the fresh lock in the instant before we do and
-/// remove both: then the file has no name any more, and we start again.
+/// Makes the directory with its lock file. A sweeping server may take it for a dead server's in the instant before it is
+/// locked here: `create_file` then finds it gone, and makes it again.
 fn make_and_lock(path: &Path) -> io::Result<File> {
-    loop {
-        make_private(path)?;
-        let lock = match new_file().create(true).truncate(false).open(path.join(LOCK_FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened?,
-        };
-        match lock.try_lock() {
-            // A file system without locks: no server can take this one for a dead server's either.
-            Ok(()) | Err(fs::TryLockError::Error(_)) => {}
-            Err(fs::TryLockError::WouldBlock) => continue,
-        }
-        if !is_deleted(&lock)? {
-            return Ok(lock);
-        }
-    }
+    make_private(path)?;
+    let lock = new_file().create(true).truncate(false).open(path.join(LOCK_FILE))?;
+    // An error is that of a file system without locks: no server can take this one for a dead server's either.
+    drop(lock.lock());
+    Ok(lock)
 }
 
 /// The name of a server's directory.
@@ -121,16 +111,11 @@ pub fn sweep_dead(directory: &Directory) {
             continue;
         }
         let path = entry.path();
-        match OpenOptions::new().write(true).open(path.join(LOCK_FILE)) {
-            Ok(lock) if lock.try_lock().is_ok() => {
-                tracing::info!(path = %path.display(), "removing the output of a server that is gone");
-                let _held = held_while_removed(lock);
-                remove_directory(&path);
-            }
-            Ok(_) => {}
-            // Left by a server killed between making the directory and its lock. Not empty, it stays.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(fs::remove_dir(&path)),
-            Err(_) => {}
+        let lock = OpenOptions::new().write(true).open(path.join(LOCK_FILE));
+        if let Some(lock) = lock.ok().filter(|lock| lock.try_lock().is_ok()) {
+            tracing::info!(path = %path.display(), "removing the output of a server that is gone");
+            let _held = held_while_removed(lock);
+            remove_directory(&path);
         }
     }
 }
