@@ -26,22 +26,14 @@ const MAX_LARGE: usize = 16;
 #[derive(Debug)]
 pub struct Pipe {
     reader: PipeReader,
-    size: Size,
-}
-
-#[derive(Debug)]
-enum Size {
-    Usual,
-    /// One of those that the token is shared by.
-    Large(#[expect(dead_code, reason = "held to be counted")] Arc<()>),
-    /// The system did not make it larger.
-    Fixed,
+    /// Held by one that was made larger, so that these can be counted.
+    large: Option<Arc<()>>,
 }
 
 impl Pipe {
     /// The waker is for systems that cannot wait for several pipes.
     pub fn new(reader: PipeReader, _waker: &Waker) -> Self {
-        Self { reader, size: Size::Usual }
+        Self { reader, large: None }
     }
 
     /// Whether it can be read now, if only to see its end.
@@ -51,7 +43,7 @@ impl Pipe {
 
     /// Whether it was made larger, since a command had filled it.
     pub fn is_large(&self) -> bool {
-        matches!(self.size, Size::Large(_))
+        self.large.is_some()
     }
 
     /// How many bytes are in it at this moment.
@@ -119,18 +111,12 @@ impl Pipes {
         let length =
             rustix::io::retry_on_intr(|| rustix::io::read(&pipe.reader, &mut self.buffer))?;
         let is_full = length == CHUNK_BYTES;
-        if is_full && matches!(pipe.size, Size::Usual) {
-            pipe.size = self.enlarged(pipe);
+        let may_grow = is_full && !pipe.is_large() && Arc::strong_count(&self.large) <= MAX_LARGE;
+        // A refusal is no error.
+        if may_grow && set_size(&pipe.reader, LARGE_BYTES) {
+            pipe.large = Some(self.large.clone());
         }
         Ok((&self.buffer[..length], is_full))
-    }
-
-    /// Makes a pipe larger that was found full. A refusal is no error.
-    fn enlarged(&self, pipe: &Pipe) -> Size {
-        match Arc::strong_count(&self.large) <= MAX_LARGE && set_size(&pipe.reader, LARGE_BYTES) {
-            true => Size::Large(self.large.clone()),
-            false => Size::Fixed,
-        }
     }
 }
 
