@@ -19,8 +19,8 @@
 //!
 //! - [`process`]: the operating system: `spawn`, the `shell` that runs commands, what of the login shell it gets
 //!   (`login_env`), and what the `launcher` of the server left in the PATH; the `tree` of a job, its `pipe`s, the `standard`
-//!   streams of this process, the `local` socket of `--keep`. `unix` has these and the `marker` of all
-//!   that belongs to a job, the `reaper` of children and adopted orphans; `linux` and `macos` are what each says of processes.
+//!   streams of this process, the `local` socket of `--keep`. `unix` has these and the
+//!   `reaper` of children and adopted orphans; `linux` and `macos` are what each says of processes.
 //!   `windows` has job objects and the `console`, and makes things for the `user` alone
 //! - [`output`]: the bytes: a bounded `log` of `segments` in the `directory` of a `store`; read as a `stream`, shown as an
 //!   `excerpt` or a page from a `cursor` on, each line as a `terminal` shows it; the `search` for a line

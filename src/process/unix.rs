@@ -13,7 +13,6 @@ use rustix::fs::{Access, access};
 use super::shell::Shell;
 
 pub mod local;
-pub mod marker;
 pub mod own;
 pub mod pipe;
 pub mod reaper;
@@ -31,7 +30,7 @@ pub mod macos;
 pub use macos as system;
 
 pub use rustix::process::Pid;
-use rustix::process::{geteuid, test_kill_process};
+use rustix::process::geteuid;
 
 /// Whether a process of this user could run in this directory.
 pub fn may_enter(directory: &Path) -> io::Result<()> {
@@ -90,7 +89,7 @@ fn is_program(path: &Path) -> bool {
 /// Whether there is a process with this pid that has not ended.
 pub fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| test_kill_process(pid).is_ok() && !system::is_zombie(pid))
+    pid.is_some_and(|pid| !system::with_descendants(&[pid]).is_empty())
 }
 
 /// A pid as agents read it.

@@ -69,10 +69,6 @@ impl Stat {
     }
 }
 
-pub fn is_zombie(pid: Pid) -> bool {
-    Stat::read(pid).is_some_and(|stat| stat.is_zombie)
-}
-
 /// The living processes among these and their descendants.
 pub fn with_descendants(roots: &[Pid]) -> Vec<Stat> {
     let mut to_visit = roots.to_vec();

@@ -60,10 +60,6 @@ impl Stat {
     }
 }
 
-pub fn is_zombie(pid: Pid) -> bool {
-    Stat::read(pid).is_none()
-}
-
 fn table(which: ProcessesToUpdate<'_>) -> Vec<Stat> {
     let mut system = System::new();
     let what = ProcessRefreshKind::nothing().with_cpu().with_memory();

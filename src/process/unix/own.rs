@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The pid of the process that started this one to serve.
-pub fn supervisor() -> u32 {
-    std::os::unix::process::parent_id()
-}
+pub use std::os::unix::process::parent_id as supervisor;
 
 /// By its own path, which is what `ps` shows, or if another file is there by now, by the kernel's link to the one that
 /// runs. That link names this process, so that a process in between may follow it too.

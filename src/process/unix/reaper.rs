@@ -10,14 +10,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use memchr::memmem;
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, getpgid, waitid};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::Pid;
 use super::system::{self, OwnChildren, Stat};
-use super::{Pid, marker};
 use crate::job::Exit;
 
 /// All children of the server. Cheap to clone.
@@ -175,13 +176,20 @@ impl Drop for Claim {
     }
 }
 
+/// The environment variable that marks the processes of a job, wherever they go. Its *name* differs from job to job, so that a
+/// server that runs inside a job of another adds its own variable and hides none.
+pub fn job_variable(job: Uuid) -> String {
+    format!("BACKGROUND_COMMAND_MCP_JOB_{}", job.simple())
+}
+
 /// The job of an orphan: the one in whose tree it was seen, else that of its process group, else that of its environment.
 fn owner_of(orphan: &Stat, leaders: &[Arc<Leader>]) -> Option<Uuid> {
     let seen =
         |leader: &&Arc<Leader>| lock(&leader.members).get(&orphan.pid) == Some(&orphan.started);
     let by_variable = || {
-        let marks = marker::jobs_in(&system::environment(orphan.pid));
-        leaders.iter().find(|leader| marks.contains(&leader.job))
+        let environment = system::environment(orphan.pid);
+        let is_in = |variable: String| memmem::find(&environment, variable.as_bytes()).is_some();
+        leaders.iter().find(|leader| is_in(job_variable(leader.job)))
     };
     let by_group = || {
         let group = getpgid(Some(orphan.pid)).ok()?;
@@ -205,17 +213,14 @@ pub fn exit_of(pid: Pid) -> Option<Exit> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let status = match waitid(WaitId::Pid(pid), options) {
         Ok(status) => status?,
-        Err(error) => return Some(lost(&error.into())),
+        Err(error) => {
+            return Some(Exit::Lost(format!("the kernel has no exit status for it: {error}")));
+        }
     };
-    Some(match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => lost(&io::Error::other("it neither exited nor was killed")),
+    Some(match status.exit_status() {
+        Some(code) => Exit::Code(code),
+        None => Exit::Signal(status.terminating_signal().unwrap_or_default()),
     })
-}
-
-fn lost(error: &io::Error) -> Exit {
-    Exit::Lost(format!("the kernel has no exit status for it: {error}"))
 }
 
 /// Reaps a child if it has ended; false if it, or an orphan, is alive.

@@ -11,9 +11,9 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::reaper::{Claim, Reaper, exit_of};
+use super::reaper::{Claim, Reaper, exit_of, job_variable};
 use super::system::{Stat, with_descendants};
-use super::{Pid, marker, number};
+use super::{Pid, number};
 use crate::process::spawn::Order;
 use crate::process::{TreeEvent, Usage};
 
@@ -33,7 +33,7 @@ pub struct Tree {
 /// server.
 pub fn prepare(order: &Order<'_>, command: &mut Command) -> io::Result<()> {
     command.args(&order.shell.arguments).arg(order.command);
-    command.process_group(0).env(marker::variable(order.job), "1");
+    command.process_group(0).env(job_variable(order.job), "1");
     Ok(())
 }
 
