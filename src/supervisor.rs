@@ -74,7 +74,7 @@ pub fn supervise(
     }
     let status = wait_for(server, &mut signals);
     end_orphans(&children, server, &inherited);
-    remove_output(&roots(config.output_dir.as_deref()), &directory_name(directory_id));
+    remove_output(roots(config.output_dir.as_deref()), directory_name(directory_id));
     Ok(exit_code(status))
 }
 
@@ -138,14 +138,11 @@ fn end_orphans(children: &OwnChildren, server: Pid, inherited: &HashSet<Pid>) {
 }
 
 /// Removes the output directory, wherever it is. A disk that does not answer is not waited for: the next server sweeps it.
-fn remove_output(roots: &[PathBuf], name: &str) {
-    let directories: Vec<PathBuf> = roots.iter().map(|root| root.join(name)).collect();
+fn remove_output(roots: Vec<PathBuf>, name: String) {
     let (done, removed) = mpsc::channel::<()>();
     // Without a thread the channel closes at once, and the next server sweeps it.
     drop(std::thread::Builder::new().spawn(move || {
-        for directory in directories.iter().filter(|directory| directory.is_dir()) {
-            remove_directory(directory);
-        }
+        roots.iter().for_each(|root| remove_directory(&root.join(&name)));
         drop(done);
     }));
     let _ = removed.recv_timeout(REMOVE_FOR);
