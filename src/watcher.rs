@@ -112,7 +112,7 @@ impl Watcher {
                 self.finish().await;
             }
             let is_over = !self.is_running() && self.leftovers().is_empty();
-            if is_over && (self.capture.has_ended() || self.stop.was_asked()) {
+            if is_over && (self.capture.has_ended() || self.stop.next_kill().is_some()) {
                 return;
             }
             let awaits_exit = self.is_running() && self.exited.is_none();

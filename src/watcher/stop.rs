@@ -15,7 +15,6 @@ const KILL_AGAIN: Duration = Duration::from_millis(50);
 /// How far the ending of a tree has come.
 #[derive(Debug, Default)]
 pub(super) struct Stop {
-    was_asked: bool,
     /// None if no stop is under way: none was asked for, or the last one was given up.
     next_kill: Option<Instant>,
     /// Known from the first KILL on.
@@ -25,10 +24,6 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    pub(super) fn was_asked(&self) -> bool {
-        self.was_asked
-    }
-
     pub(super) fn next_kill(&self) -> Option<Instant> {
         self.next_kill
     }
@@ -36,13 +31,8 @@ impl Stop {
     /// The tree is to end, by KILL from `kill_at` on. Whether TERM is due; if not, a stop is under way, and its KILL may
     /// have been brought forward.
     pub(super) fn ask(&mut self, kill_at: Instant) -> bool {
-        self.was_asked = true;
         let is_new = self.next_kill.is_none();
-        match (self.next_kill, self.give_up_at) {
-            (Some(earlier), None) => self.next_kill = Some(earlier.min(kill_at)),
-            (Some(_), Some(_)) => {}
-            (None, _) => (self.next_kill, self.give_up_at) = (Some(kill_at), None),
-        }
+        self.next_kill = Some(self.next_kill.map_or(kill_at, |due| due.min(kill_at)));
         is_new
     }
 
@@ -58,7 +48,7 @@ impl Stop {
 
     /// The tree is gone but for these. Asked again, the stop begins anew.
     pub(super) fn is_over(&mut self, survivors: &[u32]) {
-        self.next_kill = None;
+        (self.next_kill, self.give_up_at) = (None, None);
         for caller in self.waiting.drain(..) {
             // An error means that the call was cancelled.
             let _ = caller.send(survivors.to_vec());
