@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::directory::is_deleted;
-use super::segments::{base_name, segment_name};
+use super::segments::{base_name, remove_segment, segment_name};
 use super::store::Store;
 use crate::format::io_error_text;
 use crate::job::Captured;
@@ -130,7 +130,7 @@ impl OutputLog {
         drop(file);
         let is_lost = |segment: &mut Range<u64>| deleted || segment.is_empty();
         if let Some(segment) = self.captured.segments.pop_if(is_lost) {
-            self.remove(&segment);
+            remove_segment(&self.store, &self.name, &segment);
         }
     }
 
@@ -166,14 +166,7 @@ impl OutputLog {
                 || self.store.is_full(self.is_large()))
         {
             let segment = self.captured.segments.remove(1);
-            self.remove(&segment);
+            remove_segment(&self.store, &self.name, &segment);
         }
-    }
-
-    fn remove(&self, segment: &Range<u64>) {
-        if let Some(directory) = self.store.existing() {
-            drop(std::fs::remove_file(directory.file(&segment_name(&self.name, segment.start))));
-        }
-        self.store.release(segment.end - segment.start);
     }
 }

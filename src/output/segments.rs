@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -53,17 +54,19 @@ pub fn first_path(store: &Store, id: Uuid, stream: &str, captured: &Captured) ->
     Some(store.existing()?.file(&first).display().to_string())
 }
 
-/// Removes the files of a job's output and gives their bytes back to the store. Blocks.
+/// Removes the file of a segment and gives its bytes back to the store.
+pub(super) fn remove_segment(store: &Store, base: &str, segment: &Range<u64>) {
+    if let Some(directory) = store.existing() {
+        drop(std::fs::remove_file(directory.file(&segment_name(base, segment.start))));
+    }
+    store.release(segment.end - segment.start);
+}
+
+/// Removes the files of a job's output. Blocks.
 pub fn remove(store: &Store, job: &Job) {
-    let Some(directory) = store.existing() else {
-        return;
-    };
     let record = job.snapshot().record;
     for (kind, captured) in [(STDOUT, record.stdout), (STDERR, record.stderr)] {
         let base = base_name(job.id(), kind);
-        for segment in captured.segments {
-            drop(std::fs::remove_file(directory.file(&segment_name(&base, segment.start))));
-            store.release(segment.end - segment.start);
-        }
+        captured.segments.iter().for_each(|segment| remove_segment(store, &base, segment));
     }
 }
