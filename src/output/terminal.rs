@@ -60,24 +60,14 @@ fn is_plain(raw: &[u8]) -> bool {
 #[derive(Default)]
 struct Grid {
     text: String,
-    cells: Vec<Cell>,
+    /// A character without a width of its own, which sits on the one before it, has a cell as well.
+    cells: Vec<char>,
     row: i64,
     column: usize,
     /// What a program saved to come back to.
     saved: (i64, usize),
     /// The line is written over from its start, so that it matters how far a tab goes.
     overwrites: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Cell {
-    base: char,
-    /// A character without a width of its own, which sits on `base`.
-    mark: Option<char>,
-}
-
-impl Cell {
-    const EMPTY: Self = Self { base: BLANK, mark: None };
 }
 
 impl Grid {
@@ -98,15 +88,13 @@ impl Grid {
     }
 
     fn end_row(&mut self) {
-        let is_shown = |cell: &Cell| cell.base != BLANK;
-        let shown = self.cells.iter().rposition(is_shown).map_or(0, |last| last + 1);
-        for cell in &self.cells[..shown] {
-            match cell.base {
+        let shown = self.cells.iter().rposition(|&cell| cell != BLANK).map_or(0, |last| last + 1);
+        for &cell in &self.cells[..shown] {
+            match cell {
                 BLANK => self.text.push(' '),
                 SECOND => {}
-                base => self.text.push(base),
+                char => self.text.push(char),
             }
-            self.text.extend(cell.mark);
         }
         self.cells.clear();
     }
@@ -117,20 +105,19 @@ impl Grid {
         self.go(column);
     }
 
-    fn put(&mut self, base: char) {
+    fn put(&mut self, char: char) {
         if self.cells.len() <= self.column {
-            self.cells.resize(self.column + 1, Cell::EMPTY);
-            self.cells[self.column] = Cell { base, ..Cell::EMPTY };
+            self.cells.resize(self.column + 1, BLANK);
+            self.cells[self.column] = char;
         } else {
             // Half of a wide character cannot stay.
             for at in [self.column, self.column + 1] {
-                if self.cells.get(at).is_some_and(|cell| cell.base == SECOND) {
-                    self.cells[at - 1..=at].fill(Cell::EMPTY);
+                if self.cells.get(at) == Some(&SECOND) {
+                    self.cells[at - 1..=at].fill(BLANK);
                 }
             }
             // A space over old text is how programs erase without escape sequences.
-            let base = if base == ' ' { BLANK } else { base };
-            self.cells[self.column] = Cell { base, mark: None };
+            self.cells[self.column] = if char == ' ' { BLANK } else { char };
         }
         self.column += 1;
     }
@@ -141,29 +128,17 @@ impl Grid {
 
     fn erase(&mut self, from: usize, to: usize) {
         let cells = self.cells.iter_mut().take(to).skip(from);
-        cells.for_each(|cell| *cell = Cell::EMPTY);
+        cells.for_each(|cell| *cell = BLANK);
     }
 }
 
 impl Perform for Grid {
     fn print(&mut self, char: char) {
-        match (char, width(char)) {
-            ('\x7F', _) => {}
-            (mark, 0) => {
-                let before = self.column.min(self.cells.len());
-                let is_base = |cell: &&mut Cell| cell.base != SECOND;
-                let base = self.cells[..before].iter_mut().rev().find(is_base);
-                match base.filter(|cell| cell.mark.is_none()) {
-                    Some(cell) => cell.mark = Some(mark),
-                    None => self.put(mark),
-                }
-            }
-            (base, width) => {
-                self.put(base);
-                if width == 2 {
-                    self.put(SECOND);
-                }
-            }
+        if char != '\x7F' {
+            self.put(char);
+        }
+        if width(char) == 2 {
+            self.put(SECOND);
         }
     }
 

@@ -169,8 +169,6 @@ fn a_wide_character_takes_two_columns() {
 #[test]
 fn an_accent_stays_with_its_letter() {
     check("\x1b[1me\u{301}\x1b[0mx", "e\u{301}x");
-    check("e\u{301}\rE", "E");
-    check("e\u{301}x\x08\x08E", "Ex");
     check("\x1b[m\u{301}x", "\u{301}x");
     check("\x1b[m❤\u{FE0F}\u{200D}🔥", "❤\u{FE0F}\u{200D}🔥");
 }
