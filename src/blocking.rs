@@ -1,7 +1,8 @@
-//! Work that may block, on the runtime's threads for that, or in place if no thread is to be had.
+//! Work that may block, on the runtime's threads for that, or in place if no thread is to be had; and locks that never do for
+//! long.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::spawn_blocking;
 
@@ -15,10 +16,15 @@ pub async fn run_blocking<T: Send + 'static>(
     // The runtime keeps work that it had no thread for, and may come to it later: the thread that takes it first does it.
     let work = Arc::new(Mutex::new(Some(work)));
     let on_thread = work.clone();
-    let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let take = |work: &Mutex<Option<_>>| lock(work).take();
     let spawn = || spawn_blocking(move || take(&on_thread).map(|work| work()));
     match catch_unwind(AssertUnwindSafe(spawn)) {
         Ok(done) => done.await.ok().flatten(),
         Err(_) => catch_unwind(AssertUnwindSafe(take(&work)?)).ok(),
     }
+}
+
+/// Takes a lock that is held for a look-up or a change. It is valid after a panic anywhere: nothing panics under one of these.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ pub mod working_dir;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use start::Start;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::blocking::lock;
 use crate::config::Config;
 use crate::job::{Job, JobError};
 use crate::output::store::Store;
@@ -219,9 +220,4 @@ impl ProcessRegistry {
         let (running, finished, _) = self.list(3);
         running.iter().chain(&finished).take(3).map(Job::id).collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Valid after a panic anywhere: nothing panics while one of these is being changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,9 +6,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use uuid::Uuid;
+
+use crate::blocking::lock;
 
 #[cfg(unix)]
 mod unix;
@@ -63,9 +65,7 @@ impl Directory {
         let create = || new_file().create_new(true).open(&path);
         let created = match create() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let lock = make_and_lock(&self.path)?;
-                // A poisoned lock only means that another thread panicked while swapping a file handle.
-                *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+                *lock(&self.lock) = Some(make_and_lock(&self.path)?);
                 create()
             }
             other => other,
@@ -75,8 +75,7 @@ impl Directory {
 
     /// Removes it, at the end of the server.
     pub fn remove(&self) {
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let _held = lock.and_then(held_while_removed);
+        let _held = lock(&self.lock).take().and_then(held_while_removed);
         remove_directory(&self.path);
     }
 }

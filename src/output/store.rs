@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::directory::{Directory, roots, sweep_dead};
-use crate::blocking::run_blocking;
+use crate::blocking::{lock, run_blocking};
 
 /// How long a read of output may take before its call is answered without it.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -112,7 +112,7 @@ impl Store {
     pub fn wait_for_room(&self, is_large: bool) {
         if self.is_full(is_large) {
             let (waiting, swept) = sync_channel(0);
-            *self.lock_waiting() = Some(waiting);
+            *lock(&self.waiting) = Some(waiting);
             self.pressure.notify_one();
             // An error is how the end of the sweep is told, and how time runs out.
             let _ = swept.recv_timeout(WAIT_FOR_ROOM);
@@ -121,12 +121,7 @@ impl Store {
 
     /// Held during a sweep: who has waited for one goes on when it is dropped.
     pub fn sweeping(&self) -> Option<SyncSender<()>> {
-        self.lock_waiting().take()
-    }
-
-    fn lock_waiting(&self) -> MutexGuard<'_, Option<SyncSender<()>>> {
-        // Nothing panics while it is held.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting).take()
     }
 
     /// Resolves when there is so much that finished results have to go.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::{ProcessRegistry, RemovalReason, lock};
-use crate::blocking::run_blocking;
+use super::{ProcessRegistry, RemovalReason};
+use crate::blocking::{lock, run_blocking};
 use crate::job::Job;
 use crate::output::segments;
 

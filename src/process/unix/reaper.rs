@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use memchr::memmem;
 use rustix::io::Errno;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::Pid;
 use super::system::{self, OwnChildren, Stat};
+use crate::blocking::lock;
 use crate::job::Exit;
 
 /// All children of the server. Cheap to clone.
@@ -96,7 +97,10 @@ impl Reaper {
     pub fn look(&self) {
         let leaders = lock(&self.0.leaders).clone();
         let mut adopted = std::mem::take(&mut *lock(&self.0.adopted));
-        let living = self.reap_unclaimed(&leaders, &adopted);
+        let children = self.0.children.list();
+        let mut living = children.unwrap_or_else(|_| adopted.keys().copied().collect());
+        let is_leader = |pid: &Pid| leaders.iter().any(|leader| leader.pid == *pid);
+        living.retain(|pid| !is_leader(pid) && !reap_if_ended(*pid));
         let any_unattributed = adopted.values().any(Option::is_none);
         adopted.retain(|pid, _| living.contains(pid));
         for pid in living {
@@ -116,21 +120,6 @@ impl Reaper {
         }
         leaders.iter().for_each(|leader| leader.publish(&adopted));
         *lock(&self.0.adopted) = adopted;
-    }
-
-    /// Children that are no leaders: takes those that have ended off the kernel's hands and returns the others.
-    fn reap_unclaimed(
-        &self,
-        leaders: &[Arc<Leader>],
-        adopted: &HashMap<Pid, Option<Uuid>>,
-    ) -> Vec<Pid> {
-        let mut children = self.0.children.list().unwrap_or_else(|error| {
-            tracing::debug!(%error, "children could not be listed");
-            adopted.keys().copied().collect()
-        });
-        let is_leader = |pid: Pid| leaders.iter().any(|leader| leader.pid == pid);
-        children.retain(|pid| !is_leader(*pid) && !reap_if_ended(*pid));
-        children
     }
 
     /// Adopted children that belong to no known job, with their descendants.
@@ -232,9 +221,4 @@ fn reap_if_ended(pid: Pid) -> bool {
         Err(Errno::CHILD) => Stat::read(pid).is_none(),
         Err(_) => true,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while one of the maps is being changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
