@@ -78,7 +78,7 @@ fn describe(config: &Config, connection: &Connection) {
 
 async fn try_job(registry: &ProcessRegistry, connection: &Arc<Connection>) -> Result<()> {
     let command = connection.shell.trial();
-    let start = Start::of(command.to_owned());
+    let start = Start { command: command.to_owned(), ..Start::default() };
     let job = registry.start(start, connection, &CancellationToken::new()).await;
     let job = job.map_err(|error| anyhow!("{}", job_error(&error, registry.config())))?;
     let mut record = job.record();

@@ -79,7 +79,7 @@ impl ProcessRegistry {
             return None;
         }
         let mark = Uuid::new_v4().simple().to_string();
-        let start = Start::of(printing_command(&mark)?);
+        let start = Start { command: printing_command(&mark)?, ..Start::default() };
         let home = connection.home().filter(|home| home.is_dir());
         let home = home.unwrap_or_else(|| "/".into());
         let job = self.launch(shell, start, home, &connection.environment, None);

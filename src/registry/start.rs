@@ -21,7 +21,7 @@ use crate::watcher::{Assignment, watch};
 const OLDEST_NAMED: usize = 5;
 
 /// What to start.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Start {
     pub command: String,
     pub cwd: Option<String>,
@@ -29,13 +29,6 @@ pub struct Start {
     /// Standard input stays open, after the text, until the job ends.
     pub keep_stdin_open: bool,
     pub kill_after: Option<Duration>,
-}
-
-impl Start {
-    /// A command with nothing special.
-    pub fn of(command: String) -> Self {
-        Self { command, cwd: None, stdin: None, keep_stdin_open: false, kill_after: None }
-    }
 }
 
 impl ProcessRegistry {
