@@ -110,12 +110,6 @@ impl Grid {
             self.cells.resize(self.column + 1, BLANK);
             self.cells[self.column] = char;
         } else {
-            // Half of a wide character cannot stay.
-            for at in [self.column, self.column + 1] {
-                if self.cells.get(at) == Some(&SECOND) {
-                    self.cells[at - 1..=at].fill(BLANK);
-                }
-            }
             // A space over old text is how programs erase without escape sequences.
             self.cells[self.column] = if char == ' ' { BLANK } else { char };
         }

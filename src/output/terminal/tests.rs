@@ -156,8 +156,6 @@ fn a_wide_character_takes_two_columns() {
         // How a shell's line editor takes one back.
         ("漢字\x08\x08  \x08\x08X", "漢X"),
         ("漢字\rab", "ab字"),
-        // Half of one is none.
-        ("漢字\ra", "a 字"),
         ("漢字\x1b[2D!", "漢!"),
         ("🦀 50%\r🦀 99%", "🦀 99%"),
         ("漢\u{FE00}字\x1b[m", "漢\u{FE00}字"),
