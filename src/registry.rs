@@ -174,10 +174,6 @@ impl ProcessRegistry {
         jobs.values().filter(|job| kind(job)).cloned().collect()
     }
 
-    fn insert(&self, job: &Job) {
-        lock(&self.jobs).insert(job.id(), job.clone());
-    }
-
     /// Takes a job out that was cleaned up. False if another call has done so before; else its files are the caller's to
     /// discard.
     pub fn remove(&self, job: &Job) -> bool {

@@ -75,9 +75,6 @@ impl ProcessRegistry {
         shell: &Shell,
         limit: Duration,
     ) -> Option<Variables> {
-        if self.shared.closing.is_cancelled() {
-            return None;
-        }
         let mark = Uuid::new_v4().simple().to_string();
         let start = Start { command: printing_command(&mark)?, ..Start::default() };
         let home = connection.home().filter(|home| home.is_dir());

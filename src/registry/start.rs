@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::ProcessRegistry;
 use super::connection::Connection;
+use crate::blocking::lock;
 use crate::job::{Job, JobError, Moment};
 use crate::output::log::OutputLog;
 use crate::output::segments::{STDERR, STDOUT};
@@ -55,7 +56,7 @@ impl ProcessRegistry {
             return Err(JobError::Cancelled);
         }
         let job = self.launch(&connection.shell, start, cwd, &environment, Some(slot))?;
-        self.insert(&job);
+        lock(&self.jobs).insert(job.id(), job.clone());
         Ok(job)
     }
 
