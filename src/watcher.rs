@@ -112,7 +112,7 @@ impl Watcher {
                 self.finish().await;
             }
             let is_over = !self.is_running() && self.leftovers().is_empty();
-            if is_over && (self.capture.has_ended() || self.stop.next_kill().is_some()) {
+            if is_over && (self.capture.has_ended() || self.stop.next_kill.is_some()) {
                 return;
             }
             let awaits_exit = self.is_running() && self.exited.is_none();
@@ -126,14 +126,14 @@ impl Watcher {
                     TreeEvent::LeftoversChanged => self.note_leftovers().await,
                 },
                 Some(StopRequest { kill_at, survivors }) = requests.recv() => {
-                    self.stop.tell_survivors_to(survivors);
+                    self.stop.waiting.push(survivors);
                     self.terminate(Cause::Stopped, kill_at);
                 }
                 () = at(limit) => {
                     limit = None;
                     self.terminate(Cause::TimeLimit, Instant::now() + grace);
                 }
-                () = at(self.stop.next_kill()) => self.kill(),
+                () = at(self.stop.next_kill) => self.kill(),
                 () = at(settles_by) => {}
                 () = self.capture.changed() => self.note_output(),
             }
@@ -162,7 +162,7 @@ impl Watcher {
     async fn finish(&mut self) {
         let Some((exit, at)) = self.exited.take() else { return };
         if !self.capture.has_ended() {
-            self.drain().await;
+            self.capture.drain().await;
             self.tree.iter().for_each(Tree::look);
         }
         let leftovers = self.leftovers();
@@ -182,13 +182,6 @@ impl Watcher {
         self.ends.send_modify(|count| *count += 1);
     }
 
-    /// Stores what is in the pipes, if the disk takes it in time.
-    async fn drain(&mut self) {
-        if !self.capture.drain().await {
-            tracing::warn!(ref_id = %self.id, "the disk does not take the job's output");
-        }
-    }
-
     fn note_output(&self) {
         self.record.send_modify(|record| {
             if record.set_captured(self.capture.captured()) {
@@ -200,7 +193,7 @@ impl Watcher {
     /// What those wrote that are gone is told before it is told that they are.
     async fn note_leftovers(&mut self) {
         let leftovers = self.leftovers();
-        self.drain().await;
+        self.capture.drain().await;
         self.note_output();
         self.record.send_modify(|record| record.leftovers = leftovers);
     }

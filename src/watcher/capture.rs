@@ -107,14 +107,14 @@ impl Capture {
             || self.captured.borrow().iter().all(|stream| stream.ended)
     }
 
-    /// Stores what is in the pipes at this moment. False if the disk does not take it in time.
-    pub async fn drain(&self) -> bool {
-        self.request(false).await
+    /// Stores what is in the pipes at this moment, if the disk takes it in time.
+    pub async fn drain(&self) {
+        self.request(false).await;
     }
 
     /// The same, and reads no more.
-    pub async fn close(&self) -> bool {
-        self.request(true).await
+    pub async fn close(&self) {
+        self.request(true).await;
     }
 
     /// Resolves when nothing more will be stored.
@@ -122,7 +122,7 @@ impl Capture {
         while self.captured.changed().await.is_ok() {}
     }
 
-    async fn request(&self, closes: bool) -> bool {
+    async fn request(&self, closes: bool) {
         let (done, answer) = oneshot::channel();
         let id = self.id;
         self.thread.send(Box::new(move |worker| {
@@ -130,7 +130,9 @@ impl Capture {
             // An error means that the watcher has stopped waiting.
             let _ = done.send(());
         }));
-        matches!(timeout(DRAIN_WITHIN, answer).await, Ok(Ok(())))
+        if timeout(DRAIN_WITHIN, answer).await.is_err() {
+            tracing::warn!(ref_id = %id, "the disk does not take the job's output");
+        }
     }
 }
 

@@ -16,28 +16,20 @@ const KILL_AGAIN: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(super) struct Stop {
     /// None if no stop is under way: none was asked for, or the last one was given up.
-    next_kill: Option<Instant>,
+    pub(super) next_kill: Option<Instant>,
     /// Known from the first KILL on.
     give_up_at: Option<Instant>,
     /// Who wants to know the survivors.
-    waiting: Vec<oneshot::Sender<Vec<u32>>>,
+    pub(super) waiting: Vec<oneshot::Sender<Vec<u32>>>,
 }
 
 impl Stop {
-    pub(super) fn next_kill(&self) -> Option<Instant> {
-        self.next_kill
-    }
-
     /// The tree is to end, by KILL from `kill_at` on. Whether TERM is due; if not, a stop is under way, and its KILL may
     /// have been brought forward.
     pub(super) fn ask(&mut self, kill_at: Instant) -> bool {
         let is_new = self.next_kill.is_none();
         self.next_kill = Some(self.next_kill.map_or(kill_at, |due| due.min(kill_at)));
         is_new
-    }
-
-    pub(super) fn tell_survivors_to(&mut self, caller: oneshot::Sender<Vec<u32>>) {
-        self.waiting.push(caller);
     }
 
     /// The time of the next KILL has come. False if it was sent often enough: what is alive now is a survivor.
