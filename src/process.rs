@@ -4,8 +4,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::job::Exit;
-
 pub mod launcher;
 pub mod login_env;
 pub mod shell;
@@ -28,13 +26,6 @@ pub use windows::{console, user};
 pub use platform::{
     LONGEST_COMMAND, decode, is_alive, local, own, pipe, reaper, signals, standard, system, tree,
 };
-
-/// What happens to the processes of a job.
-#[derive(Debug)]
-pub enum TreeEvent {
-    Exited(Exit),
-    LeftoversChanged,
-}
 
 /// What a job's living processes use.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -19,7 +19,6 @@ use uuid::Uuid;
 
 use crate::job::{Cause, Exit, Finished, Force, Moment, Record, StopRequest, WatcherSide};
 use crate::output::log::OutputLog;
-use crate::process::TreeEvent;
 use crate::process::spawn::Process;
 use crate::process::tree::Tree;
 
@@ -122,8 +121,8 @@ impl Watcher {
             };
             tokio::select! {
                 event = tree.next_event(awaits_exit) => match event {
-                    TreeEvent::Exited(exit) => self.exited = Some((exit, Moment::now())),
-                    TreeEvent::LeftoversChanged => self.note_leftovers().await,
+                    Some(exit) => self.exited = Some((exit, Moment::now())),
+                    None => self.note_leftovers().await,
                 },
                 Some(StopRequest { kill_at, survivors }) = requests.recv() => {
                     self.stop.waiting.push(survivors);

@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::reaper::{Claim, Reaper, exit_of, job_variable};
 use super::system::{Stat, with_descendants};
 use super::{Pid, number};
+use crate::job::Exit;
+use crate::process::Usage;
 use crate::process::spawn::Order;
-use crate::process::{TreeEvent, Usage};
 
 /// How often to see whether the strays have ended.
 const LOOK_FOR_STRAYS_EVERY: Duration = Duration::from_millis(20);
@@ -55,20 +56,18 @@ impl Tree {
         exit_of(self.pid).is_some()
     }
 
-    /// The leader's end if it is still awaited, and each change of the leftovers. Cancellation loses nothing.
-    pub async fn next_event(&mut self, running: bool) -> TreeEvent {
+    /// Resolves with the leader's end if that is still awaited, or with none when the leftovers have changed. Cancellation
+    /// loses nothing.
+    pub async fn next_event(&mut self, running: bool) -> Option<Exit> {
         if !running && cfg!(not(target_os = "linux")) {
             // The end of an orphan is told to process 1 alone, so look again soon.
             sleep(Duration::from_millis(100)).await;
             self.look();
-            return TreeEvent::LeftoversChanged;
+            return None;
         }
         // Never an error: the claim holds the sender.
         drop(self.claim.seen.changed().await);
-        match &self.claim.seen.borrow().exit {
-            Some(exit) if running => TreeEvent::Exited(exit.clone()),
-            _ => TreeEvent::LeftoversChanged,
-        }
+        self.claim.seen.borrow().exit.clone().filter(|_| running)
     }
 
     /// Makes sure that `leftovers` is of now.

@@ -18,8 +18,8 @@ use windows::Win32::System::Threading::{
 use super::console;
 use super::reaper::Reaper;
 use crate::job::Exit;
+use crate::process::Usage;
 use crate::process::spawn::Order;
-use crate::process::{TreeEvent, Usage};
 
 /// How often to see whether processes that outlived the command have ended.
 const LOOK_FOR_LEFTOVERS_EVERY: Duration = Duration::from_millis(100);
@@ -107,18 +107,19 @@ impl Tree {
         !self.living().contains(&self.pid)
     }
 
-    /// The leader's end if it is still awaited, and each change of the leftovers. Cancellation loses nothing.
-    pub async fn next_event(&mut self, running: bool) -> TreeEvent {
+    /// Resolves with the leader's end if that is still awaited, or with none when the leftovers have changed. Cancellation
+    /// loses nothing.
+    pub async fn next_event(&mut self, running: bool) -> Option<Exit> {
         if !running {
             sleep(LOOK_FOR_LEFTOVERS_EVERY).await;
-            return TreeEvent::LeftoversChanged;
+            return None;
         }
         let exit = match self.child.wait().await {
             Ok(status) => status.code().map(Exit::Code),
             Err(error) => Some(Exit::Lost(error.to_string())),
         };
         let none = || Exit::Lost("the kernel has no exit code for it".to_owned());
-        TreeEvent::Exited(exit.unwrap_or_else(none))
+        Some(exit.unwrap_or_else(none))
     }
 
     /// Nothing has to be done for `leftovers` to be of now.
