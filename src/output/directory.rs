@@ -62,15 +62,14 @@ impl Directory {
     /// Opens a new file for writing; makes the directory again if it was removed.
     pub fn create_file(&self, name: &str) -> io::Result<File> {
         let path = self.file(name);
-        let create = || new_file().create_new(true).open(&path);
-        let created = match create() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                *lock(&self.lock) = Some(make_and_lock(&self.path)?);
-                create()
+        loop {
+            match new_file().create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    *lock(&self.lock) = Some(make_and_lock(&self.path)?);
+                }
+                created => return created.map_err(|error| in_context(&error, &path)),
             }
-            other => other,
-        };
-        created.map_err(|error| in_context(&error, &path))
+        }
     }
 
     /// Removes it, at the end of the server.
@@ -111,7 +110,9 @@ pub fn sweep_dead(directory: &Directory) {
         }
         let path = entry.path();
         let lock = OpenOptions::new().write(true).open(path.join(LOCK_FILE));
-        if let Some(lock) = lock.ok().filter(|lock| lock.try_lock().is_ok()) {
+        // Another sweep may have removed the file that was opened, and its server, alive, made the directory again.
+        let is_free = |lock: &File| lock.try_lock().is_ok() && is_deleted(lock).is_ok_and(|is| !is);
+        if let Some(lock) = lock.ok().filter(is_free) {
             tracing::info!(path = %path.display(), "removing the output of a server that is gone");
             let _held = held_while_removed(lock);
             remove_directory(&path);
