@@ -1,7 +1,7 @@
 //! What one call needs of its conversation: its patience, the news for its reply, the reply itself.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::wait::Patience;
 use super::{Context, Server, hints, messages};
+use crate::blocking::lock;
 use crate::job::{Job, JobError};
 
 /// The last line of defence: the server goes on, and the agent knows that it was not the command.
@@ -59,12 +60,7 @@ impl Call<'_> {
 
     /// This call has started a job. Its reply tells the id; once the call is cancelled, another reply has to.
     pub fn has_started(&self, id: Uuid) {
-        self.untold().push((id, self.context.ct.clone()));
-    }
-
-    fn untold(&self) -> MutexGuard<'_, Vec<(Uuid, CancellationToken)>> {
-        // Valid after a panic anywhere: nothing panics while it is being changed.
-        self.server.untold.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.server.untold).push((id, self.context.ct.clone()));
     }
 
     /// `also_ended`, at most so many, and `also_started`: what else has happened that this client has not been told. It is
@@ -84,7 +80,7 @@ impl Call<'_> {
         let others = registry.unreported(most + shown.len()).into_iter().filter(is_new).take(most);
         ended.extend(others);
         let also_ended = ended[shown.len()..].iter().map(|job| job.id().to_string()).collect();
-        let mut untold = self.untold();
+        let mut untold = lock(&self.server.untold);
         // Of jobs that are gone there is nothing to tell.
         untold.retain(|(id, _)| registry.find(*id).is_some());
         let overdue = untold.iter().filter(|(_, call)| call.is_cancelled()).map(|(id, _)| *id);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, Prefix};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -17,6 +17,7 @@ use windows::Win32::System::Threading::{
 
 use super::console;
 use super::reaper::Reaper;
+use crate::blocking::lock;
 use crate::job::Exit;
 use crate::process::Usage;
 use crate::process::spawn::Order;
@@ -93,7 +94,7 @@ impl Tree {
             drop(child.start_kill());
             return Err(io::Error::other(error));
         }
-        lock_jobs().insert(pid, Arc::downgrade(&job));
+        lock(&JOBS).insert(pid, Arc::downgrade(&job));
         Ok(Self { child, pid, job })
     }
 
@@ -154,13 +155,13 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        lock_jobs().remove(&self.pid);
+        lock(&JOBS).remove(&self.pid);
     }
 }
 
 /// What the job with this leader uses now.
 pub fn usage(leader: u32, _leftovers: &[u32]) -> Usage {
-    let job = lock_jobs().get(&leader).and_then(Weak::upgrade);
+    let job = lock(&JOBS).get(&leader).and_then(Weak::upgrade);
     let mut usage =
         Usage { pids: job.map(|job| living(&job)).unwrap_or_default(), ..Usage::default() };
     usage.pids.sort_unstable();
@@ -202,9 +203,4 @@ fn living(job: &Job) -> Vec<u32> {
             vec![std::process::id()]
         }
     }
-}
-
-fn lock_jobs() -> MutexGuard<'static, BTreeMap<u32, Weak<Job>>> {
-    // Nothing panics while the map is being changed.
-    JOBS.lock().unwrap_or_else(PoisonError::into_inner)
 }
