@@ -22,8 +22,9 @@ use crate::blocking::lock;
 use crate::config::Config;
 use crate::job::{Job, JobError};
 use crate::output::store::Store;
+use crate::process::Usage;
 use crate::process::reaper::Reaper;
-use crate::process::tree::end_strays;
+use crate::process::tree::{end_strays, usage};
 use crate::watcher::CaptureThread;
 
 /// How long after TERM a tree is killed when the server itself ends: clients give it two seconds in all.
@@ -120,10 +121,18 @@ impl ProcessRegistry {
         })
     }
 
-    /// Brings the records of jobs that are alive up to date on orphans: nothing else tells when a process becomes one.
+    /// Finds the orphans of jobs that are alive: nothing else tells when a process becomes one.
     pub fn look_for_orphans(&self) {
         if self.any(Job::is_alive) {
             self.shared.reaper.look();
+        }
+    }
+
+    /// What the processes of the job use now, those among them that were orphans when these were last looked for.
+    pub fn usage(&self, job: &Job) -> Usage {
+        match job.is_alive() {
+            true => usage(job.pid(), &self.shared.reaper.adopted_of(job.id())),
+            false => Usage::default(),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::process::spawn::Process;
 use crate::process::tree::Tree;
 
 /// How long after the end of the command its pipes may take to close, and processes that are just going to be gone.
-const SETTLE_WITHIN: Duration = Duration::from_millis(150);
+pub const SETTLE_WITHIN: Duration = Duration::from_millis(150);
 
 /// Everything a watcher needs. It knows nothing of the registry.
 #[derive(Debug)]

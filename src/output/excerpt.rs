@@ -85,7 +85,8 @@ pub fn excerpt(
 pub fn page(stdout: &mut Stream, stderr: &mut Stream, from: Cursor, max_chars: usize) -> Excerpt {
     let (out_from, err_from) = (from.stdout.min(stdout.end), from.stderr.min(stderr.end));
     let max = max_chars.max(1);
-    let (out_room, _) = share(max, stdout.end - out_from, stderr.end - err_from);
+    // Of standard error no more than its bytes is known yet. Text has more characters than bytes where columns are skipped.
+    let (out_room, _) = share(max, u64::MAX, stderr.end - err_from);
     let (output, out_end) = stdout.forward(out_from, out_room);
     let (error, err_end) = match max.saturating_sub(output.chars().count()) {
         0 => (String::new(), err_from),
@@ -100,7 +101,7 @@ pub fn page(stdout: &mut Stream, stderr: &mut Stream, from: Cursor, max_chars: u
     }
 }
 
-/// Half of the room for each; what one does not need, the other gets. Text has hardly ever more characters than bytes.
+/// Half of the room for each; what one does not need, the other gets.
 fn share(max: usize, out: u64, err: u64) -> (usize, usize) {
     let needed = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(max);
     let out = needed(out).min(max - needed(err).min(max / 2));

@@ -4,6 +4,7 @@ use regex::Regex;
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::call::Call;
@@ -14,6 +15,7 @@ use super::shown::Reading;
 use super::{ALSO_ENDED, params, pattern, wait};
 use crate::job::{Job, JobError};
 use crate::output::cursor::Cursor;
+use crate::watcher::SETTLE_WITHIN;
 
 /// The parameters. The comments are the descriptions that agents read.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -76,12 +78,16 @@ impl Call<'_> {
             // Boxed, so that a call which does not wait is not as large as one that does.
             pattern => Box::pin(self.wait_for(job, pattern, reading)).await,
         };
-        if job.is_running() {
-            self.server.registry.look_for_orphans();
+        if matches!(search, Some(Outcome::Absent)) {
+            // What was the last to hold the pipes closed them as it ended, and is gone in a moment.
+            let mut record = job.record();
+            let is_gone = record.wait_for(|record| record.leftovers.is_empty());
+            drop(timeout(SETTLE_WITHIN, is_gone).await);
         }
+        self.server.registry.look_for_orphans();
         let is_last = reading.is_last || self.server.closing.is_cancelled();
         let reading = Reading { is_last, ..reading };
-        let mut view = JobView::of(job, self.server.registry.store(), reading, search).await;
+        let mut view = JobView::of(job, &self.server.registry, reading, search).await;
         let shell = &self.server.connection.shell;
         let hint = unknown_syntax(shell, &[&view.error, &view.output]);
         if let Some(hint) = hint.filter(|_| !is_last) {

@@ -15,8 +15,8 @@ use crate::format::{human_duration, thousands, truncate};
 use crate::job::{Exit, Finished, Job, Snapshot};
 use crate::output::segments::{STDERR, STDOUT, first_path};
 use crate::output::store::Store;
-use crate::process::tree::usage;
 use crate::process::{Usage, signals};
+use crate::registry::ProcessRegistry;
 
 /// Most characters of the command in a reply.
 const COMMAND_CHARS: usize = 1000;
@@ -124,10 +124,15 @@ impl JobView {
     }
 
     /// The reply about one job, without what concerns the conversation (`also_ended`, `also_started`).
-    pub async fn of(job: &Job, store: &Store, reading: Reading, search: Option<Outcome>) -> Self {
-        let snapshot = job.snapshot();
+    pub async fn of(
+        job: &Job,
+        registry: &ProcessRegistry,
+        reading: Reading,
+        search: Option<Outcome>,
+    ) -> Self {
+        let (snapshot, store) = (job.snapshot(), registry.store());
         let shown = show(&snapshot, store, reading).await;
-        let mut view = Self::described(&snapshot, live_usage(&snapshot));
+        let mut view = Self::described(&snapshot, registry.usage(job));
         let record = &snapshot.record;
         view.dropped_bytes = record.stdout.dropped() + record.stderr.dropped();
         let partial = view.running || shown.cut.is_some() || shown.more || view.dropped_bytes > 0;
@@ -180,9 +185,8 @@ impl Serialize for Entry {
 }
 
 /// A job as an entry of a list, without output. The directory is told where it is not that of jobs that name none.
-pub fn entry(job: &Job, default_cwd: &Path) -> Entry {
-    let snapshot = job.snapshot();
-    let view = JobView::described(&snapshot, live_usage(&snapshot));
+pub fn entry(job: &Job, registry: &ProcessRegistry, default_cwd: &Path) -> Entry {
+    let view = JobView::described(&job.snapshot(), registry.usage(job));
     let cwd = (job.cwd() != default_cwd).then(|| job.cwd().display().to_string());
     let mut entry: Vec<(&str, Value)> = vec![
         ("running", view.running.into()),
@@ -221,14 +225,6 @@ pub async fn progress(job: &Job, store: &Store) -> String {
         thousands(snapshot.record.stdout.end + snapshot.record.stderr.end),
         last.map_or_else(String::new, |line| format!(", last: {}", truncate(line.trim(), 80)))
     )
-}
-
-/// What the processes of the job use.
-fn live_usage(snapshot: &Snapshot) -> Usage {
-    match snapshot.job.is_alive() {
-        true => usage(snapshot.job.pid(), &snapshot.record.leftovers),
-        false => Usage::default(),
-    }
 }
 
 /// RFC 3339 in UTC, whole seconds, with the offset in figures: every ISO parser reads that.

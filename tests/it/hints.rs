@@ -134,6 +134,17 @@ fn a_call_that_cannot_mean_what_it_says_is_noticed() {
 }
 
 #[test]
+fn the_numbers_of_a_job_count_an_orphan_from_the_first_reply_on() {
+    let client = Client::start();
+    // What the shell in parentheses has left is adopted without a word of the kernel's.
+    let id = client.begin("(sleep 300 &); echo ready; exec sleep 300");
+    let reply = client.wait_for(&id, "ready");
+    assert_eq!(reply["processes"], 2, "{reply}");
+    let first = client.list()["processes"][0].clone();
+    assert_eq!(first["processes"], 2, "{first}");
+}
+
+#[test]
 fn the_numbers_of_a_running_job_are_plausible() {
     let client = Client::start();
     let gate = Gate::new();

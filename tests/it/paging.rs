@@ -103,6 +103,20 @@ fn a_running_job_is_read_on_as_it_grows() {
 }
 
 #[test]
+fn columns_that_are_skipped_cut_no_page() {
+    let client = Client::start();
+    // To column 60, and on by eight.
+    for (skip, columns) in [("60G", 59), ("8C", 11)] {
+        let id = client
+            .begin(&format!("for i in $(seq 10 99); do printf \"n$i\\033[{skip}value\\n\"; done"));
+        client.wait(&id);
+        let page = client.call(GET, &json!({"ref_id": id, "cursor": "start"}));
+        let line = |number| format!("{:columns$}value\n", format!("n{number}"));
+        assert_eq!(page["output"], (10..=99).map(line).collect::<String>(), "{page}");
+    }
+}
+
+#[test]
 fn an_unfinished_line_is_shown_and_continued_by_the_next_page() {
     let client = Client::start();
     let gate = Gate::new();

@@ -157,6 +157,18 @@ fn a_pattern_is_awaited_as_long_as_a_leftover_may_write_it() {
 }
 
 #[test]
+fn what_ends_with_the_wait_for_a_pattern_is_no_leftover() {
+    let client = Client::start();
+    for _ in 0..10 {
+        let execute = json!({"cmd": "(sleep 0.2) & echo first", "wait_seconds": 40, "until_pattern": "never"});
+        let reply = client.call(EXECUTE, &execute);
+        let result = &reply["result"];
+        assert!(result["leftover_processes"].is_null(), "{reply}");
+        assert!(text(&reply, "hint").starts_with("The command ended before"), "{reply}");
+    }
+}
+
+#[test]
 fn a_pattern_that_cannot_be_searched_for_is_refused_and_starts_nothing() {
     let client = Client::start();
     let long = "x".repeat(16_000) + "(";

@@ -17,8 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::Pid;
 use super::system::{self, OwnChildren, Stat};
+use super::{Pid, number};
 use crate::blocking::lock;
 use crate::job::Exit;
 
@@ -120,6 +120,13 @@ impl Reaper {
         }
         leaders.iter().for_each(|leader| leader.publish(&adopted));
         *lock(&self.0.adopted) = adopted;
+    }
+
+    /// The job's processes that are children of the server, but for the leader.
+    pub fn adopted_of(&self, job: Uuid) -> Vec<u32> {
+        let adopted = lock(&self.0.adopted);
+        let of_job = adopted.iter().filter(|(_, owner)| **owner == Some(job));
+        of_job.map(|(pid, _)| number(*pid)).collect()
     }
 
     /// Adopted children that belong to no known job, with their descendants.

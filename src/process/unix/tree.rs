@@ -159,10 +159,10 @@ pub async fn end_strays(reaper: &Reaper, grace: Duration) {
     }
 }
 
-/// What the job with this leader, which may have ended, and these leftovers uses now.
-pub fn usage(leader: u32, leftovers: &[u32]) -> Usage {
+/// What the job with this leader, which may have ended, and these adopted children uses now.
+pub fn usage(leader: u32, adopted: &[u32]) -> Usage {
     let roots: Vec<Pid> = std::iter::once(&leader)
-        .chain(leftovers)
+        .chain(adopted)
         .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?))
         .collect();
     let mut usage = Usage::default();

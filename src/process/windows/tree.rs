@@ -160,7 +160,7 @@ impl Drop for Tree {
 }
 
 /// What the job with this leader uses now.
-pub fn usage(leader: u32, _leftovers: &[u32]) -> Usage {
+pub fn usage(leader: u32, _adopted: &[u32]) -> Usage {
     let job = lock(&JOBS).get(&leader).and_then(Weak::upgrade);
     let mut usage =
         Usage { pids: job.map(|job| living(&job)).unwrap_or_default(), ..Usage::default() };
