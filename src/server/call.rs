@@ -8,6 +8,7 @@ use futures::FutureExt;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -67,12 +68,14 @@ impl Call<'_> {
     /// told from now on, as are the job that was started and the ended jobs that the reply shows, unless the client has
     /// cancelled the call: the SDK cancels its token after each normal reply as well, and a cancellation that crosses a reply
     /// on the way is not chased.
-    pub fn news(
+    pub async fn news(
         &self,
         started: Option<Uuid>,
         ended: impl IntoIterator<Item = Job>,
         most: usize,
     ) -> (Vec<String>, Vec<String>) {
+        // A cancellation that has come while this call was at work is taken note of first: the SDK sends no reply then.
+        yield_now().await;
         let registry = &self.server.registry;
         let mut ended: Vec<Job> = ended.into_iter().collect();
         let shown: Vec<Uuid> = ended.iter().map(Job::id).collect();

@@ -102,7 +102,7 @@ impl Call<'_> {
             }
         };
         let ended = (!result.running).then(|| job.clone());
-        let (also_ended, also_started) = self.news(None, ended, ALSO_ENDED);
+        let (also_ended, also_started) = self.news(None, ended, ALSO_ENDED).await;
         Ok(CleanupReply {
             success,
             ref_id: job.id().to_string(),

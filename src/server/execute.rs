@@ -115,7 +115,7 @@ impl Call<'_> {
                 seconds / 86_400.0
             );
         }
-        (reply.also_ended, reply.also_started) = self.news(Some(job.id()), ended, ALSO_ENDED);
+        (reply.also_ended, reply.also_started) = self.news(Some(job.id()), ended, ALSO_ENDED).await;
         Ok(reply)
     }
 }

@@ -61,7 +61,7 @@ impl Call<'_> {
         let reading = Reading { cursor, max_chars, ..self.reading(params.wait_seconds) };
         let mut view = self.look(&job, pattern, reading).await;
         let ended = (!view.running).then_some(job);
-        (view.also_ended, view.also_started) = self.news(None, ended, ALSO_ENDED);
+        (view.also_ended, view.also_started) = self.news(None, ended, ALSO_ENDED).await;
         Ok(view)
     }
 

@@ -78,7 +78,7 @@ impl Call<'_> {
         let default_cwd = &self.server.connection.directory.path;
         let jobs = running.iter().chain(&finished);
         let processes: Vec<Entry> = jobs.map(|job| entry(job, registry, default_cwd)).collect();
-        let (_, also_started) = self.news(None, finished, 0);
+        let (_, also_started) = self.news(None, finished, 0).await;
         let reply = ListReply {
             success: true,
             count: processes.len(),
