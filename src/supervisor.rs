@@ -98,6 +98,8 @@ fn wait_for(server: Pid, signals: &mut Signals) -> Option<WaitStatus> {
             // The server is not reaped yet, so that the pid is its own.
             if let Some(signal) = Signal::from_named_raw(signal) {
                 let _ = kill_process(server, signal);
+                // A stopped one acts on it only once it continues.
+                let _ = kill_process(server, Signal::CONT);
             }
             continue;
         }

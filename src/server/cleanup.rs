@@ -20,7 +20,7 @@ pub struct CleanupParams {
     /// The id that execute returned
     #[serde(alias = "id", deserialize_with = "params::id")]
     ref_id: String,
-    /// Time between TERM and KILL; default 3
+    /// Time between TERM and KILL; default 3, and 0.1 kills at once
     #[serde(default, deserialize_with = "params::seconds")]
     grace_seconds: Option<f64>,
     /// Stop the command but keep its result readable

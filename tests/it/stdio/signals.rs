@@ -27,6 +27,15 @@ fn a_signal_ends_the_server_in_good_order_before_the_first_message_too() {
     }
 }
 
+#[test]
+fn a_stopped_server_goes_on_to_end() {
+    let client = Setup::new().start();
+    processes::signal(client.server_pid(), Signal::STOP);
+    processes::signal(client.pid(), Signal::TERM);
+    assert_eq!(client.next(), None);
+    client.assert_ends_well();
+}
+
 /// Whether this process was started with the signal ignored; never known where there is no `/proc`.
 pub fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
