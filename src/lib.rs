@@ -26,7 +26,7 @@
 //!   `excerpt` or a page from a `cursor` on, each line as a `terminal` shows it; the `search` for a line
 //! - [`environment`]: what a job inherits, and what its programs are told about where they run
 //! - [`supervisor`]: the server's parent, which ends what a killed server leaves
-//! - [`blocking`]: work that may block; [`mod@format`]: how numbers, durations and errors are written
+//! - [`blocking`]: work that may block, and how a lock is taken; [`mod@format`]: how numbers, durations and errors are written
 //!
 //! The front door, with all that knows the protocol:
 //!
