@@ -15,9 +15,6 @@ const CMD: &str = "cmd";
 
 const POWERSHELLS: &[&str] = &["powershell", "pwsh"];
 
-/// Those of them whose syntax is that of POSIX and no more.
-const PLAIN: &[&str] = &["sh", "dash", "ash"];
-
 /// The command line that receives each job's command as its last argument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shell {
@@ -44,11 +41,6 @@ impl Shell {
             }
             _ => Ok(shell),
         }
-    }
-
-    /// Whether it knows only what POSIX has, though there may be a bash beside it.
-    pub fn is_plain(&self) -> bool {
-        self.known().is_some_and(|(name, _)| PLAIN.contains(&name))
     }
 
     /// Whether it is the `cmd` of Windows itself.

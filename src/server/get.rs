@@ -88,8 +88,7 @@ impl Call<'_> {
         let is_last = reading.is_last || self.server.closing.is_cancelled();
         let reading = Reading { is_last, ..reading };
         let mut view = JobView::of(job, &self.server.registry, reading, search).await;
-        let shell = &self.server.connection.shell;
-        let hint = unknown_syntax(shell, &[&view.error, &view.output]);
+        let hint = unknown_syntax(&[&view.error, &view.output]);
         if let Some(hint) = hint.filter(|_| !is_last) {
             hint.clone_into(&mut view.hint);
         }

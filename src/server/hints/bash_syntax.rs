@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::process::shell::{Shell, bash};
+use crate::process::shell::bash;
 
 /// What a plain sh says of bash syntax.
 static IN_PLAIN_SH: LazyLock<Regex> = LazyLock::new(|| {
@@ -31,8 +31,8 @@ fn error_of(shell: &str, errors: &str) -> Regex {
     Regex::new(&pattern).expect("the pattern is valid")
 }
 
-/// What to do about bash syntax that this shell does not know, if the output of a command tells of any.
-pub fn unknown_syntax(shell: &Shell, output: &[&str]) -> Option<&'static str> {
+/// What to do about bash syntax that a shell did not know, if the output of a command tells of any.
+pub fn unknown_syntax(output: &[&str]) -> Option<&'static str> {
     let tells_of = |error: &Regex| output.iter().any(|output| error.is_match(output));
     if tells_of(&IN_OLD_BASH) {
         return Some(
@@ -40,9 +40,9 @@ pub fn unknown_syntax(shell: &Shell, output: &[&str]) -> Option<&'static str> {
              globstar, or run a newer bash by its path",
         );
     }
-    (shell.is_plain() && tells_of(&IN_PLAIN_SH)).then(|| match bash() {
-        Some(_) => "The shell is a plain sh, which does not know this bash syntax: run bash -c '…'",
-        None => "The shell is a plain sh, and there is no bash here: write it without bash syntax",
+    tells_of(&IN_PLAIN_SH).then(|| match bash() {
+        Some(_) => "A plain sh does not know this bash syntax: run bash -c '…'",
+        None => "A plain sh does not know this bash syntax, and there is no bash: write it without",
     })
 }
 
