@@ -20,9 +20,6 @@ use crate::job::{Job, JobError};
 /// The last line of defence: the server goes on, and the agent knows that it was not the command.
 const PANICKED: &str = "the server failed at this call. Its jobs are unharmed; try again, and look at the server's log";
 
-/// Ids in `also_started`, the oldest ones, so that no reply grows without bound.
-const ALSO_STARTED: usize = 20;
-
 /// Jobs whose id no reply has told, each with the token of the execute call that was to tell it.
 pub type UntoldStarts = Mutex<Vec<(Uuid, CancellationToken)>>;
 
@@ -74,26 +71,22 @@ impl Call<'_> {
         ended: impl IntoIterator<Item = Job>,
         most: usize,
     ) -> (Vec<String>, Vec<String>) {
-        // A cancellation that has come while this call was at work is taken note of first: the SDK sends no reply then.
+        // A cancellation that has come while this call was at work is taken note of first.
         yield_now().await;
+        if self.context.ct.is_cancelled() {
+            // The SDK sends no reply.
+            return Default::default();
+        }
         let registry = &self.server.registry;
-        let mut ended: Vec<Job> = ended.into_iter().collect();
-        let shown: Vec<Uuid> = ended.iter().map(Job::id).collect();
-        let is_new = |job: &Job| !shown.contains(&job.id());
-        let others = registry.unreported(most + shown.len()).into_iter().filter(is_new).take(most);
-        ended.extend(others);
-        let also_ended = ended[shown.len()..].iter().map(|job| job.id().to_string()).collect();
+        ended.into_iter().for_each(|job| job.set_end_told());
+        let others = registry.unreported(most);
+        others.iter().for_each(Job::set_end_told);
+        let also_ended = others.iter().map(|job| job.id().to_string()).collect();
         let mut untold = lock(&self.server.untold);
         // Of jobs that are gone there is nothing to tell.
-        untold.retain(|(id, _)| registry.find(*id).is_some());
-        let overdue = untold.iter().filter(|(_, call)| call.is_cancelled()).map(|(id, _)| *id);
-        let overdue: Vec<Uuid> = overdue.take(ALSO_STARTED).collect();
-        let also_started = overdue.iter().map(Uuid::to_string).collect();
-        if !self.context.ct.is_cancelled() {
-            ended.iter().for_each(Job::set_end_told);
-            untold.retain(|(id, _)| Some(*id) != started && !overdue.contains(id));
-        }
-        (also_ended, also_started)
+        untold.retain(|(id, _)| Some(*id) != started && registry.find(*id).is_some());
+        let overdue = untold.extract_if(.., |(_, call)| call.is_cancelled());
+        (also_ended, overdue.map(|(id, _)| id.to_string()).collect())
     }
 
     /// Does the work. What it fails with, a panic too, is answered in the tool's own shape.
