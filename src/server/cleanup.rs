@@ -80,8 +80,9 @@ impl Call<'_> {
         let survivors = tokio::select! {
             biased;
             survivors = job.stop(grace) => survivors,
-            // The end of the server ends what is left.
-            () = self.server.closing.cancelled() => Vec::new(),
+            () = self.server.closing.cancelled() => {
+                return Err(refused("the server is ending, and ends its jobs with it".to_owned()));
+            }
         };
         let success = !job.is_alive();
         // What could not be ended stays.
@@ -94,13 +95,7 @@ impl Call<'_> {
         if is_last && registry.remove(&job) {
             registry.discard(job.clone()).await;
         }
-        let message = match success || !survivors.is_empty() {
-            true => cleaned_up(&before, &job.snapshot(), !is_last, &survivors),
-            false => {
-                "the server is ending, and ends the job's processes and deletes its output with it"
-                    .to_owned()
-            }
-        };
+        let message = cleaned_up(&before, &job.snapshot(), !is_last, &survivors);
         let ended = (!result.running).then(|| job.clone());
         let (also_ended, also_started) = self.news(None, ended, ALSO_ENDED).await;
         Ok(CleanupReply {

@@ -101,12 +101,9 @@ fn unknown(id: Uuid, age: Duration, known: &[Uuid]) -> String {
 fn not_an_id(given: &str) -> String {
     let given = given.trim();
     let shown = truncate(given, 60);
-    let what = if given.is_empty() {
-        "ref_id is empty".to_owned()
-    } else if given.bytes().all(|byte| byte.is_ascii_digit()) {
-        format!("ref_id {shown} looks like a pid")
-    } else {
-        format!("ref_id {shown:?} is not the id of a job")
+    let what = match given.parse::<u64>() {
+        Ok(_) => format!("ref_id {shown} looks like a pid"),
+        Err(_) => format!("ref_id {shown:?} is not the id of a job"),
     };
     format!(
         "{what}: pass the ref_id that execute_command_background returned, like 0b9c3f60-5a3e-4f0e-9a56-3f8a2e1c7d42; \

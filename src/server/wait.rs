@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::{Peer, RoleServer};
-use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::job::{Job, Record};
@@ -34,7 +34,6 @@ impl Patience {
         tokio::pin!(event);
         let started = Instant::now();
         let mut ticks = interval_at((started + PROGRESS_EVERY).into(), PROGRESS_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
