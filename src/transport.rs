@@ -33,9 +33,6 @@ const KEPT_END: usize = 4 << 10;
 /// Messages that wait for the SDK, and messages that wait for the writing thread.
 const QUEUED: usize = 16;
 
-/// The buffer for lines is given back down to this many bytes.
-const USUAL_BYTES: usize = 64 << 10;
-
 /// The client at the other end of our standard streams.
 pub struct Stdio {
     input: mpsc::Receiver<ClientJsonRpcMessage>,
@@ -165,8 +162,8 @@ fn read(
 /// Replaces `line` by the next one, without its newline, which the last line may lack. `None` at the end of input; else how
 /// many bytes were left out between the two ends of a line that is longer than [`MAX_LINE`].
 pub fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<usize>> {
-    line.clear();
-    line.shrink_to(USUAL_BYTES);
+    // A new one, so that nothing of a long line is held on to.
+    *line = Vec::new();
     let mut left_out = 0;
     loop {
         let chunk = match input.fill_buf() {
