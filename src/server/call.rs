@@ -56,11 +56,6 @@ impl Call<'_> {
         }
     }
 
-    /// This call has started a job. Its reply tells the id; once the call is cancelled, another reply has to.
-    pub fn has_started(&self, id: Uuid) {
-        lock(&self.server.untold).push((id, self.context.ct.clone()));
-    }
-
     /// `also_ended`, at most so many, and `also_started`: what else has happened that this client has not been told. It is
     /// told from now on, as are the job that was started and the ended jobs that the reply shows, unless the client has
     /// cancelled the call: the SDK cancels its token after each normal reply as well, and a cancellation that crosses a reply

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::call::Call;
 use super::job_view::{JobView, is_nothing};
 use super::{ALSO_ENDED, Server, params, pattern};
+use crate::blocking::lock;
 use crate::registry::Start;
 
 /// Beyond a day, seconds were probably meant to be milliseconds.
@@ -67,7 +68,7 @@ impl From<String> for ExecuteReply {
 
 impl Call<'_> {
     pub async fn execute(&self, arguments: JsonObject) -> Result<ExecuteReply, ExecuteReply> {
-        let Server { registry, connection, .. } = self.server;
+        let Server { registry, connection, untold, .. } = self.server;
         let params: ExecuteParams = params::read(arguments)?;
         let pattern = params.until_pattern.as_deref();
         let pattern = pattern.map(pattern::compile).transpose()?;
@@ -81,7 +82,8 @@ impl Call<'_> {
         };
         let started = registry.start(start, connection, &self.context.ct).await;
         let job = started.map_err(|error| self.explain(&error))?;
-        self.has_started(job.id());
+        // The reply tells the id; once the call is cancelled, another reply has to.
+        lock(untold).push((job.id(), self.context.ct.clone()));
         let mut ended = None;
         let mut reply = ExecuteReply {
             success: true,

@@ -10,7 +10,6 @@ use super::job_view::{Entry, entry, is_nothing};
 use super::{params, wait};
 use crate::format::human_duration;
 use crate::job::Job;
-use crate::registry::ProcessRegistry;
 
 /// Ids of newly ended jobs in the hint.
 const NEWLY_ENDED: usize = 5;
@@ -36,7 +35,7 @@ pub struct ListReply {
     processes: Vec<Entry>,
     #[serde(skip_serializing_if = "is_nothing")]
     omitted: usize,
-    /// Only in a failure.
+    // Only in a failure.
     #[serde(skip_serializing_if = "is_nothing")]
     error: String,
     #[serde(skip_serializing_if = "is_nothing")]
@@ -58,7 +57,10 @@ impl Call<'_> {
         let wait = self.wait(params.wait_seconds);
         let (mut hint, mut newly) = (String::new(), Vec::new());
         if !wait.asked.is_zero() {
-            let status = || std::future::ready(waiting_for_any(registry));
+            let status = async || match registry.counts().0 {
+                1 => "1 job running, it has not ended yet".to_owned(),
+                running => format!("{running} jobs running, none has ended yet"),
+            };
             let patience = self.patience(wait);
             let ended = patience.until(wait::for_any_end(registry), status);
             if ended.await.is_some() {
@@ -89,14 +91,6 @@ impl Call<'_> {
             ..ListReply::default()
         };
         Ok(reply)
-    }
-}
-
-/// What a call that waits for any job says in between.
-fn waiting_for_any(registry: &ProcessRegistry) -> String {
-    match registry.list(0).0.len() {
-        1 => "1 job running, it has not ended yet".to_owned(),
-        running => format!("{running} jobs running, none has ended yet"),
     }
 }
 

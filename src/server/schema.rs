@@ -13,23 +13,18 @@ use serde_json::{Value, json};
 
 /// The schema of a tool's parameters.
 pub fn of_parameters<T: JsonSchema>() -> Arc<JsonObject> {
-    schema::<T>(SchemaSettings::draft2020_12(), simplify)
+    schema::<T>(SchemaSettings::draft2020_12())
 }
 
-/// The schema of a tool's reply, as it is serialised. What replies mean, the tools' descriptions say.
+/// The schema of a tool's reply, as it is serialised. What replies mean, the tools' descriptions say: the fields have no doc
+/// comments.
 pub fn of_reply<T: JsonSchema>() -> Arc<JsonObject> {
-    schema::<T>(SchemaSettings::draft2020_12().for_serialize(), |schema| {
-        simplify(schema);
-        schema.remove("description");
-    })
+    schema::<T>(SchemaSettings::draft2020_12().for_serialize())
 }
 
-fn schema<T: JsonSchema>(
-    mut settings: SchemaSettings,
-    transform: fn(&mut Schema),
-) -> Arc<JsonObject> {
+fn schema<T: JsonSchema>(mut settings: SchemaSettings) -> Arc<JsonObject> {
     settings.meta_schema = None;
-    let settings = settings.with_transform(RecursiveTransform(transform));
+    let settings = settings.with_transform(RecursiveTransform(simplify));
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     // The type's own comment is for readers of the code.
     schema.remove("description");
