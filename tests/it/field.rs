@@ -76,7 +76,7 @@ fn exit_127_says_what_was_not_found() {
         ("nosuchprogram --version".to_owned(), "\"nosuchprogram\" was not found in PATH"),
         ("./nosuch.sh".to_owned(), "\"./nosuch.sh\" does not exist"),
         (script.display().to_string(), "interpreter in its first line"),
-        ("sh -c 'declare -A map'".to_owned(), "builtin of bash"),
+        ("sh -c 'declare -A map'".to_owned(), "run bash -c"),
     ] {
         let reply = client.run(&cmd);
         if reply["returncode"] == 127 {

@@ -59,10 +59,6 @@ const WANTED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Builtins of bash that a plain sh does not have.
-const BASH_BUILTINS: &[&str] =
-    &["source", "declare", "mapfile", "readarray", "shopt", "pushd", "popd", "let", "[["];
-
 /// About a running job.
 pub fn while_running(snapshot: &Snapshot, shown: &Excerpt) -> Option<&'static str> {
     let last = last_words(shown);
@@ -179,11 +175,6 @@ fn not_found(error: &str, output: &str) -> String {
     if name.contains('/') {
         return format!(
             "Exit 127: {name:?} does not exist, or the interpreter in its first line does not: check the path, which starts from cwd"
-        );
-    }
-    if BASH_BUILTINS.contains(&name) {
-        return format!(
-            "Exit 127: {name} is a builtin of bash, and the shell is another one: run it with bash -c '…'"
         );
     }
     let what = match name {
