@@ -33,7 +33,9 @@ fn error_of(shell: &str, errors: &str) -> Regex {
 
 /// What to do about bash syntax that a shell did not know, if the output of a command tells of any.
 pub fn unknown_syntax(output: &[&str]) -> Option<&'static str> {
-    let tells_of = |error: &Regex| output.iter().any(|output| error.is_match(output));
+    // Few outputs name a shell, and a pattern takes time and memory from its first use on.
+    let of_shells = output.iter().filter(|output| output.contains("sh: "));
+    let tells_of = |error: &LazyLock<Regex>| of_shells.clone().any(|output| error.is_match(output));
     if tells_of(&IN_OLD_BASH) {
         return Some(
             "This bash is older than 4.0, as that of macOS is: write it without associative arrays, mapfile, ${x,,} and \
@@ -41,8 +43,8 @@ pub fn unknown_syntax(output: &[&str]) -> Option<&'static str> {
         );
     }
     tells_of(&IN_PLAIN_SH).then(|| match bash() {
-        Some(_) => "A plain sh does not know this bash syntax: run bash -c '…'",
-        None => "A plain sh does not know this bash syntax, and there is no bash: write it without",
+        Some(_) => "A plain sh was given bash syntax: run bash -c '…', or the script with bash",
+        None => "A plain sh was given bash syntax, and there is no bash here: write it without",
     })
 }
 
