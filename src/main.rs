@@ -30,8 +30,7 @@ fn main() -> ExitCode {
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
     match config {
         Config { command: Some(_), .. } | Config { keep: true, daemon: 0, .. } => {
-            keep::relay::run(config)?;
-            Ok(ExitCode::SUCCESS)
+            keep::relay::run(config).map(|()| ExitCode::SUCCESS)
         }
         Config { daemon: 0, .. } => supervise(config, background_command_mcp::run),
         _ => supervise(config, keep::daemon::run),

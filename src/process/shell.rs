@@ -26,11 +26,9 @@ impl Shell {
     pub fn parse(line: &str) -> Result<Self, String> {
         // In the paths of Windows a backslash protects nothing.
         let line = if cfg!(windows) { line.replace('\\', r"\\") } else { line.to_owned() };
-        let mut words = shlex::split(&line)
-            .ok_or_else(|| "has an unclosed quote or a trailing backslash".to_owned())?
-            .into_iter();
-        let program =
-            words.next().ok_or_else(|| "is empty: name a program, like `bash -c`".to_owned())?;
+        let words = shlex::split(&line).ok_or("has an unclosed quote or a trailing backslash")?;
+        let mut words = words.into_iter();
+        let program = words.next().ok_or("is empty: name a program, like `bash -c`")?;
         let shell = Self { program, arguments: words.collect() };
         match shell.known() {
             Some((CMD, rest)) if !rest.iter().any(|word| word.eq_ignore_ascii_case("/c")) => {

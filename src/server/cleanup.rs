@@ -120,7 +120,8 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
             pids.join(", ")
         );
     }
-    let signal = match after.record.force {
+    // Of processes that were gone before, none was sent a signal.
+    let signal = match after.record.force.filter(|_| before.record.gone_at.is_none()) {
         Some(Force::AfterGrace) => format!(" ({TERMINATE} was not enough, {KILL} was sent)"),
         Some(Force::AtOnce) => format!(" ({KILL} at once: {TERMINATE} could not be sent)"),
         None => String::new(),
@@ -138,6 +139,5 @@ fn cleaned_up(before: &Snapshot, after: &Snapshot, kept: bool, survivors: &[u32]
         true => "its result stays readable",
         false => "its record and output are deleted",
     };
-    let signal = if before.record.gone_at.is_none() { &signal } else { "" };
     format!("{processes}{signal}; {record}")
 }

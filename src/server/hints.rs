@@ -46,10 +46,10 @@ pub struct Facts<'a> {
 const REPLACED: &str = "Bytes that are not UTF-8 are shown as \u{FFFD}: if they matter, write them to a file, or pipe them through iconv or xxd";
 
 /// The hint in a reply about one job: the most urgent one, and what is to be known of the text.
-pub fn for_job(facts: &Facts<'_>) -> Option<String> {
+pub fn for_job(facts: &Facts<'_>) -> String {
     let replaced = facts.shown.has_replaced().then(|| REPLACED.to_owned());
     let hints: Vec<String> = most_urgent(facts).into_iter().chain(replaced).collect();
-    (!hints.is_empty()).then(|| hints.join(". "))
+    hints.join(". ")
 }
 
 fn most_urgent(facts: &Facts<'_>) -> Option<String> {

@@ -158,7 +158,7 @@ impl JobView {
                 search: search.as_ref(),
                 output_path: &view.output_path,
             };
-            view.hint = hints::for_job(&facts).unwrap_or_default();
+            view.hint = hints::for_job(&facts);
         }
         if let Some(Outcome::Found(line)) = search {
             view.matched = Some(line);

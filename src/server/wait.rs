@@ -42,8 +42,7 @@ impl Patience {
                 () = self.closing.cancelled() => return None,
                 () = sleep_until(self.deadline.into()) => return None,
                 _ = ticks.tick(), if self.progress.is_some() => {
-                    let message = status().await;
-                    self.tell(started.elapsed(), message).await;
+                    self.tell(started.elapsed(), status().await).await;
                 }
             }
         }
