@@ -14,12 +14,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let config = Config::read();
-    let ended = if config.check {
+    if config.check {
         return background_command_mcp::check(config);
-    } else {
-        serve(config)
-    };
-    ended.unwrap_or_else(|error| {
+    }
+    serve(config).unwrap_or_else(|error| {
         // Not logged: there may be no log yet, and a log file is not where one looks for why a server does not start.
         drop(writeln!(std::io::stderr(), "background-command-mcp: {error:#}"));
         ExitCode::FAILURE
