@@ -22,12 +22,17 @@ mod system {
     /// The highest signal on any system. A system refuses those that it does not have.
     const LAST_SIGNAL: libc::c_int = 64;
 
-    /// Signals have their default effect afterwards. Descriptors stay open here, and are closed by the next `exec`.
+    /// Signals have their default effect afterwards, and only the standard streams are open. To be called before this process
+    /// opens anything itself.
     pub fn reset_inherited_state() -> io::Result<()> {
         // Refused to a supervisor that leads its process group. The server, its child, leads none.
         let _ = setsid();
+        let open = read_dir("/proc/self/fd").or_else(|_| read_dir("/dev/fd"));
+        let names = open.into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let open: Vec<libc::c_int> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
         // SAFETY: this is the only thread, and there is no handler yet. A structure is read only after the call that fills it;
-        // all zeroes are valid for both. SIG_DFL runs no code. A descriptor that is not open is an error of `fcntl`.
+        // all zeroes are valid for both. SIG_DFL runs no code. No value owns one of the descriptors; that of the list is closed
+        // already, which is an error of `close`.
         #[expect(
             unsafe_code,
             reason = "dispositions, mask and descriptors that may not be open have no safe interface"
@@ -45,11 +50,8 @@ mod system {
             let mut none: libc::sigset_t = mem::zeroed();
             libc::sigemptyset(&raw mut none);
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-            let open = read_dir("/proc/self/fd").or_else(|_| read_dir("/dev/fd"));
-            for entry in open.into_iter().flatten().flatten() {
-                if let Some(fd @ 3..) = entry.file_name().to_str().and_then(|fd| fd.parse().ok()) {
-                    libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-                }
+            for fd in open.into_iter().filter(|fd| *fd > 2) {
+                libc::close(fd);
             }
         }
         // A write beyond the limit on the size of a file is then an error, as on a full disk, and not the end of the server. Not

@@ -86,8 +86,12 @@ fn in_context(error: &io::Error, path: &Path) -> io::Error {
 /// Makes the directory with its lock file. A sweeping server may take it for a dead server's in the instant before it is
 /// locked here: `create_file` then finds it gone, and makes it again.
 fn make_and_lock(path: &Path) -> io::Result<File> {
-    make_private(path)?;
-    let lock = new_file().create(true).truncate(false).open(path.join(LOCK_FILE))?;
+    let open = || {
+        make_private(path)?;
+        new_file().create(true).truncate(false).open(path.join(LOCK_FILE))
+    };
+    // A sweep may have taken the empty directory away.
+    let lock = open().or_else(|_| open())?;
     // An error is that of a file system without locks: no server can take this one for a dead server's either.
     drop(lock.lock());
     Ok(lock)
@@ -112,10 +116,15 @@ pub fn sweep_dead(directory: &Directory) {
         let lock = OpenOptions::new().write(true).open(path.join(LOCK_FILE));
         // Another sweep may have removed the file that was opened, and its server, alive, made the directory again.
         let is_free = |lock: &File| lock.try_lock().is_ok() && is_deleted(lock).is_ok_and(|is| !is);
-        if let Some(lock) = lock.ok().filter(is_free) {
-            tracing::info!(path = %path.display(), "removing the output of a server that is gone");
-            let _held = held_while_removed(lock);
-            remove_directory(&path);
+        match lock {
+            Ok(lock) if is_free(&lock) => {
+                tracing::info!(path = %path.display(), "removing the output of a server that is gone");
+                let _held = held_while_removed(lock);
+                remove_directory(&path);
+            }
+            Ok(_) => {}
+            // Left by a server or a sweep that was killed in between. Not empty, it stays.
+            Err(_) => drop(fs::remove_dir(&path)),
         }
     }
 }

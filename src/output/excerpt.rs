@@ -88,10 +88,12 @@ pub fn page(stdout: &mut Stream, stderr: &mut Stream, from: Cursor, max_chars: u
     // Of standard error no more than its bytes is known yet. Text has more characters than bytes where columns are skipped.
     let (out_room, _) = share(max, u64::MAX, stderr.end - err_from);
     let (output, out_end) = stdout.forward(out_from, out_room);
-    let (error, err_end) = match max.saturating_sub(output.chars().count()) {
-        0 => (String::new(), err_from),
-        err_room => stderr.forward(err_from, err_room),
-    };
+    let err_room = max.saturating_sub(output.chars().count());
+    let (mut error, mut err_end) = stderr.forward(err_from, err_room);
+    if error.chars().count() > err_room && !output.is_empty() {
+        // It waits for a page of its own.
+        (error, err_end) = (String::new(), err_from);
+    }
     Excerpt {
         output,
         error,

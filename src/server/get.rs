@@ -78,16 +78,19 @@ impl Call<'_> {
             // Boxed, so that a call which does not wait is not as large as one that does.
             pattern => Box::pin(self.wait_for(job, pattern, reading)).await,
         };
-        if matches!(search, Some(Outcome::Absent)) {
-            // What was the last to hold the pipes closed them as it ended, and is gone in a moment.
+        let registry = &self.server.registry;
+        registry.look_for_orphans();
+        let is_absent = matches!(search, Some(Outcome::Absent));
+        if is_absent || (!job.is_running() && registry.usage(job).pids.is_empty()) {
+            // What was the last to hold the pipes closed them as it ended, and is gone in a moment. What is gone is told by the
+            // watcher, with its last words.
             let mut record = job.record();
             let is_gone = record.wait_for(|record| record.leftovers.is_empty());
             drop(timeout(SETTLE_WITHIN, is_gone).await);
         }
-        self.server.registry.look_for_orphans();
         let is_last = reading.is_last || self.server.closing.is_cancelled();
         let reading = Reading { is_last, ..reading };
-        let mut view = JobView::of(job, &self.server.registry, reading, search).await;
+        let mut view = JobView::of(job, registry, reading, search).await;
         let hint = unknown_syntax(&[&view.error, &view.output]);
         if let Some(hint) = hint.filter(|_| !is_last) {
             hint.clone_into(&mut view.hint);

@@ -51,6 +51,8 @@ fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
     killed.run("echo words of the dead");
     killed.kill_with_supervisor();
     place(&format!("server-{ID}"), &["lock", &output]);
+    // Of a server that was killed before it had a lock, or of one that was killed as it swept.
+    let empty = place(&format!("server-{}", ID.replace('0', "2")), &[]);
     let all = files_below(root.path());
     let dead: Vec<_> = all.iter().filter(|file| !kept.contains(file)).collect();
     assert_eq!(dead.len(), 4, "two outputs and two locks: {dead:?}");
@@ -60,7 +62,8 @@ fn the_first_job_sweeps_what_dead_servers_left_and_nothing_else() {
     assert_eq!(files_below(root.path()), all, "swept before the first job");
     next.run("echo next");
     eventually("they are swept", || {
-        let left: Vec<_> = dead.iter().filter(|file| file.exists()).collect();
+        let all = dead.iter().copied().chain([&empty]);
+        let left: Vec<_> = all.filter(|file| file.exists()).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     assert_eq!(living.get(&id)["output"], "words of the living\n");

@@ -98,6 +98,19 @@ fn many_bytes_with_few_characters_are_shown_whole() {
 }
 
 #[test]
+fn what_skips_columns_does_not_exceed_a_page() {
+    let mut out = stream("a".repeat(5000), true);
+    let mut err = stream("\x1b[500Gend\n", true);
+    let (mut at, mut error) = (Cursor::default(), String::new());
+    while error.is_empty() {
+        let page = page(&mut out, &mut err, at, 1000);
+        assert!(page.output.chars().count() + page.error.chars().count() <= 1000, "{page:?}");
+        (at, error) = (page.next, page.error);
+    }
+    assert_eq!((error.trim(), at.stdout), ("end", 5000));
+}
+
+#[test]
 fn a_start_and_an_end_that_meet_are_shown_as_one() {
     // Each is of some megabytes, and together they are all.
     let bar = format!("\r\x1b[32m{}5%\x1b[0m", "\0".repeat(1000)).repeat(9 << 10);

@@ -49,6 +49,17 @@ fn a_low_limit_on_descriptors_is_raised_to_what_the_jobs_need() {
     assert!(processes::open_descriptors(client.server_pid()) > 256);
 }
 
+#[test]
+fn inherited_descriptors_are_not_held() {
+    let open = r#"for ((fd = 10; fd < 250; fd++)); do eval "exec $fd</dev/null"; done; exec "$@""#;
+    let client =
+        Setup::new().after(&format!("ulimit -n 256; set -- bash -c '{open}' bash \"$@\"")).start();
+    for _ in 0..20 {
+        client.begin("sleep 60");
+    }
+    assert_eq!(client.list()["count"], 20);
+}
+
 /// A server on a terminal, and the other end of that. A piece of shell that leads the session and is in the foreground
 /// starts it, as `server` or `exec_server`.
 #[track_caller]
