@@ -79,7 +79,9 @@ impl Call<'_> {
             pattern => Box::pin(self.wait_for(job, pattern, reading)).await,
         };
         let registry = &self.server.registry;
-        registry.look_for_orphans();
+        if job.is_alive() {
+            registry.look_for_orphans();
+        }
         let is_absent = matches!(search, Some(Outcome::Absent));
         if is_absent || (!job.is_running() && registry.usage(job).pids.is_empty()) {
             // What was the last to hold the pipes closed them as it ended, and is gone in a moment. What is gone is told by the
