@@ -66,8 +66,10 @@ impl Call<'_> {
         ended: impl IntoIterator<Item = Job>,
         most: usize,
     ) -> (Vec<String>, Vec<String>) {
-        // A cancellation that has come while this call was at work is taken note of first.
-        yield_now().await;
+        if started.is_some() {
+            // A cancellation that has come while the job was being started is taken note of first.
+            yield_now().await;
+        }
         if self.context.ct.is_cancelled() {
             // The SDK sends no reply.
             return Default::default();
