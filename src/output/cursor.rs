@@ -38,7 +38,9 @@ impl FromStr for Cursor {
 
 fn parse(word: &str) -> Option<Cursor> {
     let (stdout, stderr) = word.strip_prefix('o')?.split_once('e')?;
-    Some(Cursor { stdout: stdout.parse().ok()?, stderr: stderr.parse().ok()? })
+    // The integer parser accepts a sign.
+    let offset = |digits: &str| digits.parse().ok().filter(|_| !digits.starts_with('+'));
+    Some(Cursor { stdout: offset(stdout)?, stderr: offset(stderr)? })
 }
 
 #[cfg(test)]
@@ -65,6 +67,7 @@ mod tests {
             "1e2",
             "o-1e2",
             "o1e2x",
+            "o+1e2",
             "o99999999999999999999e0",
             "o١e٢",
         ] {

@@ -116,7 +116,9 @@ fn merged(own: &Variables, login: Variables) -> Variables {
 fn merged_path(own: &OsStr, login: &OsStr) -> OsString {
     let of_login: Vec<_> = split_paths(login).collect();
     let only_own = split_paths(own).filter(|entry| !of_login.contains(entry));
-    join_paths(only_own.chain(split_paths(login))).unwrap_or_else(|_| own.to_owned())
+    // An empty one stands for the directory of the command.
+    let entries = only_own.chain(split_paths(login)).filter(|entry| !entry.as_os_str().is_empty());
+    join_paths(entries).unwrap_or_else(|_| own.to_owned())
 }
 
 #[cfg(test)]
@@ -146,7 +148,7 @@ mod tests {
     fn the_login_shell_adds_to_path() {
         for (own, login, all) in [
             ("/usr/bin:/bin", "/h/.nvm:/usr/bin:/bin", "/h/.nvm:/usr/bin:/bin"),
-            ("/of/the/client:/bin", "/h/bin:/bin", "/of/the/client:/h/bin:/bin"),
+            ("/of/the/client:/bin", "/h/bin:/bin:", "/of/the/client:/h/bin:/bin"),
             ("/usr/bin:/bin", "/usr/bin:/bin", "/usr/bin:/bin"),
         ] {
             let path = |value: &str| variables(&[("PATH", value)]);

@@ -20,6 +20,9 @@ use crate::job::{Job, JobError};
 /// The last line of defence: the server goes on, and the agent knows that it was not the command.
 const PANICKED: &str = "the server failed at this call. Its jobs are unharmed; try again, and look at the server's log";
 
+/// Ids in `also_started`, the oldest ones, so that no reply grows without bound.
+const ALSO_STARTED: usize = 20;
+
 /// Jobs whose id no reply has told, each with the token of the execute call that was to tell it.
 pub type UntoldStarts = Mutex<Vec<(Uuid, CancellationToken)>>;
 
@@ -82,7 +85,7 @@ impl Call<'_> {
         let mut untold = lock(&self.server.untold);
         // Of jobs that are gone there is nothing to tell.
         untold.retain(|(id, _)| Some(*id) != started && registry.find(*id).is_some());
-        let overdue = untold.extract_if(.., |(_, call)| call.is_cancelled());
+        let overdue = untold.extract_if(.., |(_, call)| call.is_cancelled()).take(ALSO_STARTED);
         (also_ended, overdue.map(|(id, _)| id.to_string()).collect())
     }
 

@@ -115,6 +115,9 @@ fn message(message: Value) -> Option<Decoded> {
             .ok()
             .map(|notification| Ok(JsonRpcMessage::notification(notification)));
     };
+    if has_outcome {
+        return Some(Err(invalid(echo, "a request has neither result nor error")));
+    }
     if params.as_ref().is_some_and(|params| !params.is_object()) {
         return Some(Err(invalid(echo, "params must be an object")));
     }
