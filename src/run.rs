@@ -50,7 +50,10 @@ pub fn run_with<S: Future<Output = anyhow::Result<()>>>(
     config: Config,
     serve: impl FnOnce(Arc<Config>) -> S,
 ) -> anyhow::Result<()> {
-    startup::reset_inherited_state().context("signal handlers could not be installed")?;
+    // The copy of a supervisor has nothing that its supervisor has given up.
+    if config.supervisor.is_none() {
+        startup::reset_inherited_state().context("signal handlers could not be installed")?;
+    }
     let _logs = logging::init(&config)?;
     let descriptors = OWN_DESCRIPTORS + DESCRIPTORS_PER_JOB * config.max_running as u64;
     if let Err(error) = startup::raise_descriptor_limit(descriptors) {

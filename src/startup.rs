@@ -25,7 +25,7 @@ mod system {
     /// Signals have their default effect afterwards, and only the standard streams are open. To be called before this process
     /// opens anything itself.
     pub fn reset_inherited_state() -> io::Result<()> {
-        // Refused to a supervisor that leads its process group. The server, its child, leads none.
+        // Refused to a supervisor that leads its process group. The server, its child, leads none, and has a session of its own.
         let _ = setsid();
         let open = read_dir("/proc/self/fd").or_else(|_| read_dir("/dev/fd"));
         let names = open.into_iter().flatten().flatten().map(|entry| entry.file_name());

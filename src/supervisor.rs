@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use fork::{Fork, fork};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, setsid, wait};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use uuid::Uuid;
@@ -60,7 +60,11 @@ pub fn supervise(
     config.supervisor = Some(std::process::id());
     config.directory_id = Some(directory_id);
     let server = match fork().context("the server could not be started")? {
-        Fork::Child => return serve(config).map(|()| ExitCode::SUCCESS),
+        Fork::Child => {
+            // A signal from a terminal to the group of this process is not for the server.
+            let _ = setsid();
+            return serve(config).map(|()| ExitCode::SUCCESS);
+        }
         Fork::Parent(pid) => Pid::from_raw(pid).context("a fresh child has no pid")?,
     };
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD])

@@ -85,8 +85,9 @@ pub fn excerpt(
 pub fn page(stdout: &mut Stream, stderr: &mut Stream, from: Cursor, max_chars: usize) -> Excerpt {
     let (out_from, err_from) = (from.stdout.min(stdout.end), from.stderr.min(stderr.end));
     let max = max_chars.max(1);
-    // Of standard error no more than its bytes is known yet. Text has more characters than bytes where columns are skipped.
-    let (out_room, _) = share(max, u64::MAX, stderr.end - err_from);
+    // Half, and what standard error does not need, of which no more than its bytes is known yet.
+    let err_needs = usize::try_from(stderr.end - err_from).unwrap_or(usize::MAX);
+    let out_room = max - err_needs.min(max / 2);
     let (output, out_end) = stdout.forward(out_from, out_room);
     let err_room = max.saturating_sub(output.chars().count());
     let (mut error, mut err_end) = stderr.forward(err_from, err_room);

@@ -124,9 +124,9 @@ impl Reaper {
 
     /// The job's processes that are children of the server, but for the leader.
     pub fn adopted_of(&self, job: Uuid) -> Vec<u32> {
-        let adopted = lock(&self.0.adopted);
-        let of_job = adopted.iter().filter(|(_, owner)| **owner == Some(job));
-        of_job.map(|(pid, _)| number(*pid)).collect()
+        let leader = lock(&self.0.leaders).iter().find(|leader| leader.job == job).cloned();
+        let adopted = leader.map(|leader| leader.seen.borrow().adopted.clone());
+        adopted.unwrap_or_default().into_iter().map(number).collect()
     }
 
     /// Adopted children that belong to no known job, with their descendants.
